@@ -1,0 +1,34 @@
+//! Local response normalisation.
+
+use crate::graph::Tensor;
+use staticnet::op::Lrn;
+
+/// Output shape: the input's.
+///
+/// # Errors
+/// What does not fit, in words.
+pub fn infer(attrs: &Lrn, x: &[usize]) -> Result<Vec<usize>, String> {
+    if x.len() != 4 {
+        return Err(format!("needs an input [1, C, H, W], got {x:?}"));
+    }
+    if attrs.size == 0 {
+        return Err("size is 0".into());
+    }
+    Ok(x.to_vec())
+}
+
+/// The formula of [`Lrn`], in f64.
+pub fn reference(attrs: &Lrn, x: &Tensor) -> Tensor {
+    let (c, plane) = (x.shape[1], x.shape[2] * x.shape[3]);
+    let (before, after) = ((attrs.size as usize - 1) / 2, attrs.size as usize / 2);
+    let mut y = Tensor::zeros(&x.shape);
+    for ch in 0..c {
+        for p in 0..plane {
+            let window = ch.saturating_sub(before)..(ch + after + 1).min(c);
+            let sum: f64 = window.map(|j| (x.data[j * plane + p] as f64).powi(2)).sum();
+            let base = attrs.k as f64 + attrs.alpha as f64 / attrs.size as f64 * sum;
+            y.data[ch * plane + p] = (x.data[ch * plane + p] as f64 * base.powf(-(attrs.beta as f64))) as f32;
+        }
+    }
+    y
+}

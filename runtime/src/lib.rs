@@ -1,0 +1,4 @@
+//! staticnet
+#![no_std]
+pub mod op;
+pub mod preprocess;
