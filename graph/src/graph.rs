@@ -205,8 +205,11 @@ impl Graph {
     ) -> Result<ValueId, ShapeError> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|&i| self.shape(i)).collect();
         let weights: Vec<&Tensor> = params.iter().filter_map(|p| self.params.get(p)).collect();
-        let shape = crate::op::infer(&op, &shapes, &weights)
-            .map_err(|reason| ShapeError { node: name.to_string(), op: op.name(), reason })?;
+        let shape = crate::op::infer(&op, &shapes, &weights).map_err(|reason| ShapeError {
+            node: name.to_string(),
+            op: op.name(),
+            reason,
+        })?;
         if weights.len() != params.len() {
             return Err(ShapeError { node: name.to_string(), op: op.name(), reason: "a parameter is missing".into() });
         }

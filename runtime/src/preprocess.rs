@@ -103,17 +103,10 @@ impl Preprocess {
             Fit::Cover { shorter } => {
                 let shorter = (shorter as u64).max(w).max(h);
                 // The longer side is rounded to nearest.
-                if sw <= sh {
-                    (shorter, (sh * shorter + sw / 2) / sw)
-                } else {
-                    ((sw * shorter + sh / 2) / sh, shorter)
-                }
+                if sw <= sh { (shorter, (sh * shorter + sw / 2) / sw) } else { ((sw * shorter + sh / 2) / sh, shorter) }
             }
         };
-        (
-            Axis { source: sh, scaled: rh, crop: (rh - h) / 2 },
-            Axis { source: sw, scaled: rw, crop: (rw - w) / 2 },
-        )
+        (Axis { source: sh, scaled: rh, crop: (rh - h) / 2 }, Axis { source: sw, scaled: rw, crop: (rw - w) / 2 })
     }
 
     /// Resizes and crops `picture` to the input size and hands every byte to `put(index, channel, byte)`, index in NHWC order.

@@ -19,7 +19,10 @@ pub fn infer(attrs: &Conv2d, x: &[usize], params: &[&Tensor]) -> Result<Vec<usiz
     };
     let groups = attrs.groups as usize;
     if groups == 0 || c % groups != 0 || o % groups != 0 || cg != c / groups {
-        return Err(format!("{groups} groups do not fit {c} input channels, {o} output channels and weight {:?}", weight.shape));
+        return Err(format!(
+            "{groups} groups do not fit {c} input channels, {o} output channels and weight {:?}",
+            weight.shape
+        ));
     }
     if [kh, kw] != attrs.window.kernel.map(usize::from) {
         return Err(format!("kernel {:?} differs from weight {:?}", attrs.window.kernel, weight.shape));
@@ -48,12 +51,14 @@ pub fn reference(attrs: &Conv2d, x: &Tensor, params: &[&Tensor], out_shape: &[us
                 for ic in 0..cg {
                     let plane = (oc / og * cg + ic) * h * w;
                     for ky in 0..kh {
-                        let iy = (oy * win.stride[0] as usize + ky * win.dilation[0] as usize).wrapping_sub(win.pads[0] as usize);
+                        let iy =
+                            (oy * win.stride[0] as usize + ky * win.dilation[0] as usize).wrapping_sub(win.pads[0] as usize);
                         if iy >= h {
                             continue;
                         }
                         for kx in 0..kw {
-                            let ix = (ox * win.stride[1] as usize + kx * win.dilation[1] as usize).wrapping_sub(win.pads[1] as usize);
+                            let ix = (ox * win.stride[1] as usize + kx * win.dilation[1] as usize)
+                                .wrapping_sub(win.pads[1] as usize);
                             if ix < w {
                                 sum += x.data[plane + iy * w + ix] as f64
                                     * weight.data[((oc * cg + ic) * kh + ky) * kw + kx] as f64;

@@ -24,7 +24,9 @@ pub fn infer(attrs: &MaxPool, x: &[usize]) -> Result<Vec<usize>, String> {
         return Err(format!("needs an input [1, C, H, W], got {x:?}"));
     };
     let win = &attrs.window;
-    if win.pads[0].max(win.pads[2]) as u32 >= win.extent(0).max(1) || win.pads[1].max(win.pads[3]) as u32 >= win.extent(1).max(1) {
+    if win.pads[0].max(win.pads[2]) as u32 >= win.extent(0).max(1)
+        || win.pads[1].max(win.pads[3]) as u32 >= win.extent(1).max(1)
+    {
         return Err(format!("pads {:?} leave windows without an input pixel (kernel {:?})", win.pads, win.kernel));
     }
     let (oh, ow) = window_output(win, h, w)?;
@@ -38,7 +40,9 @@ pub fn reference(attrs: &MaxPool, x: &Tensor, out_shape: &[usize]) -> Tensor {
     let win = &attrs.window;
     let taps = |axis: usize, out: usize, len: usize| {
         (0..win.kernel[axis] as usize)
-            .map(move |k| (out * win.stride[axis] as usize + k * win.dilation[axis] as usize).wrapping_sub(win.pads[axis] as usize))
+            .map(move |k| {
+                (out * win.stride[axis] as usize + k * win.dilation[axis] as usize).wrapping_sub(win.pads[axis] as usize)
+            })
             .filter(move |&i| i < len)
     };
     let mut y = Tensor::zeros(out_shape);
