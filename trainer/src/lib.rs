@@ -1,2 +1,4 @@
 //! placeholder
+pub mod augment;
+pub mod dataset;
 pub mod rng;
