@@ -2,3 +2,4 @@
 pub mod augment;
 pub mod dataset;
 pub mod rng;
+pub mod synth;
