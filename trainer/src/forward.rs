@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, ConvShape, LinearShape, LrnShape, PoolShape};
 use crate::ops::{self, Activation, LayerParams, Weight};
-use crate::rng::Key;
+use crate::rng::{KeyedRng, stream};
 use dfdx::prelude::*;
 use staticnet_graph::graph::{Graph, Node, Op, ValueId};
 use std::collections::BTreeMap;
@@ -15,8 +15,10 @@ pub enum Mode<'a> {
     Evaluate,
     /// Dropout draws.
     Train {
-        /// Stream of this epoch.
-        epoch: Key,
+        /// Key of all random numbers.
+        seed: u64,
+        /// Number of the epoch.
+        epoch: u32,
         /// Number of each sample of the batch within the data set: its masks are the same in whatever batch it comes.
         samples: &'a [u32],
     },
@@ -154,9 +156,10 @@ impl<B: Backend> Step<'_, B> {
             Op::Relu if self.plan.absorbed[self.index] => Ok(x),
             Op::Relu => ops::relu::relu(self.backend, x),
             Op::Dropout { ratio } => match mode {
-                Mode::Train { epoch, samples } if ratio > 0.0 => {
-                    let key = |sample: &u32| epoch.with(*sample as u64).with_name(&self.node.name);
-                    ops::dropout::dropout(self.backend, samples.iter().map(key).collect(), ratio, x)
+                Mode::Train { seed, epoch, samples } if ratio > 0.0 => {
+                    let layer = stream::DROPOUT + self.index as u32;
+                    let mask = |sample: &u32| KeyedRng::new(seed, epoch, u64::from(*sample), layer);
+                    ops::dropout::dropout(self.backend, samples.iter().map(mask).collect(), ratio, x)
                 }
                 Mode::Train { .. } | Mode::Evaluate => Ok(x),
             },

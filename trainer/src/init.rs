@@ -1,6 +1,6 @@
 //! How a network's parameters begin.
 
-use crate::rng::Key;
+use crate::rng::{KeyedRng, stream};
 use serde::{Deserialize, Serialize};
 use staticnet_graph::graph::{Graph, Op};
 
@@ -19,11 +19,10 @@ pub enum Init {
 /// Standard deviation of [`Init::Gaussian`].
 const GAUSSIAN_STD: f32 = 0.01;
 
-/// Fills the parameters of `graph`. Every parameter draws from a stream named after it, so a net's first layers begin alike
-/// whatever follows them.
+/// Fills the parameters of `graph`. Every layer draws from a sequence of its own, so a net's first layers begin alike whatever
+/// follows them.
 pub fn initialise(graph: &mut Graph, init: Init, seed: u64) {
-    let root = Key::new(seed).with_name("init");
-    for node in &graph.nodes {
+    for (layer, node) in graph.nodes.iter().enumerate() {
         match node.op {
             Op::Conv(_) | Op::Linear => {
                 if let Some(weight) = graph.params.get_mut(&node.params[0]) {
@@ -32,10 +31,8 @@ pub fn initialise(graph: &mut Graph, init: Init, seed: u64) {
                         Init::Kaiming => (2.0 / fan_in as f32).sqrt(),
                         Init::Gaussian => GAUSSIAN_STD,
                     };
-                    let key = root.with_name(&node.params[0]);
-                    for (i, w) in weight.data.iter_mut().enumerate() {
-                        *w = std * key.normal(i as u64);
-                    }
+                    let mut rng = KeyedRng::new(seed, 0, layer as u64, stream::INIT);
+                    weight.data.fill_with(|| std * rng.normal());
                 }
                 if let Some(bias) = graph.params.get_mut(&node.params[1]) {
                     bias.data.fill(0.0);

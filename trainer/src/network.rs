@@ -1,9 +1,9 @@
 //! A network that learns: a [`Graph`] whose parameters are dfdx tensors.
 
 use crate::backend::{Backend, SgdStep, raw};
+use crate::dataset::Batch;
 use crate::forward::{Mode, Plan, forward};
 use crate::ops::{Weight, loss::softmax_cross_entropy};
-use crate::rng::Key;
 use dfdx::prelude::*;
 use staticnet_graph::graph::Graph;
 use std::collections::BTreeMap;
@@ -84,25 +84,18 @@ impl<B: Backend> Network<B> {
         Ok(raw::slice(&outputs[0]).to_vec())
     }
 
-    /// One step of training on a batch: forward, loss, backward, update. Returns the loss before the update.
-    ///
-    /// `samples` numbers the batch's samples within the data set, `epoch` names the epoch's random stream.
+    /// One step of training on a batch of epoch `epoch`: forward, loss, backward, update. Returns the loss before the update.
+    /// `seed` is the key of the dropout masks.
     ///
     /// # Errors
     /// The device's, when memory runs out.
-    pub fn train_step(
-        &mut self,
-        images: Vec<f32>,
-        labels: &[u32],
-        samples: &[u32],
-        epoch: Key,
-        step: SgdStep,
-    ) -> Result<f32, CpuError> {
+    pub fn train_step(&mut self, batch: Batch, seed: u64, epoch: u32, step: SgdStep) -> Result<f32, CpuError> {
+        let Batch { images, labels, indices } = batch;
         let x = self.batch(images, labels.len())?;
-        let mode = Mode::Train { epoch, samples };
+        let mode = Mode::Train { seed, epoch, samples: &indices };
         let (mut outputs, tape): (_, OwnedTape<f32, Cpu>) =
             forward(&self.backend, &self.graph, &self.plan, &self.params, vec![x], mode)?;
-        let loss = softmax_cross_entropy(&self.backend, outputs.swap_remove(0).put_tape(tape), labels)?;
+        let loss = softmax_cross_entropy(&self.backend, outputs.swap_remove(0).put_tape(tape), &labels)?;
         let value = loss.array();
         let mut grads = loss.try_backward()?;
         for (name, param) in &mut self.params {

@@ -7,7 +7,7 @@
 pub mod cpu;
 pub mod raw;
 
-use crate::rng::Key;
+use crate::rng::KeyedRng;
 use staticnet::op::{Lrn, Window};
 
 /// Sizes of a convolution over a batch.
@@ -132,11 +132,11 @@ pub trait Backend: Send + Sync + 'static {
     fn relu_backward(&self, y: &[f32], gy: &[f32], gx: &mut [f32]);
 
     /// Zeroes elements of each sample with probability `ratio` and scales the others by `1 / (1 - ratio)`. Which ones go is
-    /// decided by one key a sample, so nothing has to be remembered for the way back.
-    fn dropout_forward(&self, keys: &[Key], ratio: f32, x: &[f32], y: &mut [f32]);
+    /// decided by one sequence of random numbers a sample, drawn again on the way back.
+    fn dropout_forward(&self, masks: &[KeyedRng], ratio: f32, x: &[f32], y: &mut [f32]);
 
-    /// Gradient of [`Backend::dropout_forward`] with the same keys.
-    fn dropout_backward(&self, keys: &[Key], ratio: f32, gy: &[f32], gx: &mut [f32]);
+    /// Gradient of [`Backend::dropout_forward`] with the same masks.
+    fn dropout_backward(&self, masks: &[KeyedRng], ratio: f32, gy: &[f32], gx: &mut [f32]);
 
     /// Mean over the batch of `-ln softmax(logits)[label]`; leaves its gradient with respect to the logits in `gradient`.
     fn softmax_cross_entropy(&self, classes: usize, logits: &[f32], labels: &[u32], gradient: &mut [f32]) -> f32;

@@ -11,7 +11,7 @@ mod pointwise;
 mod pool;
 
 use super::{Backend, ConvShape, LayerGrads, LinearShape, LrnShape, PoolShape, Saved, SgdStep};
-use crate::rng::Key;
+use crate::rng::KeyedRng;
 use rayon::prelude::*;
 use std::fmt;
 
@@ -122,19 +122,19 @@ impl Backend for CpuBackend {
         });
     }
 
-    fn dropout_forward(&self, keys: &[Key], ratio: f32, x: &[f32], y: &mut [f32]) {
-        let sample = x.len() / keys.len();
+    fn dropout_forward(&self, masks: &[KeyedRng], ratio: f32, x: &[f32], y: &mut [f32]) {
+        let sample = x.len() / masks.len();
         self.pool.install(|| {
-            let samples = keys.par_iter().zip(x.par_chunks_exact(sample)).zip(y.par_chunks_exact_mut(sample));
-            samples.for_each(|((key, x), y)| pointwise::dropout(*key, ratio, x, y));
+            let samples = masks.par_iter().zip(x.par_chunks_exact(sample)).zip(y.par_chunks_exact_mut(sample));
+            samples.for_each(|((mask, x), y)| pointwise::dropout(mask.clone(), ratio, x, y));
         });
     }
 
-    fn dropout_backward(&self, keys: &[Key], ratio: f32, gy: &[f32], gx: &mut [f32]) {
-        let sample = gx.len() / keys.len();
+    fn dropout_backward(&self, masks: &[KeyedRng], ratio: f32, gy: &[f32], gx: &mut [f32]) {
+        let sample = gx.len() / masks.len();
         self.pool.install(|| {
-            let samples = keys.par_iter().zip(gy.par_chunks_exact(sample)).zip(gx.par_chunks_exact_mut(sample));
-            samples.for_each(|((key, gy), gx)| pointwise::dropout_backward(*key, ratio, gy, gx));
+            let samples = masks.par_iter().zip(gy.par_chunks_exact(sample)).zip(gx.par_chunks_exact_mut(sample));
+            samples.for_each(|((mask, gy), gx)| pointwise::dropout_backward(mask.clone(), ratio, gy, gx));
         });
     }
 

@@ -1,7 +1,7 @@
 //! Element-wise kernels, and the loss.
 
 use super::super::SgdStep;
-use crate::rng::Key;
+use crate::rng::KeyedRng;
 
 pub(super) fn relu(x: &[f32], y: &mut [f32]) {
     for (y, x) in y.iter_mut().zip(x) {
@@ -15,17 +15,17 @@ pub(super) fn relu_backward(y: &[f32], gy: &[f32], gx: &mut [f32]) {
     }
 }
 
-pub(super) fn dropout(key: Key, ratio: f32, x: &[f32], y: &mut [f32]) {
+pub(super) fn dropout(mut mask: KeyedRng, ratio: f32, x: &[f32], y: &mut [f32]) {
     let scale = 1.0 / (1.0 - ratio);
-    for (i, (y, x)) in y.iter_mut().zip(x).enumerate() {
-        *y = if key.uniform(i as u64) < ratio { 0.0 } else { x * scale };
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = if mask.uniform() < ratio { 0.0 } else { x * scale };
     }
 }
 
-pub(super) fn dropout_backward(key: Key, ratio: f32, gy: &[f32], gx: &mut [f32]) {
+pub(super) fn dropout_backward(mut mask: KeyedRng, ratio: f32, gy: &[f32], gx: &mut [f32]) {
     let scale = 1.0 / (1.0 - ratio);
-    for (i, (gx, gy)) in gx.iter_mut().zip(gy).enumerate() {
-        *gx += if key.uniform(i as u64) < ratio { 0.0 } else { gy * scale };
+    for (gx, gy) in gx.iter_mut().zip(gy) {
+        *gx += if mask.uniform() < ratio { 0.0 } else { gy * scale };
     }
 }
 
