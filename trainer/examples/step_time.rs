@@ -1,10 +1,11 @@
 //! How fast a training step is: `cargo run --release --example step_time -- [ARCH] [BATCH] [THREADS] [STEPS]`.
 
-use staticnet_trainer::backend::{SgdStep, cpu::CpuBackend};
+use staticnet_trainer::backend::cpu::CpuBackend;
 use staticnet_trainer::dataset::Batch;
 use staticnet_trainer::init::{Init, initialise};
 use staticnet_trainer::models;
 use staticnet_trainer::network::Network;
+use staticnet_trainer::optim::Sgd;
 use staticnet_trainer::rng::KeyedRng;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,12 +28,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         labels: (0..size as u32).map(|i| i % 10).collect(),
         indices: (0..size as u32).collect(),
     };
-    let step = SgdStep { lr: 1e-4, momentum: 0.9, weight_decay: 5e-4 };
-    network.train_step(batch.clone(), 1, 0, step)?;
+    let mut sgd = Sgd::new(0.9, 5e-4);
+    network.train_step(batch.clone(), 1, 0, &mut sgd, 1e-4)?;
     for _ in 0..3 {
         let start = Instant::now();
         for _ in 0..steps {
-            network.train_step(batch.clone(), 1, 0, step)?;
+            network.train_step(batch.clone(), 1, 0, &mut sgd, 1e-4)?;
         }
         let seconds = start.elapsed().as_secs_f64();
         println!("train {:.1} ms a step, {:.1} images/s", seconds / steps as f64 * 1e3, (steps * size) as f64 / seconds);

@@ -1,15 +1,16 @@
 //! A network that learns: a [`Graph`] whose parameters are dfdx tensors.
 
-use crate::backend::{Backend, SgdStep, raw};
+use crate::backend::{Backend, raw};
 use crate::dataset::Batch;
 use crate::forward::{Mode, Plan, forward};
-use crate::ops::{Weight, loss::softmax_cross_entropy};
+use crate::ops::{Activation, Weight, loss::softmax_cross_entropy};
+use crate::optim::Sgd;
 use dfdx::prelude::*;
 use staticnet_graph::graph::Graph;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A graph, its parameters on the device and the velocity of each.
+/// A graph and its parameters on the device.
 #[derive(Debug)]
 pub struct Network<B> {
     backend: Arc<B>,
@@ -17,64 +18,39 @@ pub struct Network<B> {
     graph: Graph,
     plan: Plan,
     params: BTreeMap<String, Weight>,
-    velocities: BTreeMap<String, Vec<f32>>,
 }
 
 impl<B: Backend> Network<B> {
-    /// Takes over the parameters of `graph`; velocities begin at 0.
+    /// Takes over the parameters of `graph`.
     pub fn new(backend: Arc<B>, graph: Graph) -> Self {
         let device = Cpu::default();
         // Every step allocates the same sizes: dfdx then reuses the buffers of the step before.
         device.enable_cache();
         let tensor = |data: &Vec<f32>| device.tensor_from_vec(data.clone(), (data.len(),));
         let params = graph.params.iter().map(|(name, p)| (name.clone(), tensor(&p.data))).collect();
-        let velocities = graph.params.iter().map(|(name, p)| (name.clone(), vec![0.0; p.data.len()])).collect();
-        Network { plan: Plan::new(&graph), backend, device, graph, params, velocities }
-    }
-
-    /// The network's structure; parameters in it are those it began with.
-    pub fn structure(&self) -> &Graph {
-        &self.graph
+        Network { plan: Plan::new(&graph), backend, device, graph, params }
     }
 
     /// The graph with the parameters as they are now.
     pub fn to_graph(&self) -> Graph {
         let mut graph = self.graph.clone();
         for (name, param) in &mut graph.params {
-            param.data.copy_from_slice(self.parameter(name));
+            param.data.copy_from_slice(raw::slice(&self.params[name]));
         }
         graph
     }
 
-    /// A parameter as it is now.
-    ///
-    /// # Panics
-    /// Panics where the graph has no such parameter.
-    pub fn parameter(&self, name: &str) -> &[f32] {
-        raw::slice(&self.params[name])
+    /// Number of scores of a sample.
+    pub fn classes(&self) -> usize {
+        self.graph.value(self.graph.outputs[0]).elements()
     }
 
-    /// The optimiser's velocity of each parameter.
-    pub fn velocities(&self) -> &BTreeMap<String, Vec<f32>> {
-        &self.velocities
-    }
-
-    /// Replaces the velocities.
-    ///
-    /// # Panics
-    /// Panics where names or lengths differ from the parameters'.
-    pub fn set_velocities(&mut self, velocities: BTreeMap<String, Vec<f32>>) {
-        let sizes = |v: &BTreeMap<String, Vec<f32>>| v.iter().map(|(n, v)| (n.clone(), v.len())).collect::<Vec<_>>();
-        assert_eq!(sizes(&velocities), sizes(&self.velocities), "velocities of another network");
-        self.velocities = velocities;
-    }
-
-    fn batch(&self, images: Vec<f32>, count: usize) -> Result<Tensor<(usize, usize), f32, Cpu>, CpuError> {
+    fn batch(&self, images: Vec<f32>, count: usize) -> Result<Activation, CpuError> {
         let elements = images.len() / count;
         self.device.try_tensor_from_vec(images, (count, elements))
     }
 
-    /// Scores (logits) of a batch `[N, C, H, W]`, as `N` rows.
+    /// Scores (logits) of `count` samples `[N, C, H, W]`, as `count` rows of [`Network::classes`].
     ///
     /// # Errors
     /// The device's, when memory runs out.
@@ -89,7 +65,7 @@ impl<B: Backend> Network<B> {
     ///
     /// # Errors
     /// The device's, when memory runs out.
-    pub fn train_step(&mut self, batch: Batch, seed: u64, epoch: u32, step: SgdStep) -> Result<f32, CpuError> {
+    pub fn train_step(&mut self, batch: Batch, seed: u64, epoch: u32, optimiser: &mut Sgd, lr: f32) -> Result<f32, CpuError> {
         let Batch { images, labels, indices } = batch;
         let x = self.batch(images, labels.len())?;
         let mode = Mode::Train { seed, epoch, samples: &indices };
@@ -98,12 +74,7 @@ impl<B: Backend> Network<B> {
         let loss = softmax_cross_entropy(&self.backend, outputs.swap_remove(0).put_tape(tape), &labels)?;
         let value = loss.array();
         let mut grads = loss.try_backward()?;
-        for (name, param) in &mut self.params {
-            if let Some(velocity) = self.velocities.get_mut(name) {
-                let gradient = grads.get_or_alloc_mut(param)?;
-                self.backend.sgd(step, raw::slice_mut(param), velocity, gradient);
-            }
-        }
+        optimiser.step(self.backend.as_ref(), &mut self.params, &mut grads, lr)?;
         Ok(value)
     }
 }

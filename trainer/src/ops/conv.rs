@@ -135,10 +135,14 @@ mod tests {
     #[test]
     fn the_number_of_pictures_does_not_matter() {
         // 21 pictures make groups of 16, 4 and 1 in a product; each must come out as when alone.
-        let case = Case { batch: 21, input: [2, 4, 4], out_channels: 3, window: Window::square(3, 1, 1), groups: 1, relu: true };
+        let case =
+            Case { batch: 21, input: [2, 4, 4], out_channels: 3, window: Window::square(3, 1, 1), groups: 1, relu: true };
         let (backend, device) = (backend(), Cpu::default());
         let (x, w, b) = case.values();
-        let tensor = |v: Vec<f32>| { let len = v.len(); device.tensor_from_vec(v, (len,)) };
+        let tensor = |v: Vec<f32>| {
+            let len = v.len();
+            device.tensor_from_vec(v, (len,))
+        };
         let (weight, bias) = (tensor(w), tensor(b));
         let params = LayerParams { weight: &weight, bias: &bias };
         let all: Activation = device.tensor_from_vec(x.clone(), (21, 32));

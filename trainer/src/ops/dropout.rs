@@ -35,8 +35,8 @@ pub fn dropout<B: Backend, T: Tape<f32, Cpu>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::stream;
     use crate::ops::gradient_check::{backend, check, normal};
+    use crate::rng::stream;
 
     fn masks(samples: std::ops::Range<u64>) -> Vec<KeyedRng> {
         samples.map(|i| KeyedRng::new(5, 0, i, stream::DROPOUT)).collect()
