@@ -108,7 +108,8 @@ impl<'a> Job<'a> {
     /// The inputs, in order.
     pub fn inputs(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let Job { memory, layout } = *self;
-        (0..layout.input_count).map_while(move |index| memory.get(layout.input_offset(index)?..)?.get(..layout.input_len as usize))
+        (0..layout.input_count)
+            .map_while(move |index| memory.get(layout.input_offset(index)?..)?.get(..layout.input_len as usize))
     }
 }
 

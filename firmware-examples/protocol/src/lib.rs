@@ -1,9 +1,7 @@
 //! What the host and a board agree on.
 //!
-//! The host side ([`staticnet-tests`' `on_target`]) and the firmware (`runner`) both take the boards, the layout of a job in
-//! memory, the report and the counter's markers from here, so that neither can drift from the other.
-//!
-//! [`staticnet-tests`' `on_target`]: ../../../tests/src/on_target/mod.rs
+//! The host side (`on_target` in the crate `staticnet-tests`) and the firmware (`runner`) both take the boards, the layout of a
+//! job in memory, the report and the counter's markers from here, so that neither can drift from the other.
 #![no_std]
 
 pub mod board;

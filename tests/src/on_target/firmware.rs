@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct Firmware {
     elf: PathBuf,
     board: Board,
+    warnings: String,
 }
 
 impl Firmware {
@@ -27,11 +28,13 @@ impl Firmware {
             Toolchain::find(board.target)?.cargo("build", &workspace_root().join("firmware-examples"), &target_dir, &flags);
         cargo.args(["--release", "--locked", "--bin", name]).env("STATICNET_BOARD", board.name);
         let output = cargo.output().map_err(|error| OnTargetError::Program { program: "cargo".to_string(), error })?;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
         if !output.status.success() {
-            let what = format!("the firmware `{name}` for {}", board.name);
-            return Err(OnTargetError::Build { what, output: String::from_utf8_lossy(&output.stderr).into_owned() });
+            return Err(OnTargetError::Build { what: format!("the firmware `{name}` for {}", board.name), output: words });
         }
-        Ok(Firmware { elf: target_dir.join(board.target).join("release").join(name), board: *board })
+        // Cargo repeats the warnings of crates that are up to date.
+        let warnings = if words.contains("warning") { words } else { String::new() };
+        Ok(Firmware { elf: target_dir.join(board.target).join("release").join(name), board: *board, warnings })
     }
 
     /// The ELF file.
@@ -42,6 +45,11 @@ impl Firmware {
     /// The board it is built for.
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// What the compiler said, where it had warnings; else empty.
+    pub fn warnings(&self) -> &str {
+        &self.warnings
     }
 
     /// Bytes of the ELF file.

@@ -7,7 +7,7 @@
 //! qemu        runs a firmware on a board, with a time limit
 //! log         decodes what the firmware printed over defmt
 //! counter     counts instructions between markers (QEMU plugin in tests/qemu-plugin)
-//! npy         .npy files of f32
+//! report      a run in numbers
 //! ```
 //!
 //! What both sides agree on, the boards included, is the crate `staticnet-protocol` in `firmware-examples/protocol`.
@@ -16,8 +16,8 @@ pub mod counter;
 mod error;
 pub mod firmware;
 mod log;
-pub mod npy;
 pub mod qemu;
+pub mod report;
 pub mod toolchain;
 
 pub use error::OnTargetError;
@@ -31,6 +31,16 @@ use std::ffi::CStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Whether tests that need QEMU and a compiler for bare-metal targets are asked for (`STATICNET_ON_TARGET`, which
+/// `scripts/test` sets); else prints that `what` is skipped.
+pub fn enabled(what: &str) -> bool {
+    let enabled = std::env::var_os("STATICNET_ON_TARGET").is_some();
+    if !enabled {
+        println!("skipped: {what} (set STATICNET_ON_TARGET=1 after scripts/setup-targets)");
+    }
+    enabled
+}
 
 /// How to run.
 #[derive(Clone, Copy, Debug)]
@@ -127,11 +137,8 @@ fn job_bytes(board: &Board, artifact: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<u
         OnTargetError::JobTooLarge { board: board.name, needed, space: board.job_space }
     };
     let number = |n: usize| u32::try_from(n).map_err(|_| too_large());
-    let layout = Layout {
-        artifact_len: number(artifact.len())?,
-        input_len: number(input_len)?,
-        input_count: number(inputs.len())?,
-    };
+    let layout =
+        Layout { artifact_len: number(artifact.len())?, input_len: number(input_len)?, input_count: number(inputs.len())? };
     let total = layout.total_len().filter(|&len| len <= board.job_space as usize).ok_or_else(too_large)?;
 
     let mut job = Vec::with_capacity(total);
