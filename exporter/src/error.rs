@@ -16,12 +16,7 @@ pub enum Error {
     /// A file cannot be read or written.
     File(FileError),
     /// A model cannot be imported.
-    Import {
-        /// The model.
-        file: PathBuf,
-        /// Why.
-        error: ImportError,
-    },
+    Import(ImportError),
     /// The model is valid, but the runtime or int8 cannot express it.
     Unsupported(Vec<Diagnostic>),
     /// A data set or picture cannot be used.
@@ -53,7 +48,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::File(error) => error.fmt(f),
-            Error::Import { error, .. } => error.fmt(f),
+            Error::Import(error) => error.fmt(f),
             Error::Unsupported(problems) => {
                 writeln!(f, "the model needs what the runtime does not have:")?;
                 problems.iter().try_for_each(|p| writeln!(f, "  {p}"))
@@ -80,6 +75,12 @@ impl From<FileError> for Error {
 impl From<DataError> for Error {
     fn from(error: DataError) -> Self {
         Error::Data(error)
+    }
+}
+
+impl From<ImportError> for Error {
+    fn from(error: ImportError) -> Self {
+        Error::Import(error)
     }
 }
 

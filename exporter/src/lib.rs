@@ -21,6 +21,8 @@
 //! | [`data`] | data sets and pictures |
 
 pub mod calibrate;
+#[cfg(all(feature = "cli", feature = "verify"))]
+pub mod cli;
 pub mod compile;
 pub mod data;
 pub mod emit;
