@@ -7,10 +7,12 @@ use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
 use staticnet_exporter::compile::{self, Options};
 use staticnet_exporter::host::{Model, decode_outputs, encode_inputs};
 use staticnet_graph::graph::{Graph, Op, Tensor};
+use staticnet_graph::npy;
 use staticnet_tests::on_target::firmware::Firmware;
 use staticnet_tests::on_target::report::RunReport;
 use staticnet_tests::on_target::{BOARDS, Board, OnTargetError, RunOptions, enabled, run_on_board, run_with};
 use std::error::Error;
+use std::process::Command;
 use std::time::Duration;
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -171,6 +173,45 @@ fn the_counter_is_exact_and_knows_layers() -> TestResult {
         let per_mac = layer.instructions.unwrap() as f64 / layer.macs as f64;
         assert!((0.125..100.0).contains(&per_mac), "{} takes {per_mac} instructions a MAC", layer.name);
     }
+    Ok(())
+}
+
+#[test]
+fn the_command_line_runs_an_artifact() -> TestResult {
+    if !enabled("the command line") {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let [artifact, input, output] = ["m.snet", "x.npy", "y.npy"].map(|name| folder.path().join(name));
+    let model = int8_model()?;
+    std::fs::write(&artifact, bytes_of(&model))?;
+    npy::write(&input, &batch(3))?;
+    // As `cargo on-target -- m.snet ..` calls it, with the `--` in front.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_on-target"));
+    command.arg("--").arg(&artifact).args(["--board", "mps3-an547", "--count", "--json"]);
+    let run = command.arg("--input").arg(&input).arg("--output").arg(&output).output()?;
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(npy::read(&output)?, model.run(&batch(3))?);
+
+    let stdout = String::from_utf8(run.stdout)?;
+    let report: serde_json::Value = serde_json::from_str(stdout.lines().last().ok_or("no output")?)?;
+    assert_eq!(report["board"], "mps3-an547");
+    assert_eq!(report["ram_bytes"], model.artifact().ram_bytes());
+    for key in ["instructions", "code_bytes", "stack_bytes"] {
+        assert!(report[key].as_u64() > Some(0), "{key} in {report}");
+    }
+    for key in ["name", "op", "macs", "instructions"] {
+        assert!(!report["layers"][0][key].is_null(), "{key} in {report}");
+    }
+    println!("{report}");
+
+    let refused = Command::new(env!("CARGO_BIN_EXE_on-target"))
+        .arg(&input)
+        .args(["--board", "mps2-an500", "--input"])
+        .arg(&input)
+        .output()?;
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("x.npy"));
     Ok(())
 }
 
