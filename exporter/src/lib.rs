@@ -1,2 +1,42 @@
-//! placeholder
+//! From an ONNX model to an artifact that the runtime runs.
+//!
+//! ```text
+//! ONNX -> Graph (staticnet-graph) -> lower -> Network -> passes -> calibrate -> quantize -> plan -> emit -> artifact
+//! ```
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`compile`] | the whole way, in one call |
+//! | [`network`] | the network in the device's terms: NHWC tensors, layers of the runtime |
+//! | [`lower`] | Graph to [`network`], one file an operator |
+//! | [`passes`] | rewriting the network |
+//! | [`calibrate`] | ranges of activations, measured with the runtime's own f32 engine |
+//! | [`quantize`] | scales, zero points, integer weights |
+//! | [`plan`] | steps and places in RAM |
+//! | [`emit`] | the artifact's bytes |
+//! | [`host`] | running an artifact on the host |
+//! | [`evaluate`] | accuracy on a data set |
+//! | [`report`] | what `inspect` shows |
+//! | `verify` | holding an artifact against tract (feature `verify`) |
+//! | [`data`] | data sets and pictures |
+
+pub mod calibrate;
+#[cfg(all(feature = "cli", feature = "verify"))]
+pub mod cli;
+pub mod compile;
 pub mod data;
+pub mod emit;
+pub mod error;
+pub mod evaluate;
+pub mod host;
+pub mod lower;
+pub mod network;
+pub mod passes;
+pub mod plan;
+pub mod quantize;
+pub mod report;
+#[cfg(feature = "verify")]
+pub mod verify;
+
+pub use compile::{Options, compile};
+pub use error::Error;

@@ -1,4 +1,89 @@
-//! staticnet
+//! Runs a convolutional network in static buffers: no `std`, no allocation, the same bytes on every target.
+//!
+//! ```text
+//! staticnet::include_model!(static MODEL, "model.snet");           // judged at build time
+//! static RAM: staticnet::Ram<{ MODEL.ram_bytes() }> = staticnet::Ram::new();
+//!
+//! let ram = RAM.take().unwrap();                                   // handed out once
+//! let mut engine = Engine::<{ MODEL.ops() }, _>::new(MODEL, ram, Mapped::new(&MODEL))?;
+//! engine.set_picture(Picture { pixels, width: 32, height: 32, channels: 3 })?;
+//! engine.run()?;
+//! for score in engine.top_k::<5>() { /* MODEL.label(score.class as usize) */ }
+//! ```
+//!
+//! Where things are:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`artifact`] | reading a model: [`Artifact::new`], a `const fn` over its head |
+//! | [`record`] | the fixed-size records of the head (`validate` judges them) |
+//! | [`op`] | operators and attributes, shared with the host tools |
+//! | [`engine`] | running it: steps, one loop, one match |
+//! | [`kernels`] | one file an operator, over the primitives of `kernels::arch` |
+//! | [`quant`] | `requantize`, the only rounding of results |
+//! | [`preprocess`] | pixels to input |
+//! | [`weights`] | where weights come from |
+//! | [`view`] | rows of activations in rings |
+//!
+//! An accepted artifact cannot make the engine panic, leave its buffers or loop without end, whatever its bytes.
 #![no_std]
+#![deny(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod artifact;
+mod bytes;
+pub mod engine;
+pub mod error;
+pub mod kernels;
+mod math;
 pub mod op;
 pub mod preprocess;
+pub mod quant;
+pub mod ram;
+pub mod record;
+pub mod top_k;
+mod validate;
+pub mod view;
+pub mod weights;
+
+pub use artifact::Artifact;
+pub use bytes::checksum;
+pub use engine::{Engine, StepDone};
+pub use error::{ArtifactError, ArtifactErrorKind, RunError};
+/// The containers that results come in.
+pub use heapless;
+pub use preprocess::{Picture, Preprocess};
+pub use ram::{Aligned, Ram};
+pub use top_k::Score;
+pub use weights::{Mapped, WeightSource};
+
+/// The operator mask of tools that run any artifact.
+pub const ALL_OPS: u64 = u64::MAX;
+
+/// Bytes of scratch that a step of a layer needs, for planners.
+pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo) -> u64 {
+    validate::scratch_bytes(op, input)
+}
+
+/// Bytes of weights that a step over `channels` output channels of a layer needs, for exporters.
+pub fn chunk_bytes(layer: &record::Layer, input: &record::TensorInfo, channels: u64) -> u64 {
+    validate::chunk_bytes(layer, input, channels)
+}
+
+/// `include_model!(static MODEL, "model.snet")` (or `pub static ..`) declares `static MODEL: Artifact<'static>` from a file beside
+/// the source, aligned, and judged while compiling: a damaged or unsafe artifact is a build error. Use it in binary crates only; the
+/// path is as for `include_bytes!`.
+#[macro_export]
+macro_rules! include_model {
+    ($visibility:vis static $name:ident, $path:expr) => {
+        $visibility static $name: $crate::Artifact<'static> = {
+            static BYTES: $crate::Aligned<[u8; include_bytes!($path).len()]> = $crate::Aligned(*include_bytes!($path));
+            match $crate::Artifact::new(&BYTES.0) {
+                Ok(artifact) => artifact,
+                Err(error) => panic!("{}", error.kind.message()),
+            }
+        };
+    };
+}

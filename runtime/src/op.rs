@@ -85,3 +85,76 @@ pub struct Lrn {
     /// Bias.
     pub k: f32,
 }
+
+/// Operators that the runtime has, by number. The number is part of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OpCode {
+    /// [`Conv2d`].
+    Conv2d = 0,
+    /// Fully connected.
+    Linear = 1,
+    /// [`MaxPool`].
+    MaxPool = 2,
+    /// [`Lrn`].
+    Lrn = 3,
+    /// `max(x, 0)` on its own.
+    Relu = 4,
+}
+
+impl OpCode {
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(OpCode::Conv2d),
+            1 => Some(OpCode::Linear),
+            2 => Some(OpCode::MaxPool),
+            3 => Some(OpCode::Lrn),
+            4 => Some(OpCode::Relu),
+            _ => None,
+        }
+    }
+
+    /// The bit of this operator on elements of type `dtype` in the operator mask: a firmware for int8 carries no f32 kernel.
+    pub const fn bit(self, dtype: crate::record::DType) -> u64 {
+        1 << (2 * self as u32 + dtype as u32)
+    }
+}
+
+/// An operator of the runtime with its attributes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Op {
+    /// Convolution, bias, optional clamp.
+    Conv2d(Conv2d),
+    /// Fully connected over the whole input flattened in NHWC order, bias, optional clamp.
+    Linear,
+    /// Maximum over a window.
+    MaxPool(MaxPool),
+    /// Local response normalisation.
+    Lrn(Lrn),
+    /// `max(x, 0)`.
+    Relu,
+}
+
+impl Op {
+    /// The operator's number.
+    pub const fn code(&self) -> OpCode {
+        match self {
+            Op::Conv2d(_) => OpCode::Conv2d,
+            Op::Linear => OpCode::Linear,
+            Op::MaxPool(_) => OpCode::MaxPool,
+            Op::Lrn(_) => OpCode::Lrn,
+            Op::Relu => OpCode::Relu,
+        }
+    }
+
+    /// The operator's name, as ONNX spells it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Op::Conv2d(_) => "Conv",
+            Op::Linear => "Gemm",
+            Op::MaxPool(_) => "MaxPool",
+            Op::Lrn(_) => "LRN",
+            Op::Relu => "Relu",
+        }
+    }
+}

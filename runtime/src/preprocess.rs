@@ -71,7 +71,9 @@ impl Axis {
     /// `(first source index, second source index, weight of the second in 1/256)`.
     fn at(&self, out: usize) -> (usize, usize, u32) {
         // Half-pixel centres: (out + crop + 1/2) * source / scaled - 1/2.
-        let centre = (2 * (out as u64 + self.crop) + 1) * self.source * 65536 / (2 * self.scaled);
+        // Whole and fractional part one after the other, so that no product needs more than 64 bits.
+        let (doubled, twice) = ((2 * (out as u64 + self.crop) + 1) * self.source, 2 * self.scaled);
+        let centre = ((doubled / twice) << 16) + ((doubled % twice) << 16) / twice;
         let position = centre.saturating_sub(32768).min((self.source - 1) << 16);
         let first = (position >> 16) as usize;
         let second = (first + 1).min(self.source as usize - 1);

@@ -1,6 +1,9 @@
 //! Convolution.
 
-use crate::graph::Tensor;
+use super::window;
+use crate::graph::{Op, Tensor};
+use crate::onnx::attributes::int;
+use crate::onnx::node::{Form, Lowered, NodeReader, Param};
 use staticnet::op::Conv2d;
 
 /// Output shape `[1, O, OH, OW]`.
@@ -30,7 +33,7 @@ pub fn infer(attrs: &Conv2d, x: &[usize], params: &[&Tensor]) -> Result<Vec<usiz
     if bias.shape != [o] {
         return Err(format!("bias has shape {:?}, not [{o}]", bias.shape));
     }
-    let (oh, ow) = super::pool::window_output(&attrs.window, h, w)?;
+    let (oh, ow) = window::output(&attrs.window, h, w)?;
     Ok(vec![n, o, oh, ow])
 }
 
@@ -71,4 +74,40 @@ pub fn reference(attrs: &Conv2d, x: &Tensor, params: &[&Tensor], out_shape: &[us
         }
     }
     y
+}
+
+/// ONNX `Conv`.
+pub(crate) fn to_onnx(attrs: &Conv2d) -> Form {
+    let mut attributes = window::to_onnx(&attrs.window);
+    attributes.push(int("group", attrs.groups.into()));
+    Form::new(attributes)
+}
+
+/// ONNX `Conv` over images; a missing bias is zero.
+pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
+    node.inputs_at_most(3);
+    let x = node.activation(0);
+    let weight = node.floats(1, "weight");
+    let bias = if node.has_input(2) { node.floats(2, "bias") } else { weight.as_ref().map(|w| node.zero_bias(w)) };
+    let groups = node.in_u16("group", 1);
+    let kernel = weight.as_ref().and_then(|w| kernel_of(node, w));
+    let size = x.and_then(|x| node.image_size(x));
+    let window = window::from_onnx(node, kernel, size);
+    let attrs = Conv2d { window: window?, groups: groups? };
+    Some(Lowered::node(Op::Conv(attrs), x?, vec![weight?, bias?]))
+}
+
+/// Height and width of the weight `[O, C / groups, KH, KW]`.
+fn kernel_of(node: &mut NodeReader, weight: &Param) -> Option<[u16; 2]> {
+    let shape = &weight.tensor.shape;
+    let size = |d: usize| u16::try_from(d).ok();
+    let kernel = match shape[..] {
+        [_, _, h, w] => size(h).zip(size(w)),
+        _ => None,
+    };
+    if kernel.is_none() {
+        let reason = format!("a weight of shape {shape:?} is not a 2-D kernel [O, C / groups, KH, KW]");
+        node.refuse("weight", reason, "only 2-D convolutions are supported; write a 1-D one as 2-D with height 1");
+    }
+    kernel.map(|(h, w)| [h, w])
 }

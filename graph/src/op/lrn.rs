@@ -1,6 +1,8 @@
 //! Local response normalisation.
 
-use crate::graph::Tensor;
+use crate::graph::{Op, Tensor};
+use crate::onnx::attributes::{float, int};
+use crate::onnx::node::{Form, Lowered, NodeReader};
 use staticnet::op::Lrn;
 
 /// Output shape: the input's.
@@ -31,4 +33,26 @@ pub fn reference(attrs: &Lrn, x: &Tensor) -> Tensor {
         }
     }
     y
+}
+
+/// ONNX `LRN`.
+pub(crate) fn to_onnx(attrs: &Lrn) -> Form {
+    let &Lrn { size, alpha, beta, k } = attrs;
+    Form::new(vec![int("size", size.into()), float("alpha", alpha), float("beta", beta), float("bias", k)])
+}
+
+/// ONNX `LRN`; its defaults are those of the standard.
+pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
+    node.inputs_at_most(1);
+    let x = node.activation(0);
+    let (alpha, beta) = (node.float("alpha").unwrap_or(1e-4), node.float("beta").unwrap_or(0.75));
+    let k = node.float("bias").unwrap_or(1.0);
+    for (name, value) in [("alpha", alpha), ("beta", beta), ("bias", k)] {
+        if !value.is_finite() {
+            node.refuse(name, format!("{value} is not a number to compute with"), "export the model again");
+        }
+    }
+    // 0 stands for an attribute that is missing; the range refuses it.
+    let size = node.in_u16("size", 0);
+    Some(Lowered::node(Op::Lrn(Lrn { size: size?, alpha, beta, k }), x?, vec![]))
 }

@@ -1,19 +1,9 @@
 //! Max-pool.
 
-use crate::graph::Tensor;
-use staticnet::op::{MaxPool, Window};
-
-/// Output rows and columns of a window over `h` x `w`.
-///
-/// # Errors
-/// What does not fit, in words.
-pub(crate) fn window_output(window: &Window, h: usize, w: usize) -> Result<(usize, usize), String> {
-    let size = |axis: usize, len: usize| u32::try_from(len).ok().and_then(|len| window.output_len(axis, len));
-    match (size(0, h), size(1, w)) {
-        (Some(oh), Some(ow)) => Ok((oh as usize, ow as usize)),
-        _ => Err(format!("a window of {:?} does not fit {h}x{w} with pads {:?}", window.kernel, window.pads)),
-    }
-}
+use super::window;
+use crate::graph::{Op, Tensor};
+use crate::onnx::node::{Form, Lowered, NodeReader};
+use staticnet::op::MaxPool;
 
 /// Output shape `[1, C, OH, OW]`.
 ///
@@ -24,12 +14,15 @@ pub fn infer(attrs: &MaxPool, x: &[usize]) -> Result<Vec<usize>, String> {
         return Err(format!("needs an input [1, C, H, W], got {x:?}"));
     };
     let win = &attrs.window;
-    if win.pads[0].max(win.pads[2]) as u32 >= win.extent(0).max(1)
-        || win.pads[1].max(win.pads[3]) as u32 >= win.extent(1).max(1)
-    {
-        return Err(format!("pads {:?} leave windows without an input pixel (kernel {:?})", win.pads, win.kernel));
+    let (oh, ow) = window::output(win, h, w)?;
+    for (axis, len) in [(0, h), (1, w)] {
+        let overhang = win.pads[axis].max(win.pads[axis + 2]) as u32 >= win.extent(axis);
+        // Taps further apart than the input is long can straddle it.
+        let straddles = win.kernel[axis] > 1 && win.dilation[axis] as usize > len;
+        if overhang || straddles {
+            return Err(format!("pads {:?} leave windows without an input pixel (kernel {:?})", win.pads, win.kernel));
+        }
     }
-    let (oh, ow) = window_output(win, h, w)?;
     Ok(vec![n, c, oh, ow])
 }
 
@@ -56,4 +49,24 @@ pub fn reference(attrs: &MaxPool, x: &Tensor, out_shape: &[usize]) -> Tensor {
         }
     }
     y
+}
+
+/// ONNX `MaxPool`.
+pub(crate) fn to_onnx(attrs: &MaxPool) -> Form {
+    Form::new(window::to_onnx(&attrs.window))
+}
+
+/// ONNX `MaxPool` over images, without its second output.
+pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
+    node.inputs_at_most(1);
+    let x = node.activation(0);
+    // The order of the indices; there are none.
+    node.int("storage_order");
+    if !node.has_attribute("kernel_shape") {
+        node.refuse("kernel_shape", "is missing", "the file may be damaged; export it again");
+        return None;
+    }
+    let size = x.and_then(|x| node.image_size(x));
+    let window = window::from_onnx(node, None, size)?;
+    Some(Lowered::node(Op::MaxPool(MaxPool { window }), x?, vec![]))
 }

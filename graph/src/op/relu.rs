@@ -1,8 +1,21 @@
 //! Rectified linear unit.
 
-use crate::graph::Tensor;
+use crate::graph::{Op, Tensor};
+use crate::onnx::node::{Form, Lowered, NodeReader};
 
 /// `max(x, 0)`.
 pub fn reference(x: &Tensor) -> Tensor {
     Tensor { shape: x.shape.clone(), data: x.data.iter().map(|v| v.max(0.0)).collect() }
+}
+
+/// ONNX `Relu`.
+pub(crate) fn to_onnx() -> Form {
+    Form::new(vec![])
+}
+
+/// ONNX `Relu`.
+pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
+    node.inputs_at_most(1);
+    let x = node.activation(0);
+    Some(Lowered::node(Op::Relu, x?, vec![]))
 }

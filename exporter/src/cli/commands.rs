@@ -1,0 +1,252 @@
+//! What each command does. `Ok(false)` is a failed check.
+
+use super::progress::Progress;
+use super::{CheckArgs, CompileArgs, EvalArgs, InspectArgs, RunArgs, VerifyArgs};
+use crate::compile::{Options, compile_float};
+use crate::data::{DataSet, Split, decode};
+use crate::error::Error;
+use crate::host::{Model, host_shape, weights_path};
+use crate::report::{Report, report};
+use crate::{evaluate, verify as verification};
+use serde_json::json;
+use staticnet::Preprocess;
+use staticnet_graph::diagnostic::Diagnostic;
+use staticnet_graph::file::{read_at_most, write_atomically};
+use staticnet_graph::graph::{Graph, Tensor};
+use staticnet_graph::{npy, onnx};
+use std::path::Path;
+
+fn print_json(value: &serde_json::Value) {
+    println!("{value}");
+}
+
+pub(super) fn check(args: &CheckArgs) -> Result<bool, Error> {
+    let problems: Vec<Diagnostic> = match onnx::import(&args.model) {
+        Ok(graph) => match crate::compile::network(&graph) {
+            Ok(_) => Vec::new(),
+            Err(Error::Unsupported(problems)) => problems,
+            Err(error) => return Err(error),
+        },
+        Err(error) if !error.diagnostics().is_empty() => error.diagnostics().to_vec(),
+        Err(error) => return Err(error.into()),
+    };
+    if !args.json {
+        problems.iter().for_each(|problem| println!("{problem}"));
+        println!("{}", if problems.is_empty() { "everything is supported" } else { "not supported" });
+    }
+    print_json(&json!({ "supported": problems.is_empty(), "problems": problems }));
+    Ok(problems.is_empty())
+}
+
+pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
+    let graph = onnx::import(&args.model)?;
+    let options = Options { split: args.split };
+    let emitted = match &args.calibrate {
+        Some(path) => {
+            let samples = samples(path, &graph, args.calibrate_samples as usize, Split::Train)?;
+            let n = samples.shape.first().copied().unwrap_or(0).max(1);
+            let samples: Vec<Vec<f32>> =
+                samples.data.chunks_exact(samples.data.len() / n).map(<[f32]>::to_vec).collect();
+            eprintln!("quantizing with {} samples of {}", samples.len(), path.display());
+            crate::compile(&graph, &samples, &options)?
+        }
+        None => compile_float(&graph, &options)?,
+    };
+    if args.split {
+        write_atomically(&weights_path(&args.output), &emitted.payload)?;
+        write_atomically(&args.output, &emitted.head)?;
+    } else {
+        write_atomically(&args.output, &emitted.joined())?;
+    }
+    let model = Model::load(&args.output)?;
+    let report = report(&model.artifact());
+    println!("{report}");
+    print_json(&json!({
+        "output": args.output, "ram_bytes": report.ram_bytes, "weight_bytes": report.weight_bytes, "macs": report.macs,
+    }));
+    Ok(true)
+}
+
+/// Samples as the ONNX model takes them, `[N, C, H, W]`: from a .npy, or a data set through the model's preprocessing.
+fn samples(path: &Path, graph: &Graph, limit: usize, split: Split) -> Result<Tensor, Error> {
+    let input = |reason: String| Error::Input { from: path.display().to_string(), reason };
+    let shape = graph.inputs.first().map(|&i| graph.shape(i)[1..].to_vec()).unwrap_or_default();
+    let batch = if path.extension().is_some_and(|e| e == "npy") {
+        let batch = npy::read(path)?;
+        if batch.shape.get(1..) != Some(&shape[..]) {
+            return Err(input(format!("has shape {:?}; the model takes [N, {shape:?}]", batch.shape)));
+        }
+        batch
+    } else {
+        let hint = "the model carries no preprocessing: give a .npy of its inputs instead";
+        let preprocess = graph.preprocess.ok_or_else(|| input(hint.into()))?;
+        let data = DataSet::open(path, split)?;
+        let n = limit.min(data.len());
+        let mut batch = Tensor::zeros(&[]);
+        for i in 0..n {
+            batch.data.extend(load(&data, i * data.len() / n, &preprocess)?);
+        }
+        batch.shape = [&[n], &shape[..]].concat();
+        return Ok(batch);
+    };
+    let (n, element) = (batch.shape[0], shape.iter().product::<usize>());
+    let keep = n.min(limit);
+    let data = (0..keep).flat_map(|i| batch.data[i * n / keep * element..][..element].to_vec()).collect();
+    Ok(Tensor { shape: [&[keep], &shape[..]].concat(), data })
+}
+
+/// Sample `i` of a data set, preprocessed, in NCHW order.
+fn load(data: &DataSet, i: usize, preprocess: &Preprocess) -> Result<Vec<f32>, Error> {
+    let mut nhwc = vec![0.0; preprocess.len()];
+    let unusable = |error| Error::Input { from: data.name(i), reason: format!("cannot be preprocessed: {error:?}") };
+    data.with_picture(i, |picture| preprocess.to_f32(picture, &mut nhwc))?.map_err(unusable)?;
+    let channels = preprocess.channels as usize;
+    Ok((0..channels).flat_map(|c| nhwc.iter().skip(c).step_by(channels).copied()).collect())
+}
+
+pub(super) fn run(args: &RunArgs) -> Result<bool, Error> {
+    let model = Model::load(&args.artifact)?;
+    let artifact = model.artifact();
+    let outputs = if args.input.extension().is_some_and(|e| e == "npy") {
+        let from = args.input.display().to_string();
+        model.run(&npy::read(&args.input)?).map_err(|error| match error {
+            Error::Input { reason, .. } => Error::Input { from, reason },
+            other => other,
+        })?
+    } else {
+        let image = decode(&args.input)?;
+        let mut ram = model.ram();
+        let mut engine = model.engine(&mut ram)?;
+        engine.set_picture(image.picture())?;
+        engine.run()?;
+        let bytes = engine.output_bytes(0).unwrap_or(&[]).to_vec();
+        crate::host::decode_outputs(&artifact, &[bytes])
+    };
+    if let Some(path) = &args.output {
+        npy::write(path, &outputs)?;
+    }
+    let n = outputs.shape[0];
+    let top = |scores: &[f32]| -> Vec<serde_json::Value> {
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+        let entry = |&class: &usize| json!({ "class": class, "label": artifact.label(class), "score": scores[class] });
+        order.iter().take(args.top_k).map(entry).collect()
+    };
+    let tops: Vec<_> = outputs.data.chunks_exact((outputs.data.len() / n.max(1)).max(1)).map(top).collect();
+    for (i, top) in tops.iter().enumerate().take(10) {
+        for entry in top {
+            let label = entry["label"].as_str().unwrap_or("");
+            println!("{i}  {:>6}  {:>12.6}  {label}", entry["class"], entry["score"].as_f64().unwrap_or(f64::NAN));
+        }
+    }
+    print_json(&json!({ "n": n, "shape": outputs.shape, "top": tops }));
+    Ok(true)
+}
+
+pub(super) fn eval(args: &EvalArgs) -> Result<bool, Error> {
+    let model = Model::load(&args.artifact)?;
+    let data = DataSet::open(&args.data, Split::Test)?;
+    let labels: Vec<&str> = (0..model.artifact().label_count()).filter_map(|i| model.artifact().label(i)).collect();
+    if !labels.is_empty() && labels != data.labels {
+        let reason = format!("has the classes {:?}, the artifact {labels:?}", data.labels);
+        return Err(Error::Input { from: args.data.display().to_string(), reason });
+    }
+    let progress = Progress::new("eval", data.len(), args.json);
+    let accuracy = evaluate::accuracy(&model, &data, &|done| progress.set(done))?;
+    drop(progress);
+    if !args.json {
+        println!("{} samples: top-1 {:.2} %, top-5 {:.2} %", accuracy.n, 100.0 * accuracy.top1, 100.0 * accuracy.top5);
+    }
+    print_json(&json!(accuracy));
+    Ok(true)
+}
+
+pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
+    let graph = onnx::import(&args.model)?;
+    let bytes = read_at_most(&args.model, u32::MAX as u64)?;
+    let model = Model::load(&args.artifact)?;
+    let batch = match &args.data {
+        Some(path) => samples(path, &graph, args.samples as usize, Split::Test)?,
+        None => noise(&model, args.samples as usize),
+    };
+    let say = |layer: &str| {
+        if !args.json {
+            eprintln!("comparing {layer}");
+        }
+    };
+    let verification = verification::verify(&bytes, &model, &batch, &say)?;
+    if let Some(path) = &args.junit {
+        write_atomically(path, junit(&verification).as_bytes())?;
+    }
+    if !args.json {
+        println!("{:<28} {:<8} {:>12} {:>12} {:>7} {:>9}", "layer", "op", "max abs", "max rel", "units", "SQNR dB");
+        for layer in &verification.layers {
+            let flag = if layer.ok { "" } else { "  outside" };
+            println!(
+                "{:<28} {:<8} {:>12.3e} {:>12.3e} {:>7} {:>9.1}{flag}",
+                layer.name, layer.op, layer.max_abs, layer.max_rel, layer.max_units, layer.sqnr_db
+            );
+        }
+        println!(
+            "whole network, {} samples: max rel {:.3e}, SQNR {:.1} dB, same top-1 {:.1} %: {}",
+            verification.n,
+            verification.max_rel,
+            verification.sqnr_db,
+            100.0 * verification.top1_agreement,
+            if verification.ok { "ok" } else { "outside the bounds" }
+        );
+    }
+    print_json(&json!(verification));
+    Ok(verification.ok)
+}
+
+/// Uniform noise in [-1, 1], the same on every run.
+fn noise(model: &Model, n: usize) -> Tensor {
+    let artifact = model.artifact();
+    let slot = artifact.input_slot(0).and_then(|slot| artifact.tensor(slot.tensor as usize));
+    let Some(info) = slot else { return Tensor::zeros(&[0]) };
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let shape = host_shape(&info, n);
+    Tensor { data: (0..shape.iter().product()).map(|_| next()).collect(), shape }
+}
+
+/// The comparison as JUnit XML.
+fn junit(verification: &verification::Verification) -> String {
+    let escape = |s: &str| s.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    let case = |name: &str, ok: bool, why: String| {
+        let failure = if ok { String::new() } else { format!("<failure message=\"{}\"/>", escape(&why)) };
+        format!("  <testcase classname=\"verify\" name=\"{}\">{failure}</testcase>\n", escape(name))
+    };
+    let mut cases = Vec::new();
+    for layer in &verification.layers {
+        let why = format!("max abs {:e}, max rel {:e}, {} units", layer.max_abs, layer.max_rel, layer.max_units);
+        cases.push((case(&layer.name, layer.ok, why), layer.ok));
+    }
+    let whole = verification.ok || verification.first_bad_layer.is_some();
+    let why = format!("SQNR {} dB, same top-1 {}", verification.sqnr_db, verification.top1_agreement);
+    cases.push((case("whole network", whole, why), whole));
+    let failed = cases.iter().filter(|(_, ok)| !ok).count();
+    let body: String = cases.iter().map(|(case, _)| case.as_str()).collect();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"exporter verify\" tests=\"{}\" failures=\"{failed}\">\n\
+         {body}</testsuite>\n",
+        cases.len()
+    )
+}
+
+pub(super) fn inspect(args: &InspectArgs) -> Result<bool, Error> {
+    let model = Model::load(&args.artifact)?;
+    let report = report(&model.artifact());
+    if !args.json {
+        println!("{report}");
+        if args.plan {
+            println!("{}", Report::plan(&model.artifact()));
+        }
+    }
+    print_json(&json!(report));
+    Ok(true)
+}

@@ -1,0 +1,147 @@
+//! The command line of `exporter`.
+
+mod commands;
+mod progress;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Compiles ONNX networks for microcontrollers, and proves the result.
+#[derive(Debug, Parser)]
+#[command(name = "exporter", version, after_help = "Example: exporter compile model.onnx --calibrate pictures/train -o model.snet")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List everything in a model that the runtime does not support.
+    #[command(after_help = "Example: exporter check model.onnx --json\nExit 0: supported, 1: not, 2: unreadable.")]
+    Check(CheckArgs),
+    /// Compile a model to an artifact.
+    #[command(after_help = "Examples:\n  exporter compile model.onnx --calibrate pictures/train -o model.snet\n  \
+                            exporter compile model.onnx --float -o model-f32.snet")]
+    Compile(CompileArgs),
+    /// Run an artifact on a picture or on numbers, with the device's own code.
+    #[command(after_help = "Example: exporter run model.snet picture.jpg --top-k 3")]
+    Run(RunArgs),
+    /// Measure an artifact's accuracy on a data set.
+    #[command(after_help = "Example: exporter eval model.snet pictures/test")]
+    Eval(EvalArgs),
+    /// Hold an artifact against tract, layer by layer and as a whole.
+    #[command(after_help = "Example: exporter verify model.onnx model.snet --data pictures/test\n\
+                            Exit 0: within all bounds, 1: outside one, 2: unreadable.")]
+    Verify(VerifyArgs),
+    /// Show what an artifact contains and needs.
+    #[command(after_help = "Example: exporter inspect model.snet --plan")]
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The ONNX model.
+    model: PathBuf,
+    /// Print only JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct CompileArgs {
+    /// The ONNX model.
+    model: PathBuf,
+    /// The artifact to write.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Keep f32 instead of quantizing to int8.
+    #[arg(long)]
+    float: bool,
+    /// Samples to quantize with: a data set (through the model's preprocessing), or a .npy of [N, C, H, W].
+    #[arg(long, value_name = "DIR|FILE.npy", required_unless_present = "float", conflicts_with = "float")]
+    calibrate: Option<PathBuf>,
+    /// How many samples to take from it, spread evenly.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    calibrate_samples: u32,
+    /// Write the weights to a file of their own (ending in .weights) beside the artifact.
+    #[arg(long)]
+    split: bool,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The artifact.
+    artifact: PathBuf,
+    /// A picture (JPEG, PNG), or a .npy of [N, C, H, W] as the ONNX model takes it.
+    input: PathBuf,
+    /// Write the outputs as .npy, [N, ..].
+    #[arg(long, value_name = "OUT.npy")]
+    output: Option<PathBuf>,
+    /// How many classes to show.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    top_k: usize,
+}
+
+#[derive(Debug, Args)]
+struct EvalArgs {
+    /// The artifact.
+    artifact: PathBuf,
+    /// The data set; its test part where it is split.
+    data: PathBuf,
+    /// Print only JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// The ONNX model.
+    model: PathBuf,
+    /// The artifact compiled from it.
+    artifact: PathBuf,
+    /// Samples: a data set, or a .npy of [N, C, H, W]. Seeded noise where absent.
+    #[arg(long, value_name = "DIR|FILE.npy")]
+    data: Option<PathBuf>,
+    /// How many samples to take from it, spread evenly.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// Print only JSON.
+    #[arg(long)]
+    json: bool,
+    /// Write the comparison as JUnit XML, one test case a layer.
+    #[arg(long, value_name = "FILE.xml")]
+    junit: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct InspectArgs {
+    /// The artifact.
+    artifact: PathBuf,
+    /// Print only JSON.
+    #[arg(long)]
+    json: bool,
+    /// Show the steps and how they use the RAM.
+    #[arg(long)]
+    plan: bool,
+}
+
+/// Runs the program: 0 where all is well, 1 where a check failed, 2 for bad usage or input.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Check(args) => commands::check(&args),
+        Command::Compile(args) => commands::compile(&args),
+        Command::Run(args) => commands::run(&args),
+        Command::Eval(args) => commands::eval(&args),
+        Command::Verify(args) => commands::verify(&args),
+        Command::Inspect(args) => commands::inspect(&args),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("exporter: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

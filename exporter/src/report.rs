@@ -1,0 +1,153 @@
+//! What `inspect` shows of an artifact.
+
+use crate::host::host_shape;
+use serde::Serialize;
+use staticnet::Artifact;
+use staticnet::artifact::{FORMAT_VERSION, Target};
+use staticnet::op::Op;
+use staticnet::record::Layer;
+use std::fmt;
+
+/// An artifact in numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of the format.
+    pub format_version: u16,
+    /// Kernel set that the weights are packed for.
+    pub target: &'static str,
+    /// Element type: `i8` or `f32`.
+    pub dtype: &'static str,
+    /// RAM of a run: activations and scratch.
+    pub ram_bytes: usize,
+    /// RAM that holds activations.
+    pub activation_bytes: usize,
+    /// Bytes of weights, biases, multipliers and tables.
+    pub weight_bytes: usize,
+    /// Bytes of them that a pass reads; larger than `weight_bytes` where a plan reads some twice.
+    pub weight_bytes_read: u64,
+    /// Bytes of the head.
+    pub head_bytes: usize,
+    /// Multiply-accumulate operations of a pass.
+    pub macs: u64,
+    /// Class labels.
+    pub labels: Vec<String>,
+    /// The layers.
+    pub layers: Vec<LayerReport>,
+}
+
+/// A layer in numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    /// Name of the ONNX node.
+    pub name: String,
+    /// Operator as ONNX spells it.
+    pub op: &'static str,
+    /// Multiply-accumulate operations.
+    pub macs: u64,
+    /// Bytes of its weights, biases, multipliers and tables.
+    pub weight_bytes: u64,
+    /// Shape on the host, NCHW.
+    pub output_shape: Vec<usize>,
+    /// Steps of the plan that make it.
+    pub steps: usize,
+}
+
+/// Multiply-accumulate operations of a layer of an artifact.
+pub fn macs(artifact: &Artifact, layer: &Layer) -> u64 {
+    let (Some(x), Some(y)) = (artifact.tensor(layer.input as usize), artifact.tensor(layer.output as usize)) else {
+        return 0;
+    };
+    match &layer.op {
+        Op::Conv2d(conv) => y.elements() * staticnet::kernels::conv::taps(conv, x.channels),
+        Op::Linear => y.elements() * x.elements(),
+        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu => 0,
+    }
+}
+
+/// Describes an artifact.
+pub fn report(artifact: &Artifact) -> Report {
+    let steps: Vec<_> = (0..artifact.step_count()).filter_map(|i| artifact.step(i)).collect();
+    let chunk_len = |chunk: u32| artifact.chunk(chunk).map_or(0, |c| c.len as u64);
+    let layer = |i: usize| {
+        let layer = artifact.layer(i)?;
+        let mine = || steps.iter().filter(|step| step.layer as usize == i);
+        let mut chunks: Vec<u32> = mine().map(|step| step.chunk).collect();
+        chunks.sort_unstable();
+        chunks.dedup();
+        Some(LayerReport {
+            name: artifact.layer_name(i).unwrap_or("").to_string(),
+            op: layer.op.name(),
+            macs: macs(artifact, &layer),
+            weight_bytes: chunks.into_iter().map(chunk_len).sum(),
+            output_shape: host_shape(&artifact.tensor(layer.output as usize)?, 1),
+            steps: mine().count(),
+        })
+    };
+    let layers: Vec<LayerReport> = (0..artifact.layer_count()).filter_map(layer).collect();
+    Report {
+        format_version: FORMAT_VERSION,
+        target: Target::from_code(artifact.target()).map_or("unknown", Target::name),
+        dtype: artifact.layer(0).map_or("", |layer| artifact.layer_dtype(&layer).name()),
+        ram_bytes: artifact.ram_bytes(),
+        activation_bytes: artifact.activation_bytes(),
+        weight_bytes: artifact.payload_len(),
+        weight_bytes_read: steps.iter().map(|step| chunk_len(step.chunk)).sum(),
+        head_bytes: artifact.head().len(),
+        macs: layers.iter().map(|layer| layer.macs).sum(),
+        labels: (0..artifact.label_count()).filter_map(|i| artifact.label(i)).map(str::to_string).collect(),
+        layers,
+    }
+}
+
+impl fmt::Display for Report {
+    /// The table of `inspect`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "format {}, {} kernels for {}", self.format_version, self.dtype, self.target)?;
+        writeln!(f, "RAM      {:>12} B  (activations {} B)", self.ram_bytes, self.activation_bytes)?;
+        writeln!(f, "weights  {:>12} B  (read per pass {} B)", self.weight_bytes, self.weight_bytes_read)?;
+        writeln!(f, "head     {:>12} B", self.head_bytes)?;
+        writeln!(f, "MACs     {:>12}", self.macs)?;
+        writeln!(f, "\n{:<28} {:<8} {:>20} {:>14} {:>12}", "layer", "op", "output", "MACs", "weights B")?;
+        for layer in &self.layers {
+            let shape = format!("{:?}", layer.output_shape);
+            writeln!(f, "{:<28} {:<8} {shape:>20} {:>14} {:>12}", layer.name, layer.op, layer.macs, layer.weight_bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// The plan as text: one line a step, with where it reads and writes and how far the RAM is filled.
+    pub fn plan(artifact: &Artifact) -> String {
+        let mut text = String::from("step  layer                        rows        channels    reads          writes         RAM\n");
+        let span = |slot: u16| {
+            let slot = artifact.slot(slot as usize)?;
+            let bytes = slot.rows as u64 * artifact.tensor(slot.tensor as usize)?.row_bytes();
+            Some((slot.offset as u64, slot.offset as u64 + bytes))
+        };
+        for i in 0..artifact.step_count() {
+            let Some(step) = artifact.step(i) else { break };
+            let (Some(x), Some(y)) = (span(step.input), span(step.output)) else { break };
+            let name = artifact.layer_name(step.layer as usize).unwrap_or("");
+            let place = |(from, to): (u64, u64)| format!("{from}-{to}");
+            // The RAM as 32 cells: what is read, what is written.
+            let cells = 32u64;
+            let ram = (artifact.ram_bytes() as u64).max(1);
+            let bar: String = (0..cells)
+                .map(|cell| {
+                    let (from, to) = (cell * ram / cells, (cell + 1) * ram / cells);
+                    let covers = |(a, b): (u64, u64)| a < to && from < b;
+                    match (covers(x), covers(y)) {
+                        (true, true) => '%',
+                        (true, false) => 'r',
+                        (false, true) => 'w',
+                        (false, false) => '.',
+                    }
+                })
+                .collect();
+            let (rows, channels) = (format!("{}..{}", step.r0, step.r1), format!("{}..{}", step.c0, step.c1));
+            text += &format!("{i:<5} {name:<28} {rows:<11} {channels:<11} {:<14} {:<14} {bar}\n", place(x), place(y));
+        }
+        text
+    }
+}

@@ -1,0 +1,218 @@
+//! Holding an artifact against tract.
+//!
+//! (a) Each layer on its own: the layer is rebuilt from the artifact's bytes as an ONNX model of one node, fed the very input that
+//! the layer had in the runtime, run by tract in f32, and compared with the layer's output: to [`FLOAT_BOUND`] of the largest
+//! magnitude for f32 networks, to [`INT8_BOUND`] units after quantizing tract's result for int8 networks.
+//!
+//! (b) The whole: the original ONNX model, run by tract in f32, against the artifact: to [`FLOAT_BOUND`] for f32 networks; for
+//! int8 networks a floor on the signal-to-noise ratio of the outputs ([`SQNR_FLOOR`]) and on how often the highest score is the
+//! same one ([`AGREEMENT_FLOOR`]).
+
+mod rebuild;
+mod tract;
+
+pub use tract::Oracle;
+
+use crate::error::Error;
+use crate::host::{Model, decode, encode_inputs};
+use serde::Serialize;
+use staticnet::quant::quantize;
+use staticnet::record::DType;
+use staticnet_graph::graph::Tensor;
+
+/// Largest deviation of an f32 tensor, in fractions of its largest magnitude.
+pub const FLOAT_BOUND: f64 = 1e-4;
+/// Largest deviation of an int8 tensor in units, fed the same inputs.
+pub const INT8_BOUND: f64 = 2.0;
+/// Least signal-to-quantization-noise ratio of the outputs, in dB.
+pub const SQNR_FLOOR: f64 = 20.0;
+/// Least fraction of samples with the same highest score, where there are at least ten samples.
+pub const AGREEMENT_FLOOR: f64 = 0.9;
+/// Samples that layers are compared on; the whole network is compared on all.
+const LAYER_SAMPLES: usize = 4;
+
+/// One layer's comparison.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerCheck {
+    /// Name of the ONNX node.
+    pub name: String,
+    /// Operator as ONNX spells it.
+    pub op: &'static str,
+    /// Largest absolute difference.
+    pub max_abs: f64,
+    /// Largest difference in fractions of the tensor's largest magnitude.
+    pub max_rel: f64,
+    /// Largest difference in int8 units (0 for f32 layers).
+    pub max_units: f64,
+    /// Signal-to-noise ratio in dB; `null` in JSON where there is no noise.
+    pub sqnr_db: f64,
+    /// Whether the bound holds.
+    pub ok: bool,
+}
+
+/// The outcome.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verification {
+    /// Whether all bounds hold.
+    pub ok: bool,
+    /// Number of samples.
+    pub n: usize,
+    /// Largest difference of the outputs in fractions of the largest magnitude.
+    pub max_rel: f64,
+    /// Signal-to-noise ratio of the outputs in dB.
+    pub sqnr_db: f64,
+    /// Fraction of samples whose highest score is the same one.
+    pub top1_agreement: f64,
+    /// The first layer outside its bound.
+    pub first_bad_layer: Option<String>,
+    /// The layers.
+    pub layers: Vec<LayerCheck>,
+}
+
+/// Differences between two runs of numbers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Difference {
+    max_abs: f64,
+    largest: f64,
+    signal: f64,
+    noise: f64,
+}
+
+impl Difference {
+    fn add(&mut self, want: &[f32], got: &[f32]) {
+        for (&want, &got) in want.iter().zip(got) {
+            let (want, error) = (want as f64, want as f64 - got as f64);
+            // A NaN must count as the worst, and `max` would drop it.
+            self.max_abs = if error.is_nan() { f64::INFINITY } else { self.max_abs.max(error.abs()) };
+            self.largest = self.largest.max(want.abs());
+            self.signal += want * want;
+            self.noise += error * error;
+        }
+    }
+
+    fn relative(&self) -> f64 {
+        if self.max_abs == 0.0 { 0.0 } else { self.max_abs / self.largest }
+    }
+
+    fn sqnr_db(&self) -> f64 {
+        10.0 * (self.signal / self.noise).log10()
+    }
+}
+
+/// Compares an artifact with the model it was compiled from, on a batch as the ONNX model takes it (f32, `[N, C, H, W]`).
+///
+/// # Errors
+/// [`Error::Oracle`] where tract cannot run the model, [`Error::Input`] where the batch does not fit.
+pub fn verify(onnx: &[u8], model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Result<Verification, Error> {
+    let n = batch.shape.first().copied().unwrap_or(0);
+    if n == 0 {
+        return Err(Error::Input { from: "verify".into(), reason: "there is no sample".into() });
+    }
+    let int8 = model.artifact().tensor(0).is_some_and(|t| t.dtype == DType::I8);
+    let layers = check_layers(model, batch, progress)?;
+    progress("the whole network");
+    let got = model.run(batch)?;
+    let shape = [&[1], &batch.shape[1..]].concat();
+    let mut oracle = Oracle::new(onnx, &shape)?;
+    let (sample, scores) = (batch.data.len() / n, got.data.len() / n);
+    let mut difference = Difference::default();
+    let mut agreed = 0;
+    for (x, got) in batch.data.chunks_exact(sample).zip(got.data.chunks_exact(scores)) {
+        let want = oracle.run(x)?;
+        if want.len() != got.len() {
+            let reason = format!("the model has {} outputs, the artifact {}: it was compiled from another", want.len(), got.len());
+            return Err(Error::Input { from: "verify".into(), reason });
+        }
+        difference.add(&want, got);
+        agreed += usize::from(highest(&want) == highest(got));
+    }
+    let top1_agreement = agreed as f64 / n as f64;
+    let whole = if int8 {
+        difference.sqnr_db() >= SQNR_FLOOR && (n < 10 || top1_agreement >= AGREEMENT_FLOOR)
+    } else {
+        difference.relative() <= FLOAT_BOUND
+    };
+    let first_bad_layer = layers.iter().find(|layer| !layer.ok).map(|layer| layer.name.clone());
+    Ok(Verification {
+        ok: whole && first_bad_layer.is_none(),
+        n,
+        max_rel: difference.relative(),
+        sqnr_db: difference.sqnr_db(),
+        top1_agreement,
+        first_bad_layer,
+        layers,
+    })
+}
+
+/// Index of the largest element; the first of equals.
+fn highest(values: &[f32]) -> usize {
+    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
+}
+
+fn check_layers(model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Result<Vec<LayerCheck>, Error> {
+    let artifact = model.artifact();
+    let inputs = encode_inputs(&artifact, batch)?;
+    let runs: Result<Vec<Vec<Vec<u8>>>, Error> = inputs.iter().take(LAYER_SAMPLES).map(|x| activations(model, x)).collect();
+    let runs = runs?;
+    let mut checks = Vec::new();
+    for i in 0..artifact.layer_count() {
+        let rebuilt = rebuild::layer(&artifact, model.payload(), i)?;
+        progress(&rebuilt.name);
+        let mut oracle = Oracle::new(&rebuilt.onnx, &rebuilt.input_shape)?;
+        let (x, y) = (rebuilt.input, rebuilt.output);
+        let mut difference = Difference::default();
+        let mut units = 0f64;
+        for run in &runs {
+            let (input, output) = (&run[rebuilt.layer.input as usize], &run[rebuilt.layer.output as usize]);
+            let want = oracle.run(&rebuilt.oracle_input(&x, input))?;
+            let got = decode(&y, output);
+            difference.add(&want, &got);
+            if y.dtype == DType::I8 {
+                for (&want, &got) in want.iter().zip(&got) {
+                    let q = |v: f32| quantize(v, y.scale, y.zero_point) as f64;
+                    units = units.max((q(want) - q(got)).abs());
+                }
+            }
+        }
+        let ok = match y.dtype {
+            DType::I8 => units <= INT8_BOUND,
+            DType::F32 => difference.relative() <= FLOAT_BOUND,
+        };
+        checks.push(LayerCheck {
+            name: rebuilt.name,
+            op: rebuilt.layer.op.name(),
+            max_abs: difference.max_abs,
+            max_rel: difference.relative(),
+            max_units: units,
+            sqnr_db: difference.sqnr_db(),
+            ok,
+        });
+    }
+    Ok(checks)
+}
+
+/// Every tensor of a run, whole, by index: assembled from the rows that the steps made.
+fn activations(model: &Model, input: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    let artifact = model.artifact();
+    let mut tensors: Vec<Vec<u8>> = (0..artifact.tensor_count())
+        .filter_map(|i| artifact.tensor(i))
+        .map(|t| vec![0; (t.elements() * t.dtype.bytes()) as usize])
+        .collect();
+    if let Some(slot) = artifact.input_slot(0) {
+        tensors[slot.tensor as usize].copy_from_slice(input);
+    }
+    let mut ram = model.ram();
+    let mut engine = model.engine(&mut ram)?;
+    if let Some(bytes) = engine.input_bytes_mut(0) {
+        bytes.copy_from_slice(input);
+    }
+    engine.run_tapped(|done, info, ring| {
+        let Some(layer) = artifact.layer(done.layer) else { return };
+        let row = info.row_bytes() as usize;
+        let rows = ring.len() / row;
+        for r in done.rows.0 as usize..done.rows.1 as usize {
+            tensors[layer.output as usize][r * row..][..row].copy_from_slice(&ring[r % rows * row..][..row]);
+        }
+    })?;
+    Ok(tensors)
+}

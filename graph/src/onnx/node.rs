@@ -1,0 +1,391 @@
+//! One node of an ONNX file, as the operators see it.
+
+use super::scope::{Scope, Slot, Unreadable};
+use super::tensor::{Constant, Refusal, decode};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Op, Tensor, ValueId};
+use onnx_protobuf::attribute_proto::AttributeType;
+use onnx_protobuf::{AttributeProto, NodeProto};
+
+/// An operator's form in ONNX.
+pub(crate) struct Form {
+    /// Its attributes.
+    pub(crate) attributes: Vec<AttributeProto>,
+    /// Attributes that ONNX wants as further inputs, by the names they get behind the node's.
+    pub(crate) constants: Vec<(&'static str, Tensor)>,
+}
+
+impl Form {
+    /// A form with attributes only.
+    pub(crate) fn new(attributes: Vec<AttributeProto>) -> Self {
+        Form { attributes, constants: vec![] }
+    }
+}
+
+/// A parameter and the name it should have.
+pub(crate) struct Param {
+    pub(crate) name: String,
+    pub(crate) tensor: Tensor,
+}
+
+/// What an ONNX node becomes.
+pub(crate) enum Lowered {
+    /// A node of the graph.
+    Node {
+        /// What it computes.
+        op: Op,
+        /// What it reads.
+        x: ValueId,
+        /// Weight and bias.
+        params: Vec<Param>,
+        /// Another ONNX node that it does the work of, whose output it makes.
+        absorbs: Option<usize>,
+    },
+    /// A name for a constant.
+    Constant(Constant),
+}
+
+impl Lowered {
+    /// A node that absorbs no other.
+    pub(crate) fn node(op: Op, x: ValueId, params: Vec<Param>) -> Self {
+        Lowered::Node { op, x, params, absorbs: None }
+    }
+
+    /// The same, doing the work of the ONNX node `absorbs` too.
+    pub(crate) fn absorbing(self, absorbs: Option<usize>) -> Self {
+        match self {
+            Lowered::Node { op, x, params, .. } => Lowered::Node { op, x, params, absorbs },
+            Lowered::Constant(c) => Lowered::Constant(c),
+        }
+    }
+}
+
+/// What a node reads.
+pub(crate) enum Input {
+    /// An activation.
+    Value(ValueId),
+    /// A constant; [`NodeReader::constant`] reads it.
+    Constant,
+}
+
+/// Reads attributes and inputs of a node and notes everything that does not fit. Whatever attribute no operator asks for is
+/// refused in the end, so that nothing is overlooked.
+pub(crate) struct NodeReader<'s> {
+    scope: &'s Scope<'s>,
+    proto: &'s NodeProto,
+    index: usize,
+    name: String,
+    asked: Vec<&'static str>,
+    /// Whether an input is missing because its own node was refused.
+    waits: bool,
+    refused_whole: bool,
+    problems: Vec<Diagnostic>,
+}
+
+const DAMAGED: &str = "the file may be damaged; export it again";
+
+impl<'s> NodeReader<'s> {
+    pub(super) fn new(scope: &'s Scope<'s>, index: usize, name: String) -> Self {
+        let proto = &scope.nodes[index];
+        let mut node =
+            NodeReader { scope, proto, index, name, asked: vec![], waits: false, refused_whole: false, problems: vec![] };
+        if proto.output.first().is_none_or(String::is_empty) {
+            node.refuse("", "has no output", DAMAGED);
+        }
+        for extra in proto.output.iter().skip(1).filter(|o| !o.is_empty() && scope.is_used(o)) {
+            node.refuse(extra, "its second output is used", "only the first output is supported; remove what reads the other");
+        }
+        node
+    }
+
+    /// Everything noted, and whether the node can be used: nothing was noted and no input is missing.
+    pub(super) fn finish(mut self, lowered: Option<Lowered>) -> Result<Lowered, Vec<Diagnostic>> {
+        // What is refused as a whole is not refused again for each attribute.
+        let attributes = if self.refused_whole { &[][..] } else { &self.proto.attribute[..] };
+        for (i, attribute) in attributes.iter().enumerate() {
+            if !self.asked.contains(&attribute.name.as_str()) {
+                self.refuse(&attribute.name, "the attribute is not supported", "export the model without it");
+            } else if attributes[..i].iter().any(|a| a.name == attribute.name) {
+                self.refuse(&attribute.name, "is given twice", DAMAGED);
+            }
+        }
+        match lowered {
+            Some(lowered) if self.problems.is_empty() => Ok(lowered),
+            None if self.problems.is_empty() && !self.waits => {
+                self.refuse("", "cannot be read", DAMAGED);
+                Err(self.problems)
+            }
+            Some(_) | None => Err(self.problems),
+        }
+    }
+
+    /// The operator's name.
+    pub(crate) fn op_type(&self) -> &'s str {
+        &self.proto.op_type
+    }
+
+    /// Whether the operator is one of ONNX's own.
+    pub(crate) fn in_onnx_domain(&self) -> bool {
+        self.proto.domain_is_onnx()
+    }
+
+    /// Notes something that is not supported or not valid.
+    pub(crate) fn refuse(&mut self, attribute: &str, reason: impl Into<String>, hint: impl Into<String>) {
+        self.problems.push(Diagnostic {
+            node: self.name.clone(),
+            op: self.proto.op_type.clone(),
+            attribute: attribute.to_string(),
+            reason: reason.into(),
+            hint: hint.into(),
+        });
+    }
+
+    /// Notes that the operator itself is not supported, whatever its attributes.
+    pub(crate) fn refuse_operator(&mut self, reason: impl Into<String>, hint: impl Into<String>) {
+        self.refused_whole = true;
+        self.refuse("", reason, hint);
+    }
+
+    /// Shape of an activation.
+    pub(crate) fn shape(&self, x: ValueId) -> &'s [usize] {
+        self.scope.graph.shape(x)
+    }
+
+    /// Height and width of an activation, which must be an image.
+    pub(crate) fn image_size(&mut self, x: ValueId) -> Option<[usize; 2]> {
+        let shape = self.shape(x);
+        if let &[_, _, h, w] = shape {
+            return Some([h, w]);
+        }
+        self.refuse("", format!("needs an input [N, C, H, W], got {shape:?}"), "only images are supported here");
+        None
+    }
+
+    // Inputs.
+
+    /// Whether input `index` is given.
+    pub(crate) fn has_input(&self, index: usize) -> bool {
+        self.proto.input.get(index).is_some_and(|name| !name.is_empty())
+    }
+
+    /// Refuses inputs that the operator does not have.
+    pub(crate) fn inputs_at_most(&mut self, most: usize) {
+        let given = self.proto.input.len();
+        if given > most {
+            self.refuse("", format!("has {given} inputs, at most {most} are known"), DAMAGED);
+        }
+    }
+
+    /// What input `index` is.
+    pub(crate) fn input(&mut self, index: usize) -> Option<Input> {
+        let Some(name) = self.proto.input.get(index).filter(|name| !name.is_empty()) else {
+            self.refuse("", format!("input {index} is missing"), DAMAGED);
+            return None;
+        };
+        match self.scope.slot(name, self.index) {
+            Ok(Slot::Value(id)) => Some(Input::Value(*id)),
+            Ok(Slot::Initializer(_) | Slot::Constant(_)) => Some(Input::Constant),
+            Ok(Slot::Refused) => {
+                self.unreadable("", Unreadable::Refused);
+                None
+            }
+            Err(unreadable) => {
+                self.unreadable("", unreadable);
+                None
+            }
+        }
+    }
+
+    fn unreadable(&mut self, attribute: &str, why: Unreadable) {
+        match why {
+            Unreadable::Refused => self.waits = true,
+            Unreadable::Invalid(Refusal { reason, hint }) => self.refuse(attribute, reason, hint),
+        }
+    }
+
+    /// Input `index`, which must be an activation.
+    pub(crate) fn activation(&mut self, index: usize) -> Option<ValueId> {
+        match self.input(index)? {
+            Input::Value(id) => Some(id),
+            Input::Constant => {
+                let reason = format!("input {index} ({}) is a constant", self.proto.input[index]);
+                self.refuse("", reason, "fold constants first, for example with onnx-simplifier");
+                None
+            }
+        }
+    }
+
+    /// Input `index`, which must be a constant; `role` names it in messages.
+    pub(crate) fn constant(&mut self, index: usize, role: &str) -> Option<Constant> {
+        self.input(index)?;
+        let name = &self.proto.input[index];
+        match self.scope.constant(name, self.index) {
+            Ok(Some(constant)) => Some(constant),
+            Ok(None) => {
+                let reason = format!("{name} is computed by the network, not a constant");
+                self.refuse(role, reason, "fold constants first, for example with onnx-simplifier");
+                None
+            }
+            Err(unreadable) => {
+                self.unreadable(role, unreadable);
+                None
+            }
+        }
+    }
+
+    /// Input `index`, which must be a constant of floats.
+    pub(crate) fn floats(&mut self, index: usize, role: &str) -> Option<Param> {
+        match self.constant(index, role)? {
+            Constant::Float(tensor) => Some(Param { name: self.proto.input[index].clone(), tensor }),
+            Constant::Int { .. } => {
+                self.refuse(role, "is of integers", "convert the model to float32");
+                None
+            }
+        }
+    }
+
+    /// Zeros for a layer without a bias: one for each output of the weight `[O, ..]`.
+    pub(crate) fn zero_bias(&self, weight: &Param) -> Param {
+        let stem = weight.name.strip_suffix(".weight").unwrap_or(&weight.name);
+        let outputs = weight.tensor.shape.first().copied().unwrap_or(0);
+        Param { name: format!("{stem}.bias"), tensor: Tensor::zeros(&[outputs]) }
+    }
+
+    /// The constant that the only reader of this node's output adds to it, and that reader's index, where there is such a one and
+    /// `accept` takes the constant.
+    pub(crate) fn bias_behind(&self, accept: impl Fn(&Constant) -> bool) -> Option<(Param, usize)> {
+        let output = self.proto.output.first()?;
+        let index = self.scope.only_reader(output)?;
+        let add = &self.scope.nodes[index];
+        if add.op_type != "Add" || !add.domain_is_onnx() || !add.attribute.is_empty() || add.output.len() != 1 {
+            return None;
+        }
+        let name = match &add.input[..] {
+            [a, b] if a == output && b != output => b,
+            [a, b] if b == output && a != output => a,
+            _ => return None,
+        };
+        match self.scope.constant(name, index).ok().flatten().filter(accept)? {
+            Constant::Float(tensor) => Some((Param { name: name.clone(), tensor }, index)),
+            Constant::Int { .. } => None,
+        }
+    }
+
+    // Attributes.
+
+    /// Whether the attribute is given.
+    pub(crate) fn has_attribute(&self, name: &str) -> bool {
+        self.proto.attribute.iter().any(|a| a.name == name)
+    }
+
+    fn attribute(&mut self, name: &'static str, kind: AttributeType) -> Option<&'s AttributeProto> {
+        self.asked.push(name);
+        let attribute = self.proto.attribute.iter().find(|a| a.name == name)?;
+        if attribute.type_.enum_value() != Ok(kind) || !attribute.ref_attr_name.is_empty() {
+            self.refuse(name, format!("is not of the type {kind:?}"), DAMAGED);
+            return None;
+        }
+        Some(attribute)
+    }
+
+    /// An integer.
+    pub(crate) fn int(&mut self, name: &'static str) -> Option<i64> {
+        self.attribute(name, AttributeType::INT).map(|a| a.i)
+    }
+
+    /// An integer that is 0 (as where it is missing) or 1.
+    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
+        let value = self.int(name).unwrap_or(0);
+        if value != 0 && value != 1 {
+            self.refuse(name, format!("{value} is neither 0 nor 1"), DAMAGED);
+        }
+        value == 1
+    }
+
+    /// An integer from 1 to 65535, `default` where it is missing.
+    pub(crate) fn in_u16(&mut self, name: &'static str, default: i64) -> Option<u16> {
+        let value = self.int(name).unwrap_or(default);
+        let size = u16::try_from(value).ok().filter(|&v| v > 0);
+        if size.is_none() {
+            self.refuse(name, format!("{value} is not from 1 to 65535"), "only this range is supported");
+        }
+        size
+    }
+
+    /// Integers.
+    pub(crate) fn ints(&mut self, name: &'static str) -> Option<&'s [i64]> {
+        self.attribute(name, AttributeType::INTS).map(|a| a.ints.as_slice())
+    }
+
+    /// Two integers from 1 to 65535, `[height, width]`; ones where they are missing.
+    pub(crate) fn pair(&mut self, name: &'static str) -> Option<[u16; 2]> {
+        let values = self.ints(name).unwrap_or(&[1, 1]);
+        let sizes: Vec<u16> = values.iter().filter_map(|&v| u16::try_from(v).ok().filter(|&v| v > 0)).collect();
+        let pair = <[u16; 2]>::try_from(sizes).ok().filter(|_| values.len() == 2);
+        if pair.is_none() {
+            let reason = format!("{values:?} is not [height, width] of 1 to 65535 each");
+            self.refuse(name, reason, "only 2-D windows are supported; write a 1-D one as 2-D with height 1");
+        }
+        pair
+    }
+
+    /// A float.
+    pub(crate) fn float(&mut self, name: &'static str) -> Option<f32> {
+        self.attribute(name, AttributeType::FLOAT).map(|a| a.f)
+    }
+
+    /// A text.
+    pub(crate) fn text(&mut self, name: &'static str) -> Option<&'s str> {
+        let bytes = &self.attribute(name, AttributeType::STRING)?.s;
+        let text = std::str::from_utf8(bytes).ok();
+        if text.is_none() {
+            self.refuse(name, "is not a text", DAMAGED);
+        }
+        text
+    }
+
+    /// The value of a `Constant` node.
+    pub(crate) fn constant_attribute(&mut self) -> Option<Constant> {
+        let vector = |n: usize| vec![n];
+        let float = |shape, data| Constant::Float(Tensor { shape, data });
+        if self.proto.attribute.len() != 1 {
+            self.asked.extend(["value", "value_float", "value_floats", "value_int", "value_ints"]);
+            self.refuse("", format!("has {} attributes, one is needed", self.proto.attribute.len()), DAMAGED);
+            return None;
+        }
+        match self.proto.attribute[0].name.as_str() {
+            "value" => {
+                let decoded = self.attribute("value", AttributeType::TENSOR)?.t.as_ref().map(decode);
+                match decoded {
+                    Some(Ok(constant)) => return Some(constant),
+                    Some(Err(Refusal { reason, hint })) => self.refuse("value", reason, hint),
+                    None => self.refuse("value", "is missing", DAMAGED),
+                }
+                None
+            }
+            "value_float" => self.float("value_float").map(|v| float(vec![], vec![v])),
+            "value_floats" => {
+                let floats = &self.attribute("value_floats", AttributeType::FLOATS)?.floats;
+                if floats.is_empty() {
+                    self.refuse("value_floats", "is empty", DAMAGED);
+                    return None;
+                }
+                Some(float(vector(floats.len()), floats.clone()))
+            }
+            "value_int" => self.int("value_int").map(|v| Constant::Int { shape: vec![], data: vec![v] }),
+            "value_ints" => self.ints("value_ints").map(|v| Constant::Int { shape: vector(v.len()), data: v.to_vec() }),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a node is of ONNX's own operator set.
+pub(super) trait Domain {
+    fn domain_is_onnx(&self) -> bool;
+}
+
+impl Domain for NodeProto {
+    fn domain_is_onnx(&self) -> bool {
+        matches!(self.domain.as_str(), "" | "ai.onnx")
+    }
+}

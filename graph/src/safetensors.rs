@@ -1,0 +1,188 @@
+//! Parameters in safetensors files, under their PyTorch names, as f32.
+
+use crate::file::{self, FileError};
+use crate::graph::{Graph, Tensor};
+use ::safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// No file of parameters is larger than this; more would not fit the tools' memory anyway.
+const MAX_BYTES: u64 = 1 << 34;
+
+/// Why parameters cannot be saved or loaded.
+#[derive(Debug)]
+pub enum SafetensorsError {
+    /// The file cannot be read or written.
+    File(FileError),
+    /// The file is not a safetensors file, or the parameters cannot be put into one.
+    Format {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file's tensors are not those of the graph.
+    Mismatch {
+        /// The file.
+        file: PathBuf,
+        /// One sentence per tensor that is missing, unknown or of another shape or type.
+        problems: Vec<String>,
+    },
+}
+
+impl fmt::Display for SafetensorsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SafetensorsError::File(error) => write!(f, "{error}"),
+            SafetensorsError::Format { file, reason } => write!(f, "{}: {reason}", file.display()),
+            SafetensorsError::Mismatch { file, problems } => {
+                write!(f, "{}: the tensors are not those of the network: {}", file.display(), problems.join("; "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for SafetensorsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SafetensorsError::File(error) => Some(error),
+            SafetensorsError::Format { .. } | SafetensorsError::Mismatch { .. } => None,
+        }
+    }
+}
+
+/// Writes every parameter of the graph.
+///
+/// # Errors
+/// [`SafetensorsError`] naming the file; it is then left as it was.
+pub fn save(graph: &Graph, path: &Path) -> Result<(), SafetensorsError> {
+    let format = |reason: String| SafetensorsError::Format { file: path.to_path_buf(), reason };
+    let bytes: Vec<Vec<u8>> = graph.params.values().map(little_endian).collect();
+    let mut views = Vec::with_capacity(bytes.len());
+    for ((name, tensor), bytes) in graph.params.iter().zip(&bytes) {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
+        views.push((name, view.map_err(|e| format(format!("parameter {name} cannot be written: {e}")))?));
+    }
+    let file = ::safetensors::serialize(views, None).map_err(|e| format(format!("cannot be written: {e}")))?;
+    file::write_atomically(path, &file).map_err(SafetensorsError::File)
+}
+
+/// Replaces every parameter of the graph by the file's. The file must hold exactly the graph's tensors, in f32; on an error the
+/// graph is left as it was.
+///
+/// # Errors
+/// [`SafetensorsError`] naming the file and every tensor that does not fit.
+pub fn load(graph: &mut Graph, path: &Path) -> Result<(), SafetensorsError> {
+    let bytes = file::read_at_most(path, MAX_BYTES).map_err(SafetensorsError::File)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| SafetensorsError::Format {
+        file: path.to_path_buf(),
+        reason: format!("not a safetensors file ({e}); it may be cut short"),
+    })?;
+    let mut problems = Vec::new();
+    for (name, expected) in &graph.params {
+        match tensors.tensor(name) {
+            Err(_) => problems.push(format!("{name} {:?} is missing", expected.shape)),
+            Ok(found) if found.shape() != expected.shape => {
+                problems.push(format!("{name} is {:?}, the network needs {:?}", found.shape(), expected.shape));
+            }
+            Ok(found) if found.dtype() != Dtype::F32 => {
+                problems.push(format!("{name} is {:?}, only F32 is taken: convert it first", found.dtype()));
+            }
+            Ok(_) => {}
+        }
+    }
+    let mut unknown: Vec<&str> = tensors.names().into_iter().filter(|name| !graph.params.contains_key(*name)).collect();
+    unknown.sort_unstable();
+    problems.extend(unknown.iter().map(|name| format!("{name} belongs to no layer of the network")));
+    if !problems.is_empty() {
+        return Err(SafetensorsError::Mismatch { file: path.to_path_buf(), problems });
+    }
+    for (name, view) in tensors.iter() {
+        if let Some(tensor) = graph.params.get_mut(name) {
+            let values = view.data().as_chunks::<4>().0;
+            tensor.data = values.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        }
+    }
+    Ok(())
+}
+
+fn little_endian(tensor: &Tensor) -> Vec<u8> {
+    tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net() -> Graph {
+        let mut graph = Graph::new("net");
+        let x = graph.input("input", &[1, 3]);
+        let y = graph.linear("fc", x, 2).unwrap();
+        graph.output(y);
+        for (i, value) in graph.params.values_mut().flat_map(|t| &mut t.data).enumerate() {
+            *value = 0.1 * i as f32 - 0.25;
+        }
+        graph
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_bit_for_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.safetensors");
+        let graph = net();
+        save(&graph, &path).unwrap();
+        let mut other = net();
+        other.params.values_mut().for_each(|t| t.data.fill(0.0));
+        load(&mut other, &path).unwrap();
+        assert_eq!(other, graph);
+    }
+
+    /// The format, byte by byte: length of the header, the header in JSON, the data at the offsets it gives.
+    #[test]
+    fn the_file_is_as_the_format_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.safetensors");
+        save(&net(), &path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let header_len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header_len]).unwrap();
+        let bias = &header["fc.bias"];
+        assert_eq!(bias["dtype"], "F32");
+        assert_eq!(bias["shape"], serde_json::json!([2]));
+        let at = 8 + header_len + bias["data_offsets"][0].as_u64().unwrap() as usize;
+        assert_eq!(bytes[at..at + 4], (-0.25f32).to_le_bytes());
+        assert_eq!(header["fc.weight"]["shape"], serde_json::json!([2, 3]));
+    }
+
+    #[test]
+    fn everything_that_does_not_fit_is_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("other.safetensors");
+        let mut saved = net();
+        saved.params.remove("fc.weight");
+        saved.params.insert("fc.bias".into(), Tensor::zeros(&[3]));
+        saved.params.insert("old.weight".into(), Tensor::zeros(&[1]));
+        save(&saved, &path).unwrap();
+        let mut graph = net();
+        let message = load(&mut graph, &path).unwrap_err().to_string();
+        for part in
+            ["other.safetensors", "fc.weight [2, 3] is missing", "fc.bias is [3]", "[2]", "old.weight belongs to no layer"]
+        {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+        assert_eq!(graph, net());
+    }
+
+    #[test]
+    fn a_file_cut_short_is_an_error_at_every_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.safetensors");
+        save(&net(), &path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for length in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            assert!(load(&mut net(), &path).unwrap_err().to_string().contains("m.safetensors"), "{length} bytes");
+        }
+        assert!(load(&mut net(), &dir.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+}

@@ -1,0 +1,57 @@
+//! What is exported and imported again is the same graph.
+
+mod common;
+
+use common::every_op;
+use staticnet_graph::graph::{Graph, Op, Tensor};
+use staticnet_graph::onnx::{self, OnnxError};
+
+#[test]
+fn every_operator_comes_back_as_it_was() {
+    let graph = every_op();
+    assert_eq!(onnx::import_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap(), graph);
+}
+
+#[test]
+fn several_inputs_outputs_and_shared_parameters_come_back() {
+    let mut graph = Graph::new("two");
+    let (a, b) = (graph.input("a", &[1, 3]), graph.input("b/in:0", &[1, 3]));
+    let x = graph.linear("fc", a, 2).unwrap();
+    let shared = ["fc.weight".to_string(), "fc.bias".to_string()];
+    let y = graph.add("again", Op::Linear, &[b], &shared).unwrap();
+    let z = graph.add("relu", Op::Relu, &[x], &[]).unwrap();
+    [x, y, z].into_iter().for_each(|id| graph.output(id));
+    graph
+        .params
+        .insert("fc.weight".into(), Tensor { shape: vec![2, 3], data: vec![1.0, -0.0, 3.5, f32::MIN_POSITIVE, 5.0, 1e30] });
+    assert_eq!(onnx::import_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap(), graph);
+}
+
+#[test]
+fn files_come_back_and_failures_name_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.onnx");
+    let graph = every_op();
+    onnx::export(&graph, &path).unwrap();
+    assert_eq!(onnx::import(&path).unwrap(), graph);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let nowhere = dir.path().join("no/model.onnx");
+    assert!(onnx::export(&graph, &nowhere).unwrap_err().to_string().contains("model.onnx"));
+    assert!(onnx::import(&nowhere).unwrap_err().to_string().contains("model.onnx"));
+}
+
+#[test]
+fn a_graph_that_contradicts_itself_is_not_written() {
+    let mut graph = every_op();
+    graph.values[2].name = "input".into();
+    graph.params.get_mut("classifier.1.bias").unwrap().data.pop();
+    graph.params.remove("features.0.bias");
+    graph.preprocess.as_mut().unwrap().std[1] = 0.0;
+    let error = onnx::to_bytes(&graph).unwrap_err();
+    assert!(matches!(&error, OnnxError::Inconsistent(problems) if problems.len() == 4), "{error}");
+    for part in
+        ["the name input is used twice", "classifier.1.bias has 8", "features.0.bias is missing", "staticnet.preprocess"]
+    {
+        assert!(error.to_string().contains(part), "{part} in {error}");
+    }
+}

@@ -1,0 +1,101 @@
+//! The primitives in plain Rust: their definition, and what runs where nothing faster is compiled in.
+
+use super::PIXELS;
+
+/// Interleaved partial sums of an f32 dot product.
+pub(super) const LANES: usize = 8;
+
+pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
+    // A product of two i8 fits i16 x i16 -> i32 instructions; the wrapping sum is what makes the kernel total.
+    a.iter().zip(b).fold(0i32, |sum, (&a, &b)| sum.wrapping_add(a as i32 * b as i32))
+}
+
+pub(super) fn dot_tile_i8(weights: &[i8], pixels: &[i8], k: usize) -> [[i32; PIXELS]; 2] {
+    let mut sums = [[0i32; PIXELS]; 2];
+    if k == 0 {
+        return sums;
+    }
+    let (p0, rest) = pixels.split_at(k);
+    let (p1, rest) = rest.split_at(k);
+    let (p2, p3) = rest.split_at(k);
+    for (row, sums) in weights.chunks_exact(k).zip(&mut sums) {
+        // One pass over the weights serves four pixels.
+        let [mut s0, mut s1, mut s2, mut s3] = [0i32; PIXELS];
+        for ((((&w, &a), &b), &c), &d) in row.iter().zip(p0).zip(p1).zip(p2).zip(p3) {
+            let w = w as i32;
+            s0 = s0.wrapping_add(w * a as i32);
+            s1 = s1.wrapping_add(w * b as i32);
+            s2 = s2.wrapping_add(w * c as i32);
+            s3 = s3.wrapping_add(w * d as i32);
+        }
+        *sums = [s0, s1, s2, s3];
+    }
+    sums
+}
+
+/// Adds the eight partial sums pairwise.
+#[inline(always)]
+pub(super) fn reduce(lanes: [f32; LANES]) -> f32 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// `inline(always)` so that an architecture's file can instantiate it with more instructions enabled.
+#[inline(always)]
+pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (a, a_tail) = a.as_chunks::<LANES>();
+    let (b, b_tail) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    for ((lane, a), b) in lanes.iter_mut().zip(a_tail).zip(b_tail) {
+        *lane += a * b;
+    }
+    reduce(lanes)
+}
+
+/// `inline(always)` so that an architecture's file can instantiate it with more instructions enabled.
+#[inline(always)]
+pub(super) fn dot_tile_f32(weights: &[f32], pixels: &[f32], k: usize) -> [[f32; PIXELS]; 2] {
+    let mut sums = [[0f32; PIXELS]; 2];
+    if k == 0 {
+        return sums;
+    }
+    for (row, sums) in weights.chunks_exact(k).zip(&mut sums) {
+        let mut lanes = [[0f32; LANES]; PIXELS];
+        let (row, row_tail) = row.as_chunks::<LANES>();
+        let mut blocks = [&[][..]; PIXELS];
+        let mut tails = [&[][..]; PIXELS];
+        for ((pixel, block), tail) in pixels.chunks_exact(k).zip(&mut blocks).zip(&mut tails) {
+            (*block, *tail) = pixel.as_chunks::<LANES>();
+        }
+        let [b0, b1, b2, b3] = blocks;
+        let [l0, l1, l2, l3] = &mut lanes;
+        for ((((w, a), b), c), d) in row.iter().zip(b0).zip(b1).zip(b2).zip(b3) {
+            for i in 0..LANES {
+                l0[i] += w[i] * a[i];
+                l1[i] += w[i] * b[i];
+                l2[i] += w[i] * c[i];
+                l3[i] += w[i] * d[i];
+            }
+        }
+        for ((lanes, tail), sum) in lanes.iter_mut().zip(tails).zip(sums) {
+            for ((lane, w), x) in lanes.iter_mut().zip(row_tail).zip(tail) {
+                *lane += w * x;
+            }
+            *sum = reduce(*lanes);
+        }
+    }
+    sums
+}
+
+pub(super) fn max_row<E: Copy + PartialOrd>(best: &mut [E], x: &[E]) {
+    for (best, x) in best.iter_mut().zip(x) {
+        if *x > *best {
+            *best = *x;
+        }
+    }
+}

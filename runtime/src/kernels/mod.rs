@@ -1,0 +1,103 @@
+//! One file an operator: portable loops over the primitives of [`arch`].
+//!
+//! Every kernel computes output rows `[r0, r1)` of channels `[c0, c1)` of one operator ([`Block`](crate::view::Block)) from ring
+//! views, with the scratch and the weights it is given. Any slicing of an operator into blocks gives the same bytes. Kernels
+//! are total: whatever the weights, they neither panic nor leave their views.
+
+pub mod arch;
+pub mod conv;
+pub mod linear;
+pub mod lrn;
+pub mod max_pool;
+pub mod relu;
+
+use bytemuck::Pod;
+
+/// An element type that kernels exist for: i8 (int8 networks) or f32.
+pub trait Element: Pod + PartialOrd {
+    /// What products are summed in: i32 (wrapping) or f32.
+    type Sum: Copy + Default;
+
+    /// The dot products of two weight rows with [`arch::PIXELS`] pixel rows of `k` elements each:
+    /// `sums[w][p] = sum(weights[w * k + i] * pixels[p * k + i])`. With one row of weights the second sum is undefined but set.
+    fn dot_tile(weights: &[Self], pixels: &[Self], k: usize) -> [[Self::Sum; arch::PIXELS]; 2];
+
+    /// The dot product of two rows.
+    fn dot(weights: &[Self], x: &[Self]) -> Self::Sum;
+
+    /// Element-wise `best = max(best, x)`.
+    fn max_row(best: &mut [Self], x: &[Self]);
+}
+
+impl Element for i8 {
+    type Sum = i32;
+
+    fn dot_tile(weights: &[i8], pixels: &[i8], k: usize) -> [[i32; arch::PIXELS]; 2] {
+        arch::dot_tile_i8(weights, pixels, k)
+    }
+
+    fn dot(weights: &[i8], x: &[i8]) -> i32 {
+        arch::dot_i8(weights, x)
+    }
+
+    fn max_row(best: &mut [i8], x: &[i8]) {
+        arch::max_row(best, x);
+    }
+}
+
+impl Element for f32 {
+    type Sum = f32;
+
+    fn dot_tile(weights: &[f32], pixels: &[f32], k: usize) -> [[f32; arch::PIXELS]; 2] {
+        arch::dot_tile_f32(weights, pixels, k)
+    }
+
+    fn dot(weights: &[f32], x: &[f32]) -> f32 {
+        arch::dot_f32(weights, x)
+    }
+
+    fn max_row(best: &mut [f32], x: &[f32]) {
+        arch::max_row(best, x);
+    }
+}
+
+/// How sums become int8 outputs: per-channel bias and multiplier, then [`requantize`](crate::quant::requantize).
+#[derive(Clone, Copy, Debug)]
+pub struct Requantize<'a> {
+    /// Bias of each channel of the block, in units of input scale x weight scale, with the input's zero point folded in.
+    pub bias: &'a [i32],
+    /// Multiplier of each channel of the block: input scale x weight scale / output scale.
+    pub multiplier: &'a [f32],
+    /// Zero point of the output.
+    pub zero_point: i8,
+    /// Smallest output (a fused ReLU makes it the zero point).
+    pub lo: i8,
+    /// Largest output.
+    pub hi: i8,
+}
+
+impl Requantize<'_> {
+    /// The output of channel `i` of the block.
+    pub fn apply(&self, i: usize, sum: i32) -> i8 {
+        crate::quant::requantize(sum.wrapping_add(self.bias[i]), self.multiplier[i], self.zero_point, self.lo, self.hi)
+    }
+}
+
+/// How f32 sums become outputs: bias, then a clamp.
+#[derive(Clone, Copy, Debug)]
+pub struct BiasClamp<'a> {
+    /// Bias of each channel of the block.
+    pub bias: &'a [f32],
+    /// Smallest output (0 for a fused ReLU, else minus infinity).
+    pub lo: f32,
+    /// Largest output.
+    pub hi: f32,
+}
+
+impl BiasClamp<'_> {
+    /// The output of channel `i` of the block.
+    pub fn apply(&self, i: usize, sum: f32) -> f32 {
+        // Not `clamp`: it panics on a NaN bound, which a damaged artifact may have.
+        (sum + self.bias[i]).max(self.lo).min(self.hi)
+    }
+}

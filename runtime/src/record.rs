@@ -1,0 +1,354 @@
+//! The fixed-size records of the head: tensors, layers, slots, steps, chunks. FORMAT.md has the same tables in words.
+//!
+//! `decode` is `const` and reads whatever is there; [`Artifact::new`](crate::artifact::Artifact::new) judges it. `encode` is its
+//! inverse, used by the exporter.
+
+use crate::bytes::{f32_at, put, u16_at, u32_at, u64_at};
+use crate::op::{Conv2d, Lrn, MaxPool, Op, OpCode, Window};
+
+/// "No such index" in a 16-bit field.
+pub const NONE16: u16 = u16::MAX;
+/// "No such index" in a 32-bit field.
+pub const NONE32: u32 = u32::MAX;
+
+/// Element type of an activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum DType {
+    /// Quantized, one byte.
+    I8 = 0,
+    /// binary32.
+    F32 = 1,
+}
+
+impl DType {
+    /// Bytes of an element.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            DType::I8 => 1,
+            DType::F32 => 4,
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(DType::I8),
+            1 => Some(DType::F32),
+            _ => None,
+        }
+    }
+
+    /// The type's name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::I8 => "i8",
+            DType::F32 => "f32",
+        }
+    }
+}
+
+/// An activation: shape (NHWC, batch 1) and quantization.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TensorInfo {
+    /// Element type.
+    pub dtype: DType,
+    /// Rank on the host: 4 for `[1, C, H, W]`, 2 for `[1, F]` (then `height` and `width` are 1).
+    pub rank: u8,
+    /// The int8 value that stands for 0; 0 in f32.
+    pub zero_point: i8,
+    /// Rows.
+    pub height: u32,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Channels of a pixel.
+    pub channels: u32,
+    /// Real value of one int8 unit; 1 in f32.
+    pub scale: f32,
+}
+
+impl TensorInfo {
+    /// Bytes of a record.
+    pub const SIZE: usize = 32;
+
+    /// Elements of the whole tensor.
+    pub const fn elements(&self) -> u64 {
+        self.height as u64 * self.width as u64 * self.channels as u64
+    }
+
+    /// Bytes of one row.
+    pub const fn row_bytes(&self) -> u64 {
+        self.width as u64 * self.channels as u64 * self.dtype.bytes()
+    }
+
+    pub(crate) const fn decode(b: &[u8], at: usize) -> Option<Self> {
+        let Some(dtype) = DType::from_code(b[at]) else { return None };
+        Some(TensorInfo {
+            dtype,
+            rank: b[at + 1],
+            zero_point: b[at + 2] as i8,
+            height: u32_at(b, at + 4),
+            width: u32_at(b, at + 8),
+            channels: u32_at(b, at + 12),
+            scale: f32_at(b, at + 16),
+        })
+    }
+
+    /// The record's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut b = [0; Self::SIZE];
+        b[0] = self.dtype as u8;
+        b[1] = self.rank;
+        b[2] = self.zero_point as u8;
+        put(&mut b, 4, &self.height.to_le_bytes());
+        put(&mut b, 8, &self.width.to_le_bytes());
+        put(&mut b, 12, &self.channels.to_le_bytes());
+        put(&mut b, 16, &self.scale.to_le_bytes());
+        b
+    }
+}
+
+/// A layer: an operator between tensors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layer {
+    /// Operator and attributes.
+    pub op: Op,
+    /// First input tensor.
+    pub input: u16,
+    /// Second input tensor, or [`NONE16`]. No operator of this version takes one.
+    pub input2: u16,
+    /// Output tensor.
+    pub output: u16,
+    /// Range of int8 outputs (a fused activation narrows it).
+    pub range_i8: [i8; 2],
+    /// Range of f32 outputs.
+    pub range_f32: [f32; 2],
+    /// Log2 of the distance between entries of the int8 LRN's factor table; 0 elsewhere.
+    pub table_shift: u8,
+    /// Multiplier of the int8 LRN; 0 elsewhere.
+    pub multiplier: f32,
+}
+
+impl Layer {
+    /// Bytes of a record.
+    pub const SIZE: usize = 64;
+
+    pub(crate) const fn decode(b: &[u8], at: usize) -> Option<Self> {
+        let window = Window {
+            kernel: [u16_at(b, at + 32), u16_at(b, at + 34)],
+            stride: [u16_at(b, at + 36), u16_at(b, at + 38)],
+            dilation: [u16_at(b, at + 40), u16_at(b, at + 42)],
+            pads: [u16_at(b, at + 44), u16_at(b, at + 46), u16_at(b, at + 48), u16_at(b, at + 50)],
+        };
+        let extra = u16_at(b, at + 52);
+        let Some(code) = OpCode::from_code(b[at]) else { return None };
+        let op = match code {
+            OpCode::Conv2d => Op::Conv2d(Conv2d { window, groups: extra }),
+            OpCode::Linear => Op::Linear,
+            OpCode::MaxPool => Op::MaxPool(MaxPool { window }),
+            OpCode::Lrn => {
+                Op::Lrn(Lrn { size: extra, alpha: f32_at(b, at + 32), beta: f32_at(b, at + 36), k: f32_at(b, at + 40) })
+            }
+            OpCode::Relu => Op::Relu,
+        };
+        Some(Layer {
+            op,
+            input: u16_at(b, at + 2),
+            input2: u16_at(b, at + 4),
+            output: u16_at(b, at + 6),
+            range_i8: [b[at + 8] as i8, b[at + 9] as i8],
+            range_f32: [f32_at(b, at + 12), f32_at(b, at + 16)],
+            table_shift: b[at + 10],
+            multiplier: f32_at(b, at + 20),
+        })
+    }
+
+    /// The record's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut b = [0; Self::SIZE];
+        b[0] = self.op.code() as u8;
+        put(&mut b, 2, &self.input.to_le_bytes());
+        put(&mut b, 4, &self.input2.to_le_bytes());
+        put(&mut b, 6, &self.output.to_le_bytes());
+        b[8] = self.range_i8[0] as u8;
+        b[9] = self.range_i8[1] as u8;
+        b[10] = self.table_shift;
+        put(&mut b, 12, &self.range_f32[0].to_le_bytes());
+        put(&mut b, 16, &self.range_f32[1].to_le_bytes());
+        put(&mut b, 20, &self.multiplier.to_le_bytes());
+        let put_window = |b: &mut [u8], w: &Window| {
+            let fields = [w.kernel, w.stride, w.dilation].into_iter().flatten().chain(w.pads);
+            for (i, field) in fields.enumerate() {
+                put(b, 32 + 2 * i, &field.to_le_bytes());
+            }
+        };
+        match &self.op {
+            Op::Conv2d(conv) => {
+                put_window(&mut b, &conv.window);
+                put(&mut b, 52, &conv.groups.to_le_bytes());
+            }
+            Op::MaxPool(pool) => put_window(&mut b, &pool.window),
+            Op::Lrn(lrn) => {
+                put(&mut b, 32, &lrn.alpha.to_le_bytes());
+                put(&mut b, 36, &lrn.beta.to_le_bytes());
+                put(&mut b, 40, &lrn.k.to_le_bytes());
+                put(&mut b, 52, &lrn.size.to_le_bytes());
+            }
+            Op::Linear | Op::Relu => {}
+        }
+        b
+    }
+}
+
+/// A place in RAM where rows of a tensor are kept, as a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Which tensor.
+    pub tensor: u16,
+    /// First byte in RAM, a multiple of 16.
+    pub offset: u32,
+    /// Rows in the ring; the tensor's height where it is held whole.
+    pub rows: u32,
+}
+
+impl Slot {
+    /// Bytes of a record.
+    pub const SIZE: usize = 16;
+
+    pub(crate) const fn decode(b: &[u8], at: usize) -> Self {
+        Slot { tensor: u16_at(b, at), offset: u32_at(b, at + 4), rows: u32_at(b, at + 8) }
+    }
+
+    /// The record's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut b = [0; Self::SIZE];
+        put(&mut b, 0, &self.tensor.to_le_bytes());
+        put(&mut b, 4, &self.offset.to_le_bytes());
+        put(&mut b, 8, &self.rows.to_le_bytes());
+        b
+    }
+}
+
+/// One step of the plan: rows x channels of one layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which layer.
+    pub layer: u16,
+    /// Slot of the first input.
+    pub input: u16,
+    /// Slot of the second input, or [`NONE16`].
+    pub input2: u16,
+    /// Slot of the output. Equal to `input` where the step runs in place.
+    pub output: u16,
+    /// First output row.
+    pub r0: u16,
+    /// End of the output rows.
+    pub r1: u16,
+    /// First output channel.
+    pub c0: u16,
+    /// End of the output channels.
+    pub c1: u16,
+    /// Chunk of weights, or [`NONE32`].
+    pub chunk: u32,
+    /// First byte of the scratch in RAM, a multiple of 16 (its length follows from the layer).
+    pub scratch: u32,
+}
+
+impl Step {
+    /// Bytes of a record.
+    pub const SIZE: usize = 32;
+
+    pub(crate) const fn decode(b: &[u8], at: usize) -> Self {
+        Step {
+            layer: u16_at(b, at),
+            input: u16_at(b, at + 2),
+            input2: u16_at(b, at + 4),
+            output: u16_at(b, at + 6),
+            r0: u16_at(b, at + 8),
+            r1: u16_at(b, at + 10),
+            c0: u16_at(b, at + 12),
+            c1: u16_at(b, at + 14),
+            chunk: u32_at(b, at + 16),
+            scratch: u32_at(b, at + 20),
+        }
+    }
+
+    /// The record's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut b = [0; Self::SIZE];
+        let words = [self.layer, self.input, self.input2, self.output, self.r0, self.r1, self.c0, self.c1];
+        for (i, word) in words.into_iter().enumerate() {
+            put(&mut b, 2 * i, &word.to_le_bytes());
+        }
+        put(&mut b, 16, &self.chunk.to_le_bytes());
+        put(&mut b, 20, &self.scratch.to_le_bytes());
+        b
+    }
+}
+
+/// A run of weights that one step needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// First byte in the payload, a multiple of 16.
+    pub offset: u32,
+    /// Bytes.
+    pub len: u32,
+    /// [`checksum`](crate::checksum) of the bytes.
+    pub checksum: u64,
+}
+
+impl Chunk {
+    /// Bytes of a record.
+    pub const SIZE: usize = 16;
+
+    pub(crate) const fn decode(b: &[u8], at: usize) -> Self {
+        Chunk { offset: u32_at(b, at), len: u32_at(b, at + 4), checksum: u64_at(b, at + 8) }
+    }
+
+    /// The record's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut b = [0; Self::SIZE];
+        put(&mut b, 0, &self.offset.to_le_bytes());
+        put(&mut b, 4, &self.len.to_le_bytes());
+        put(&mut b, 8, &self.checksum.to_le_bytes());
+        b
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_encoding() {
+        let tensor =
+            TensorInfo { dtype: DType::I8, rank: 4, zero_point: -7, height: 3, width: 70_000, channels: 9, scale: 0.1 };
+        assert_eq!(TensorInfo::decode(&tensor.encode(), 0), Some(tensor));
+        let window = Window { kernel: [1, 2], stride: [3, 4], dilation: [5, 6], pads: [7, 8, 9, 10] };
+        let ops = [
+            Op::Conv2d(Conv2d { window, groups: 11 }),
+            Op::Linear,
+            Op::MaxPool(MaxPool { window }),
+            Op::Lrn(Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 }),
+            Op::Relu,
+        ];
+        for op in ops {
+            let layer = Layer {
+                op,
+                input: 1,
+                input2: NONE16,
+                output: 2,
+                range_i8: [-128, 127],
+                range_f32: [0.0, f32::INFINITY],
+                table_shift: 9,
+                multiplier: 0.25,
+            };
+            assert_eq!(Layer::decode(&layer.encode(), 0), Some(layer));
+        }
+        let slot = Slot { tensor: 5, offset: 64, rows: 7 };
+        assert_eq!(Slot::decode(&slot.encode(), 0), slot);
+        let step = Step { layer: 1, input: 2, input2: 3, output: 4, r0: 5, r1: 6, c0: 7, c1: 8, chunk: 9, scratch: 16 };
+        assert_eq!(Step::decode(&step.encode(), 0), step);
+        let chunk = Chunk { offset: 16, len: 5, checksum: u64::MAX - 1 };
+        assert_eq!(Chunk::decode(&chunk.encode(), 0), chunk);
+    }
+}
