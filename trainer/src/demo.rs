@@ -274,7 +274,8 @@ impl fmt::Display for Report {
         writeln!(f, "\nnext:")?;
         writeln!(f, "  cargo on-target -- {out}/model.snet --board mps2-an500 --input {out}/picture.npy")?;
         writeln!(f, "      the same bytes on a simulated Cortex-M7 (./scripts/setup-targets installs what it needs)")?;
-        writeln!(f, "  cargo run --release -p staticnet-exporter -- inspect {out}/model.snet --plan")?;
-        writeln!(f, "  cargo run --release -p staticnet-trainer -- train YOUR/PICTURES --arch alexnet-cifar")
+        writeln!(f, "  cargo build --release -p staticnet-trainer -p staticnet-exporter")?;
+        writeln!(f, "  target/release/exporter inspect {out}/model.snet --plan")?;
+        write!(f, "  target/release/trainer train YOUR/PICTURES --arch alexnet-cifar --out RUN")
     }
 }
