@@ -14,8 +14,8 @@ impl Best {
     /// The first of equals stays. Written as selections, not as a branch: which tap wins cannot be predicted.
     fn or(self, value: f32, index: usize) -> Best {
         // Not `value > self.value`: a NaN must not hide behind a pool.
-        let wins = !(value <= self.value);
-        Best { value: if wins { value } else { self.value }, index: if wins { index } else { self.index } }
+        let stays = value <= self.value;
+        Best { value: if stays { self.value } else { value }, index: if stays { self.index } else { index } }
     }
 }
 
