@@ -120,7 +120,8 @@ pub fn verify(onnx: &[u8], model: &Model, batch: &Tensor, progress: &dyn Fn(&str
     for (x, got) in batch.data.chunks_exact(sample).zip(got.data.chunks_exact(scores)) {
         let want = oracle.run(x)?;
         if want.len() != got.len() {
-            let reason = format!("the model has {} outputs, the artifact {}: it was compiled from another", want.len(), got.len());
+            let reason =
+                format!("the model has {} outputs, the artifact {}: it was compiled from another", want.len(), got.len());
             return Err(Error::Input { from: "verify".into(), reason });
         }
         difference.add(&want, got);

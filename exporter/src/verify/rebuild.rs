@@ -41,7 +41,9 @@ pub(super) fn layer(artifact: &Artifact, payload: &[u8], i: usize) -> Result<Reb
     let name = artifact.layer_name(i).unwrap_or("layer").to_string();
     let input_shape = match layer.op {
         op::Op::Linear => vec![1, input.elements() as usize],
-        op::Op::Conv2d(_) | op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu => host_shape(&TensorInfo { rank: 4, ..input }, 1),
+        op::Op::Conv2d(_) | op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu => {
+            host_shape(&TensorInfo { rank: 4, ..input }, 1)
+        }
     };
     let rows = weights(artifact, payload, i, &layer, (&input, &output)).ok_or_else(missing)?;
     let graph = graph(&layer, (&input, &output), &input_shape, rows).map_err(|e| Error::Oracle(e.to_string()))?;
