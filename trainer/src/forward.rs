@@ -171,3 +171,122 @@ impl<B: Backend> Step<'_, B> {
         LayerParams { weight: &self.params[&self.node.params[0]], bias: &self.params[&self.node.params[1]] }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::raw;
+    use crate::init::{Init, initialise};
+    use crate::models;
+    use crate::ops::gradient_check::{backend, normal};
+    use staticnet::op::{Conv2d, MaxPool, Window};
+    use staticnet_graph::graph::Tensor as Array;
+    use staticnet_graph::reference;
+
+    fn weights(device: &Cpu, graph: &Graph) -> BTreeMap<String, Weight> {
+        let tensor = |t: &Array| device.tensor_from_vec(t.data.clone(), (t.data.len(),));
+        graph.params.iter().map(|(name, t)| (name.clone(), tensor(t))).collect()
+    }
+
+    #[test]
+    fn every_small_net_equals_the_reference() {
+        let (backend, device) = (backend(), Cpu::default());
+        for name in ["lenet", "cifar-small", "alexnet-cifar", "alexnet-cifar-lrn"] {
+            let mut graph = (models::by_name(name).unwrap().build)(3, 10).unwrap();
+            initialise(&mut graph, Init::Kaiming, 3);
+            let shape = graph.shape(graph.inputs[0]).to_vec();
+            let elements: usize = shape.iter().product();
+            // 17 pictures take Winograd's way, the last of them the other one.
+            let images = normal("images", 17 * elements);
+            let x: Activation = device.tensor_from_vec(images.clone(), (17, elements));
+            let params = weights(&device, &graph);
+            let (y, NoneTape) = forward(&backend, &graph, &Plan::new(&graph), &params, vec![x], Mode::Evaluate).unwrap();
+            for picture in [3, 16] {
+                let data = images[picture * elements..][..elements].to_vec();
+                let values = reference::run(&graph, &[Array { shape: shape.clone(), data }]).unwrap();
+                let expected = &values[graph.outputs[0].0].data;
+                let largest = expected.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+                for (y, e) in raw::slice(&y[0])[picture * 10..][..10].iter().zip(expected) {
+                    assert!((y - e).abs() < 1e-4 * largest, "{name}, picture {picture}: {y} instead of {e}");
+                }
+            }
+        }
+    }
+
+    /// A convolution's output read by two nodes, and a net with two outputs.
+    fn branching() -> Graph {
+        let mut graph = Graph::new("branching");
+        let x = graph.input("x", &[1, 2, 5, 5]);
+        let attrs = Conv2d { window: Window::square(3, 1, 1), groups: 1 };
+        let conv = graph.conv("conv", x, 3, attrs).unwrap();
+        let relu = graph.add("relu", Op::Relu, &[conv], &[]).unwrap();
+        let pool = graph.add("pool", Op::MaxPool(MaxPool { window: Window::square(2, 2, 0) }), &[conv], &[]).unwrap();
+        let flat = graph.add("flat", Op::Flatten, &[relu], &[]).unwrap();
+        let fc = graph.linear("fc", flat, 4).unwrap();
+        graph.output(fc);
+        graph.output(pool);
+        initialise(&mut graph, Init::Kaiming, 1);
+        graph
+    }
+
+    #[test]
+    fn gradients_of_a_branching_net() {
+        let (backend, device, graph) = (backend(), Cpu::default(), branching());
+        let plan = Plan::new(&graph);
+        assert!(!plan.fused.contains(&true), "a ReLU that does not read alone must not be fused");
+        let (r, s) = (normal("r", 8), normal("s", 24));
+        let run = |params: &BTreeMap<String, Weight>| -> (Vec<Activation>, OwnedTape<f32, Cpu>) {
+            let x = device.tensor_from_vec(normal("x", 100), (2, 50));
+            forward(&backend, &graph, &plan, params, vec![x], Mode::Evaluate).unwrap()
+        };
+        let params = weights(&device, &graph);
+        let (mut y, tape) = run(&params);
+        let (r_tensor, s_tensor) = (device.tensor_from_vec(r.clone(), (2, 4)), device.tensor_from_vec(s.clone(), (2, 12)));
+        let (pool, fc) = (y.remove(1), y.remove(0));
+        let (first, tape) = (fc.put_tape(tape) * r_tensor).sum::<Rank0, _>().split_tape();
+        let grads = ((pool.put_tape(tape) * s_tensor).sum::<Rank0, _>() + first).backward();
+
+        let objective = |params: &BTreeMap<String, Weight>| -> f64 {
+            let (y, _) = run(params);
+            let pairs = raw::slice(&y[0]).iter().zip(&r).chain(raw::slice(&y[1]).iter().zip(&s));
+            pairs.map(|(y, r)| f64::from(*y) * f64::from(*r)).sum()
+        };
+        for name in ["conv.weight", "conv.bias", "fc.weight"] {
+            let analytic = grads.get(&params[name]).as_vec();
+            let mut moved = params.clone();
+            let mut shifted = |i: usize, by: f32| {
+                let mut values = params[name].as_vec();
+                values[i] += by;
+                let len = values.len();
+                moved.insert(name.to_string(), device.tensor_from_vec(values, (len,)));
+                objective(&moved)
+            };
+            for (i, a) in analytic.iter().enumerate().step_by(3) {
+                let numeric = (shifted(i, 1e-3) - shifted(i, -1e-3)) / 2e-3;
+                assert!((f64::from(*a) - numeric).abs() < 0.03, "{name} {i}: {a}, finite difference {numeric}");
+            }
+        }
+    }
+
+    #[test]
+    fn dropout_draws_by_sample_and_epoch_and_only_in_training() {
+        let (backend, device) = (backend(), Cpu::default());
+        let mut graph = Graph::new("dropout");
+        let x = graph.input("x", &[1, 64]);
+        let first = graph.add("first", Op::Dropout { ratio: 0.5 }, &[x], &[]).unwrap();
+        graph.output(first);
+        let second = graph.add("second", Op::Dropout { ratio: 0.5 }, &[x], &[]).unwrap();
+        graph.output(second);
+        let run = |samples: &[u32], epoch: u32, train: bool| -> Vec<Vec<f32>> {
+            let x = device.tensor_from_vec(vec![1.0; samples.len() * 64], (samples.len(), 64));
+            let mode = if train { Mode::Train { seed: 1, epoch, samples } } else { Mode::Evaluate };
+            let (y, NoneTape) = forward(&backend, &graph, &Plan::new(&graph), &BTreeMap::new(), vec![x], mode).unwrap();
+            y.iter().map(|y| y.as_vec()).collect()
+        };
+        let all = run(&[7, 8, 9], 2, true);
+        assert_eq!(run(&[9], 2, true)[0], all[0][128..]);
+        assert_ne!(run(&[9], 3, true)[0], all[0][128..]);
+        assert_ne!(all[0], all[1], "two layers draw differently");
+        assert_eq!(run(&[7], 2, false), [vec![1.0; 64], vec![1.0; 64]]);
+    }
+}

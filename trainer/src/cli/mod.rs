@@ -26,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::Train),
+    Train(Box<train::Train>),
     Eval(eval::Eval),
     Predict(predict::Predict),
     Export(export::Export),

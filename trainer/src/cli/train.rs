@@ -58,7 +58,7 @@ impl Train {
         };
         let source = Pictures::open(&path, base_preprocess(architecture, channels), batching)?;
         eprintln!(
-            "{} on {}: {} training and {} test pictures, {} classes, batch {}, {} epochs, {:?}",
+            "{} on {}: {} training and {} test pictures, {} classes, batch {}, {} epochs, augmentation {}",
             config.arch,
             path.display(),
             source.train_len(),

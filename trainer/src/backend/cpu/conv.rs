@@ -237,11 +237,13 @@ fn backward_share(
             let span = group * sizes.group_out * sizes.taps..(group + 1) * sizes.group_out * sizes.taps;
             let x = group_planes(shape, sizes, group, pictures, x);
             let gw = &mut partial.weight[span.clone()];
-            let mixed = gx.is_some().then(|| sized(&mut scratch.input_gradient, planes * pictures));
-            let mixed = mixed.map(|mixed| {
+            let mixed = if gx.is_some() {
+                let mixed = sized(&mut scratch.input_gradient, planes * pictures);
                 mixed.fill(0.0);
-                mixed
-            });
+                Some(mixed)
+            } else {
+                None
+            };
             match points {
                 Some(weight) if pictures.is_multiple_of(winograd::LANES) => {
                     let this = Group { shape, pictures, group, weight };

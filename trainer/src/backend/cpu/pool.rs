@@ -1,72 +1,78 @@
 //! Max-pool of one channel plane.
-//!
-//! The loops run over taps, and for each tap over a whole row of outputs: comparing and keeping is then the same operation on
-//! every element of a row, without branches that depend on the data.
 
 use super::super::PoolShape;
+use staticnet::op::Window;
 
-/// The outputs that a tap row is held against: the largest value so far and where it stood.
-struct Best<'a> {
-    value: &'a mut [f32],
-    index: &'a mut [u32],
+/// The largest value so far and where it stood.
+#[derive(Clone, Copy)]
+struct Best {
+    value: f32,
+    index: usize,
 }
 
-impl Best<'_> {
-    /// Output `i` looks at `taps[i * stride]`, which stands at `start + i * stride` in its plane.
-    fn compare(&mut self, taps: &[f32], start: usize, stride: usize) {
-        match stride {
-            1 => self.compare_by::<1>(taps, start),
-            2 => self.compare_by::<2>(taps, start),
-            3 => self.compare_by::<3>(taps, start),
-            _ => self.keep(taps.iter().step_by(stride).copied(), start, stride),
-        }
+impl Best {
+    /// The first of equals stays. Written as selections, not as a branch: which tap wins cannot be predicted.
+    fn or(self, value: f32, index: usize) -> Best {
+        // Not `value > self.value`: a NaN must not hide behind a pool.
+        let stays = value <= self.value;
+        Best { value: if stays { self.value } else { value }, index: if stays { self.index } else { index } }
     }
+}
 
-    fn compare_by<const STRIDE: usize>(&mut self, taps: &[f32], start: usize) {
-        let Some(last) = self.value.len().checked_sub(1) else { return };
-        let (whole, rest) = taps.split_at(last * STRIDE);
-        let firsts = whole.as_chunks::<STRIDE>().0.iter().map(|chunk| chunk[0]);
-        self.keep(firsts, start, STRIDE);
-        let mut end = Best { value: &mut self.value[last..], index: &mut self.index[last..] };
-        end.keep(rest.iter().copied(), start + last * STRIDE, STRIDE);
-    }
-
-    fn keep(&mut self, taps: impl Iterator<Item = f32>, start: usize, stride: usize) {
-        for (i, ((best, index), v)) in self.value.iter_mut().zip(self.index.iter_mut()).zip(taps).enumerate() {
-            // Not `v > best`: a NaN must not hide behind a pool.
-            let wins = !(v <= *best);
-            *index = if wins { (start + i * stride) as u32 } else { *index };
-            *best = if wins { v } else { *best };
-        }
-    }
+/// Input indices along an axis, `dilation` apart, that output `out` looks at inside `len`.
+fn taps(window: &Window, axis: usize, out: usize, len: usize) -> std::iter::StepBy<std::ops::Range<usize>> {
+    let dilation = window.dilation[axis] as usize;
+    let start = out * window.stride[axis] as usize;
+    let pad = window.pads[axis] as usize;
+    let end = (start + (window.kernel[axis] as usize - 1) * dilation + 1).saturating_sub(pad).min(len);
+    // The first tap inside is `skipped` taps after the window's start.
+    let skipped = pad.saturating_sub(start).div_ceil(dilation);
+    ((start + skipped * dilation - pad).min(end)..end).step_by(dilation)
 }
 
 pub(super) fn forward(shape: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
-    let [height, width] = shape.input;
     let window = &shape.window;
-    let [stride_y, stride_x] = window.stride.map(usize::from);
-    let [dilation_y, dilation_x] = window.dilation.map(usize::from);
-    let (pad_y, pad_x) = (window.pads[0] as usize, window.pads[1] as usize);
-    y.fill(f32::NEG_INFINITY);
-    let rows = y.chunks_exact_mut(shape.output[1]).zip(argmax.chunks_exact_mut(shape.output[1]));
-    for (oy, (value, index)) in rows.enumerate() {
-        for ky in 0..window.kernel[0] as usize {
-            let iy = (oy * stride_y + ky * dilation_y).wrapping_sub(pad_y);
-            if iy >= height {
-                continue;
-            }
-            for kx in 0..window.kernel[1] as usize {
-                // Outputs whose tap lies inside the row.
-                let offset = kx * dilation_x;
-                let first = pad_x.saturating_sub(offset).div_ceil(stride_x).min(shape.output[1]);
-                let end = (width + pad_x).saturating_sub(offset).div_ceil(stride_x).clamp(first, shape.output[1]);
-                if first == end {
-                    continue;
+    let plain = window.pads == [0; 4] && window.dilation == [1; 2];
+    match (plain, window.kernel) {
+        (true, [2, 2]) => square::<2>(shape, x, y, argmax),
+        (true, [3, 3]) => square::<3>(shape, x, y, argmax),
+        _ => general(shape, x, y, argmax),
+    }
+}
+
+/// Any window.
+fn general(shape: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
+    let [height, width] = shape.input;
+    let mut out = y.iter_mut().zip(argmax);
+    for oy in 0..shape.output[0] {
+        for (ox, (y, argmax)) in out.by_ref().take(shape.output[1]).enumerate() {
+            let mut best = Best { value: f32::NEG_INFINITY, index: 0 };
+            for iy in taps(&shape.window, 0, oy, height) {
+                for ix in taps(&shape.window, 1, ox, width) {
+                    best = best.or(x[iy * width + ix], iy * width + ix);
                 }
-                let start = iy * width + first * stride_x + offset - pad_x;
-                let mut best = Best { value: &mut value[first..end], index: &mut index[first..end] };
-                best.compare(&x[start..start + (end - first - 1) * stride_x + 1], start, stride_x);
             }
+            (*y, *argmax) = (best.value, best.index as u32);
+        }
+    }
+}
+
+/// A square window that never leaves the plane; its size is known to the compiler.
+fn square<const SIDE: usize>(shape: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
+    let (width, out) = (shape.input[1], shape.output[1]);
+    let [stride_y, stride_x] = shape.window.stride.map(usize::from);
+    for (oy, (y, argmax)) in y.chunks_exact_mut(out).zip(argmax.chunks_exact_mut(out)).enumerate() {
+        let top = oy * stride_y * width;
+        let rows: [&[f32]; SIDE] = std::array::from_fn(|k| &x[top + k * width..][..width]);
+        for (ox, (y, argmax)) in y.iter_mut().zip(argmax).enumerate() {
+            let left = ox * stride_x;
+            let mut best = Best { value: f32::NEG_INFINITY, index: top + left };
+            for (ky, row) in rows.iter().enumerate() {
+                for (kx, v) in row[left..left + SIDE].iter().enumerate() {
+                    best = best.or(*v, top + left + ky * width + kx);
+                }
+            }
+            (*y, *argmax) = (best.value, best.index as u32);
         }
     }
 }

@@ -7,125 +7,16 @@
 //!
 //! Pictures are interleaved, `[C, H, W, NB]`, and every transform works on [`LANES`] pictures at once.
 
+mod transforms;
+
 use super::super::ConvShape;
 use super::super::raw::{Matrix, matmul};
+pub(super) use transforms::LANES;
+use transforms::{IN, Lane, OUT, both_axes, input_to_points, output_to_points, points_to_input};
+use transforms::{points_to_output, points_to_weight, weight_to_points};
 
-/// Pictures (or, for weights, input channels) that a transform works on at once.
-pub(super) const LANES: usize = 8;
-/// Side of an output tile.
-const OUT: usize = 4;
-/// Side of an input tile.
-const IN: usize = 6;
 /// Products of a tile.
 const POINTS: usize = IN * IN;
-
-type Lane = [f32; LANES];
-
-/// `factor_a a + factor_b b`.
-fn mix<const N: usize>(terms: [(f32, &Lane); N]) -> Lane {
-    let mut sum = [0.0; LANES];
-    for (factor, lane) in terms {
-        for (s, v) in sum.iter_mut().zip(lane) {
-            *s += factor * v;
-        }
-    }
-    sum
-}
-
-/// `B^T d`: 6 inputs to 6 points.
-fn input_to_points(d: [Lane; IN]) -> [Lane; IN] {
-    let [d0, d1, d2, d3, d4, d5] = &d;
-    let (even, odd) = (mix([(1.0, d4), (-4.0, d2)]), mix([(1.0, d3), (-4.0, d1)]));
-    let (even2, odd2) = (mix([(1.0, d4), (-1.0, d2)]), mix([(2.0, d3), (-2.0, d1)]));
-    [
-        mix([(4.0, d0), (-5.0, d2), (1.0, d4)]),
-        mix([(1.0, &even), (1.0, &odd)]),
-        mix([(1.0, &even), (-1.0, &odd)]),
-        mix([(1.0, &even2), (1.0, &odd2)]),
-        mix([(1.0, &even2), (-1.0, &odd2)]),
-        mix([(4.0, d1), (-5.0, d3), (1.0, d5)]),
-    ]
-}
-
-/// `B p`, the transpose of [`input_to_points`].
-fn points_to_input(p: [Lane; IN]) -> [Lane; IN] {
-    let [p0, p1, p2, p3, p4, p5] = &p;
-    let (sum, difference) = (mix([(1.0, p1), (1.0, p2)]), mix([(1.0, p1), (-1.0, p2)]));
-    let (sum2, difference2) = (mix([(1.0, p3), (1.0, p4)]), mix([(1.0, p3), (-1.0, p4)]));
-    [
-        mix([(4.0, p0)]),
-        mix([(-4.0, &difference), (-2.0, &difference2), (4.0, p5)]),
-        mix([(-5.0, p0), (-4.0, &sum), (-1.0, &sum2)]),
-        mix([(1.0, &difference), (2.0, &difference2), (-5.0, p5)]),
-        mix([(1.0, p0), (1.0, &sum), (1.0, &sum2)]),
-        *p5,
-    ]
-}
-
-/// `A^T p`: 6 points to 4 outputs.
-fn points_to_output(p: [Lane; IN]) -> [Lane; OUT] {
-    let [p0, p1, p2, p3, p4, p5] = &p;
-    let (sum, difference) = (mix([(1.0, p1), (1.0, p2)]), mix([(1.0, p1), (-1.0, p2)]));
-    let (sum2, difference2) = (mix([(1.0, p3), (1.0, p4)]), mix([(1.0, p3), (-1.0, p4)]));
-    [
-        mix([(1.0, p0), (1.0, &sum), (1.0, &sum2)]),
-        mix([(1.0, &difference), (2.0, &difference2)]),
-        mix([(1.0, &sum), (4.0, &sum2)]),
-        mix([(1.0, &difference), (8.0, &difference2), (1.0, p5)]),
-    ]
-}
-
-/// `A y`, the transpose of [`points_to_output`].
-fn output_to_points(y: [Lane; OUT]) -> [Lane; IN] {
-    let [y0, y1, y2, y3] = &y;
-    let (even, odd) = (mix([(1.0, y0), (1.0, y2)]), mix([(1.0, y1), (1.0, y3)]));
-    let (even2, odd2) = (mix([(1.0, y0), (4.0, y2)]), mix([(2.0, y1), (8.0, y3)]));
-    [
-        *y0,
-        mix([(1.0, &even), (1.0, &odd)]),
-        mix([(1.0, &even), (-1.0, &odd)]),
-        mix([(1.0, &even2), (1.0, &odd2)]),
-        mix([(1.0, &even2), (-1.0, &odd2)]),
-        *y3,
-    ]
-}
-
-/// `G g`: 3 weights to 6 points.
-fn weight_to_points(g: [Lane; 3]) -> [Lane; IN] {
-    let [g0, g1, g2] = &g;
-    let (even, odd) = (mix([(-1.0 / 6.0, g0), (-1.0 / 6.0, g2)]), mix([(1.0 / 6.0, g1)]));
-    let (even2, odd2) = (mix([(1.0 / 24.0, g0), (1.0 / 6.0, g2)]), mix([(1.0 / 12.0, g1)]));
-    [
-        mix([(0.25, g0)]),
-        mix([(1.0, &even), (-1.0, &odd)]),
-        mix([(1.0, &even), (1.0, &odd)]),
-        mix([(1.0, &even2), (1.0, &odd2)]),
-        mix([(1.0, &even2), (-1.0, &odd2)]),
-        *g2,
-    ]
-}
-
-/// `G^T p`, the transpose of [`weight_to_points`].
-fn points_to_weight(p: [Lane; IN]) -> [Lane; 3] {
-    let [p0, p1, p2, p3, p4, p5] = &p;
-    let (sum, difference) = (mix([(1.0, p1), (1.0, p2)]), mix([(1.0, p2), (-1.0, p1)]));
-    let (sum2, difference2) = (mix([(1.0, p3), (1.0, p4)]), mix([(1.0, p3), (-1.0, p4)]));
-    [
-        mix([(0.25, p0), (-1.0 / 6.0, &sum), (1.0 / 24.0, &sum2)]),
-        mix([(1.0 / 6.0, &difference), (1.0 / 12.0, &difference2)]),
-        mix([(-1.0 / 6.0, &sum), (1.0 / 6.0, &sum2), (1.0, p5)]),
-    ]
-}
-
-/// Applies a transform to the columns of a tile, then to its rows: `T d T^T`.
-fn both_axes<const FROM: usize, const TO: usize>(
-    tile: &[[Lane; FROM]; FROM],
-    transform: impl Fn([Lane; FROM]) -> [Lane; TO],
-) -> [[Lane; TO]; TO] {
-    // `half[x]` is column `x` transformed.
-    let half: [[Lane; TO]; FROM] = std::array::from_fn(|x| transform(std::array::from_fn(|y| tile[y][x])));
-    std::array::from_fn(|y| transform(std::array::from_fn(|x| half[x][y])))
-}
 
 /// Whether a convolution is computed this way: few channels make the transforms dearer than what they save.
 pub(super) fn applies(shape: &ConvShape) -> bool {
@@ -152,10 +43,18 @@ pub(super) struct Points {
     channels: usize,
 }
 
+/// As many values as there are, then zeros.
 fn lane(values: &[f32]) -> Lane {
-    let mut lane = [0.0; LANES];
-    lane[..values.len()].copy_from_slice(values);
-    lane
+    match values.first_chunk() {
+        Some(lane) => *lane,
+        None => std::array::from_fn(|i| values.get(i).copied().unwrap_or(0.0)),
+    }
+}
+
+/// The values from `at` on.
+fn full_lane(values: &[f32], at: usize) -> Lane {
+    let lane: &[f32; LANES] = values[at..].first_chunk().expect("columns and pictures are multiples of a lane");
+    *lane
 }
 
 impl Points {
@@ -174,12 +73,11 @@ impl Points {
                         tile[k / 3][k % 3][i] = *tap;
                     }
                 }
-                // Rows are weighted first here; the order does not matter.
-                let half: [[Lane; IN]; 3] = std::array::from_fn(|x| weight_to_points(std::array::from_fn(|y| tile[y][x])));
-                for y in 0..IN {
-                    for (x, lane) in weight_to_points(std::array::from_fn(|x| half[x][y])).iter().enumerate() {
-                        points[(y * IN + x) * channels + first..][..count].copy_from_slice(&lane[..count]);
-                    }
+                let mut lanes = [[[0.0; LANES]; IN]; IN];
+                both_axes(&tile, &mut lanes, weight_to_points);
+                for (point, lane) in lanes.as_flattened().iter().enumerate() {
+                    let to = &mut points[point * channels + first..][..count];
+                    to.iter_mut().zip(lane).for_each(|(to, v)| *to = *v);
                 }
             }
         });
@@ -199,14 +97,16 @@ fn add_weight_gradient(points: &[f32], outputs: usize, channels: usize, gradient
     for o in 0..outputs {
         for first in (0..channels).step_by(LANES) {
             let count = LANES.min(channels - first);
-            let at = |y: usize, x: usize| lane(&points[(y * IN + x) * plane + o * channels + first..][..count]);
-            let half: [[Lane; 3]; IN] = std::array::from_fn(|x| points_to_weight(std::array::from_fn(|y| at(y, x))));
+            let mut tile = [[[0.0; LANES]; IN]; IN];
+            for (point, to) in tile.as_flattened_mut().iter_mut().enumerate() {
+                *to = lane(&points[point * plane + o * channels + first..][..count]);
+            }
+            let mut taps = [[[0.0; LANES]; 3]; 3];
+            both_axes(&tile, &mut taps, points_to_weight);
             let gradient = &mut gradient[(o * channels + first) * 9..][..count * 9];
-            for y in 0..3 {
-                for (x, lane) in points_to_weight(std::array::from_fn(|x| half[x][y])).iter().enumerate() {
-                    for (i, taps) in gradient.as_chunks_mut::<9>().0.iter_mut().enumerate() {
-                        taps[y * 3 + x] += lane[i];
-                    }
+            for (k, lane) in taps.as_flattened().iter().enumerate() {
+                for (gradient, g) in gradient.as_chunks_mut::<9>().0.iter_mut().zip(lane) {
+                    gradient[k] += g;
                 }
             }
         }
@@ -260,9 +160,12 @@ impl Tiling {
     }
 
     /// The tile; pixels outside are 0.
-    fn read<const SIDE: usize>(&self, place: &Place, plane: &[f32]) -> [[Lane; SIDE]; SIDE] {
-        let pixel = |y, x| self.pixel(place, y, x).map_or([0.0; LANES], |at| lane(&plane[at..at + LANES]));
-        std::array::from_fn(|y| std::array::from_fn(|x| pixel(y, x)))
+    fn read<const SIDE: usize>(&self, place: &Place, plane: &[f32], tile: &mut [[Lane; SIDE]; SIDE]) {
+        for (y, row) in tile.iter_mut().enumerate() {
+            for (x, lane) in row.iter_mut().enumerate() {
+                *lane = self.pixel(place, y, x).map_or([0.0; LANES], |at| full_lane(plane, at));
+            }
+        }
     }
 
     /// Hands every pixel of the tile inside the plane to `put`.
@@ -299,15 +202,18 @@ fn to_points<const SIDE: usize>(
     tiling: &Tiling,
     planes: &[f32],
     points: &mut [f32],
-    transform: impl Fn([Lane; SIDE]) -> [Lane; IN],
+    transform: impl Fn(&[Lane; SIDE]) -> [Lane; IN],
 ) {
     let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
     let columns = tiling.columns();
     let stride = planes.len() / plane_len * columns;
     for (c, plane) in planes.chunks_exact(plane_len).enumerate() {
         tiling.each(|place| {
-            let tile = both_axes(&tiling.read::<SIDE>(&place, plane), &transform);
-            for (point, lane) in tile.as_flattened().iter().enumerate() {
+            let mut tile = [[[0.0; LANES]; SIDE]; SIDE];
+            tiling.read(&place, plane, &mut tile);
+            let mut result = [[[0.0; LANES]; IN]; IN];
+            both_axes(&tile, &mut result, &transform);
+            for (point, lane) in result.as_flattened().iter().enumerate() {
                 points[point * stride + c * columns + place.column..][..LANES].copy_from_slice(lane);
             }
         });
@@ -319,7 +225,7 @@ fn from_points<const SIDE: usize>(
     tiling: &Tiling,
     points: &[f32],
     planes: &mut [f32],
-    transform: impl Fn([Lane; IN]) -> [Lane; SIDE],
+    transform: impl Fn(&[Lane; IN]) -> [Lane; SIDE],
     put: impl Fn(usize, &mut f32, f32),
 ) {
     let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
@@ -327,9 +233,13 @@ fn from_points<const SIDE: usize>(
     let stride = planes.len() / plane_len * columns;
     for (c, plane) in planes.chunks_exact_mut(plane_len).enumerate() {
         tiling.each(|place| {
-            let at = |point: usize| lane(&points[point * stride + c * columns + place.column..][..LANES]);
-            let tile = std::array::from_fn(|y| std::array::from_fn(|x| at(y * IN + x)));
-            tiling.write(&place, &both_axes(&tile, &transform), plane, |pixel, v| put(c, pixel, v));
+            let mut tile = [[[0.0; LANES]; IN]; IN];
+            for (point, lane) in tile.as_flattened_mut().iter_mut().enumerate() {
+                *lane = full_lane(points, point * stride + c * columns + place.column);
+            }
+            let mut result = [[[0.0; LANES]; SIDE]; SIDE];
+            both_axes(&tile, &mut result, &transform);
+            tiling.write(&place, &result, plane, |pixel, v| put(c, pixel, v));
         });
     }
 }
@@ -409,46 +319,5 @@ impl Group<'_> {
             let tiling = Tiling::of_input(self.shape, self.pictures);
             from_points::<IN>(&tiling, points, gx, points_to_input, |_, gx, g| *gx += g);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One dimension, by hand: `A^T [(G g) * (B^T d)]` is the correlation of 6 inputs with 3 weights.
-    #[test]
-    fn four_outputs_of_a_row() {
-        let splat = |v: f32| [v; LANES];
-        let (d, g) = ([1.0, -2.0, 3.0, 0.5, 4.0, -1.0], [0.5, 2.0, -1.0]);
-        let (points, weights) = (input_to_points(d.map(splat)), weight_to_points(g.map(splat)));
-        let products = std::array::from_fn(|i| splat(points[i][0] * weights[i][0]));
-        let y = points_to_output(products).map(|lane| lane[0]);
-        // 0.5 d[i] + 2 d[i + 1] - d[i + 2]
-        for (y, expected) in y.iter().zip([-6.5, 4.5, -1.5, 9.25]) {
-            assert!((y - expected).abs() < 1e-5, "{y} instead of {expected}");
-        }
-    }
-
-    /// A transform and its transpose: `<T a, b> = <a, T^T b>` for all unit vectors.
-    fn transposed<const N: usize, const M: usize>(
-        forward: impl Fn([Lane; N]) -> [Lane; M],
-        backward: impl Fn([Lane; M]) -> [Lane; N],
-    ) {
-        for i in 0..N {
-            for j in 0..M {
-                let a = std::array::from_fn(|k| [if k == i { 1.0 } else { 0.0 }; LANES]);
-                let b = std::array::from_fn(|k| [if k == j { 1.0 } else { 0.0 }; LANES]);
-                let (there, back) = (forward(a)[j][0], backward(b)[i][0]);
-                assert!((there - back).abs() < 1e-6, "element ({j}, {i}) is {there}, in the transpose {back}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_ways_back_are_transposes() {
-        transposed(input_to_points, points_to_input);
-        transposed(output_to_points, points_to_output);
-        transposed(weight_to_points, points_to_weight);
     }
 }
