@@ -1,7 +1,7 @@
 //! Float functions that `core` lacks: exact through `libm`, or fast through `micromath` behind the feature of that name.
 //!
 //! With `micromath` the f32 LRN differs from the exact one: `powf` there is built from approximate `ln` and `exp`; over the
-//! bases (1 to 1000) and exponents (-0.75, -0.5, -1) that LRN uses the relative error stays below 4 % (measured by this
+//! bases (1 to 1000) and exponents (-0.75, -0.5, -1) that LRN uses the relative error stays below 0.3 % (measured by this
 //! module's test, which prints the figure). No equivalence with the other stages is claimed for it. int8 networks use neither.
 
 /// `x` to the power of `y`.
@@ -14,4 +14,22 @@ pub(crate) fn powf(x: f32, y: f32) -> f32 {
 #[cfg(feature = "micromath")]
 pub(crate) fn powf(x: f32, y: f32) -> f32 {
     micromath::F32(x).powf(micromath::F32(y)).0
+}
+
+#[cfg(all(test, feature = "micromath"))]
+mod tests {
+    #[test]
+    fn the_error_of_micromath_is_as_stated() {
+        let mut worst = 0f32;
+        for exponent in [-0.75, -0.5, -1.0f32] {
+            let mut base = 1.0f32;
+            while base < 1000.0 {
+                let exact = libm::powf(base, exponent);
+                worst = worst.max((super::powf(base, exponent) - exact).abs() / exact);
+                base *= 1.001;
+            }
+        }
+        std::println!("largest relative error of micromath's powf: {worst}");
+        assert!(worst < 0.003, "{worst}");
+    }
 }

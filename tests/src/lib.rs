@@ -1,1 +1,3 @@
-//! placeholder
+//! Cross-checks of the whole path, and the host side of running on a board.
+
+pub mod on_target;

@@ -24,6 +24,8 @@ impl Oracle {
         let mut bytes = onnx;
         let model = tract_onnx::onnx().model_for_read(&mut bytes).map_err(failed)?;
         let model = model.with_input_fact(0, f32::fact(shape).into()).map_err(failed)?;
+        // The file may declare its output with a symbolic batch, which does not unify with the batch of one asked for.
+        let model = model.with_output_fact(0, InferenceFact::default()).map_err(failed)?;
         let plan = model.into_optimized().and_then(|m| m.into_runnable()).map_err(failed)?;
         Ok(Oracle { plan, shape: shape.to_vec() })
     }

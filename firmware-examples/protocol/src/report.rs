@@ -1,0 +1,60 @@
+//! What the runner writes back, as files in the folder in which QEMU runs.
+//!
+//! A [`Report`] is written last, so that its presence shows a completed run.
+
+use core::ffi::CStr;
+
+/// The outputs of all passes, one behind the other, raw.
+pub const OUTPUTS_FILE: &CStr = c"outputs.bin";
+/// The layer of each step of the first pass, a little-endian `u32` each.
+pub const STEPS_FILE: &CStr = c"steps.bin";
+/// The [`Report`].
+pub const REPORT_FILE: &CStr = c"report.bin";
+
+/// Numbers of a completed run, written as little-endian `u32` in the order of the fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Passes run, one per input.
+    pub passes: u32,
+    /// Bytes of one output.
+    pub output_len: u32,
+    /// Bytes of the network's one buffer.
+    pub ram_bytes: u32,
+    /// Bytes of stack used at most, from reset to the end of the first pass.
+    pub stack_bytes: u32,
+}
+
+impl Report {
+    /// Length in bytes.
+    pub const BYTES: usize = 16;
+
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        for (to, number) in bytes.chunks_exact_mut(4).zip([self.passes, self.output_len, self.ram_bytes, self.stack_bytes]) {
+            to.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The report in `bytes`; `None` where the length differs.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
+        let number = |i: usize| u32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]]);
+        Some(Report { passes: number(0), output_len: number(1), ram_bytes: number(2), stack_bytes: number(3) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back_in_order() {
+        let report = Report { passes: 1, output_len: 0x0203, ram_bytes: 0x0405_0607, stack_bytes: u32::MAX };
+        let bytes = report.to_bytes();
+        assert_eq!(bytes[..8], [1, 0, 0, 0, 3, 2, 0, 0]);
+        assert_eq!(Report::from_bytes(&bytes), Some(report));
+        assert_eq!(Report::from_bytes(&bytes[1..]), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! The host side of running on a board: builds the firmware, places an artifact and its inputs in the memory of a simulated
+//! board, runs it in QEMU and takes the raw outputs and the numbers of the run back.
+//!
+//! ```text
+//! toolchain   how this machine compiles for a bare-metal target
+//! firmware    builds a firmware for a board; what its ELF says
+//! qemu        runs a firmware on a board, with a time limit
+//! log         decodes what the firmware printed over defmt
+//! counter     counts instructions between markers (QEMU plugin in tests/qemu-plugin)
+//! report      a run in numbers
+//! ```
+//!
+//! What both sides agree on, the boards included, is the crate `staticnet-protocol` in `firmware-examples/protocol`.
+
+pub mod counter;
+mod error;
+pub mod firmware;
+mod log;
+pub mod qemu;
+pub mod report;
+pub mod toolchain;
+
+pub use error::OnTargetError;
+pub use staticnet_protocol::board::{BOARDS, Board};
+
+use firmware::Firmware;
+use qemu::Qemu;
+use staticnet_protocol::report::{OUTPUTS_FILE, REPORT_FILE, STEPS_FILE};
+use staticnet_protocol::{Layout, Report};
+use std::ffi::CStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Whether tests that need QEMU and a compiler for bare-metal targets are asked for (`STATICNET_ON_TARGET`, which
+/// `scripts/test` sets); else prints that `what` is skipped.
+pub fn enabled(what: &str) -> bool {
+    let enabled = std::env::var_os("STATICNET_ON_TARGET").is_some();
+    if !enabled {
+        println!("skipped: {what} (set STATICNET_ON_TARGET=1 after scripts/setup-targets)");
+    }
+    enabled
+}
+
+/// How to run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// Whether to count instructions; needs a C compiler.
+    pub count: bool,
+    /// Time after which a run is given up.
+    pub timeout: Duration,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        RunOptions { count: false, timeout: Duration::from_secs(30 * 60) }
+    }
+}
+
+/// A completed run on a board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardRun {
+    /// The raw output bytes, one vector for each input.
+    pub outputs: Vec<Vec<u8>>,
+    /// Bytes of the network's one buffer.
+    pub ram_bytes: u32,
+    /// Bytes of stack used at most, from reset to the end of the first pass.
+    pub stack_bytes: u32,
+    /// Bytes of code and constants of the firmware, which holds every kernel but no model.
+    pub code_bytes: u64,
+    /// The steps of one pass, in order.
+    pub steps: Vec<StepRun>,
+    /// What the firmware printed.
+    pub log: Vec<String>,
+}
+
+/// One step of the plan, run on a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepRun {
+    /// Layer of the artifact to which it belongs.
+    pub layer: usize,
+    /// Guest instructions it took in the first pass, where counted.
+    pub instructions: Option<u64>,
+}
+
+impl BoardRun {
+    /// Guest instructions of the steps of one pass, where counted.
+    pub fn instructions(&self) -> Option<u64> {
+        self.steps.iter().map(|step| step.instructions).sum()
+    }
+
+    /// Guest instructions of one layer in one pass, where counted.
+    pub fn layer_instructions(&self, layer: usize) -> Option<u64> {
+        self.steps.iter().filter(|step| step.layer == layer).map(|step| step.instructions).sum()
+    }
+}
+
+/// Runs `artifact` on `board` over each of `inputs` (raw bytes, NHWC, as the engine takes them), with default options.
+///
+/// # Errors
+/// [`OnTargetError`], which says what is missing on this machine or what the firmware printed.
+pub fn run_on_board(board: &Board, artifact: &[u8], inputs: &[Vec<u8>]) -> Result<BoardRun, OnTargetError> {
+    run_with(board, artifact, inputs, &RunOptions::default())
+}
+
+/// Like [`run_on_board`], with options.
+///
+/// # Errors
+/// As [`run_on_board`].
+pub fn run_with(board: &Board, artifact: &[u8], inputs: &[Vec<u8>], options: &RunOptions) -> Result<BoardRun, OnTargetError> {
+    let qemu = Qemu::find()?;
+    let firmware = Firmware::build("runner", board)?;
+    let plugin = if options.count { Some(counter::build_plugin()?) } else { None };
+
+    // QEMU runs in a folder of its own, so that no path of the host appears in its arguments.
+    let folder = tempfile::tempdir().map_err(|e| OnTargetError::file("the folder for temporary files", e))?;
+    let job = job_bytes(board, artifact, inputs)?;
+    let job_file = folder.path().join(qemu::JOB_FILE);
+    fs::write(&job_file, job).map_err(|e| OnTargetError::file(&job_file, e))?;
+
+    let log = qemu.run(&firmware, folder.path(), true, plugin.as_deref(), options.timeout)?;
+    let marks = match plugin {
+        Some(_) => Some(counter::read_marks(&folder.path().join(counter::MARKS_FILE))?),
+        None => None,
+    };
+    collect(folder.path(), &firmware, inputs.len(), marks.as_deref(), log)
+}
+
+/// The job as it lies in memory.
+fn job_bytes(board: &Board, artifact: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<u8>, OnTargetError> {
+    let input_len = inputs.first().ok_or(OnTargetError::NoInput)?.len();
+    if let Some(other) = inputs.iter().find(|input| input.len() != input_len) {
+        return Err(OnTargetError::InputLength { expected: input_len, found: other.len() });
+    }
+    let too_large = || {
+        let needed = artifact.len() + inputs.len() * input_len;
+        OnTargetError::JobTooLarge { board: board.name, needed, space: board.job_space }
+    };
+    let number = |n: usize| u32::try_from(n).map_err(|_| too_large());
+    let layout =
+        Layout { artifact_len: number(artifact.len())?, input_len: number(input_len)?, input_count: number(inputs.len())? };
+    let total = layout.total_len().filter(|&len| len <= board.job_space as usize).ok_or_else(too_large)?;
+
+    let mut job = Vec::with_capacity(total);
+    job.extend(layout.header());
+    job.extend(artifact);
+    for (index, input) in (0u32..).zip(inputs) {
+        job.resize(layout.input_offset(index).ok_or_else(too_large)?, 0);
+        job.extend(input);
+    }
+    job.resize(layout.input_offset(layout.input_count).ok_or_else(too_large)?, 0);
+    job.extend(Layout::end_mark());
+    Ok(job)
+}
+
+/// Reads back what the runner wrote and holds it against itself.
+fn collect(
+    folder: &Path,
+    firmware: &Firmware,
+    inputs: usize,
+    marks: Option<&[counter::Mark]>,
+    log: Vec<String>,
+) -> Result<BoardRun, OnTargetError> {
+    let read = |name: &CStr| {
+        let file: PathBuf = folder.join(name.to_string_lossy().as_ref());
+        fs::read(&file).map_err(|e| OnTargetError::file(&file, e))
+    };
+    let malformed = |what: &str| OnTargetError::Malformed(what.to_string());
+
+    let report = Report::from_bytes(&read(REPORT_FILE)?).ok_or_else(|| malformed("the report has another length"))?;
+    let outputs = read(OUTPUTS_FILE)?;
+    let output_len = report.output_len as usize;
+    if report.passes as usize != inputs || output_len == 0 || outputs.len() != inputs * output_len {
+        return Err(malformed(&format!("{} passes and {} output bytes for {inputs} inputs", report.passes, outputs.len())));
+    }
+    let layers = read(STEPS_FILE)?;
+    let (layers, []) = layers.as_chunks::<4>() else {
+        return Err(malformed("the list of steps has another length"));
+    };
+    let instructions: Vec<Option<u64>> = match marks {
+        Some(marks) => counter::between_marks(marks)?.into_iter().map(Some).take(layers.len()).collect(),
+        None => vec![None; layers.len()],
+    };
+    if instructions.len() != layers.len() {
+        return Err(malformed(&format!("{} steps, but {} pairs of markers", layers.len(), instructions.len())));
+    }
+    let steps = layers.iter().zip(instructions);
+    Ok(BoardRun {
+        outputs: outputs.chunks_exact(output_len).map(<[u8]>::to_vec).collect(),
+        ram_bytes: report.ram_bytes,
+        stack_bytes: report.stack_bytes,
+        code_bytes: firmware.code_bytes()?,
+        steps: steps.map(|(l, instructions)| StepRun { layer: u32::from_le_bytes(*l) as usize, instructions }).collect(),
+        log,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use staticnet_protocol::Job;
+
+    #[test]
+    fn the_job_holds_what_the_board_looks_for() {
+        let inputs = vec![vec![1u8; 33], vec![2u8; 33], vec![3u8; 33]];
+        let bytes = job_bytes(&BOARDS[0], &[9; 1001], &inputs).unwrap();
+        let job = Job::find(&bytes).unwrap();
+        assert_eq!(job.artifact(), [9; 1001]);
+        assert!(job.inputs().eq(inputs.iter().map(|input| &input[..])));
+    }
+
+    #[test]
+    fn jobs_that_cannot_run_are_refused() {
+        let board = &BOARDS[0];
+        assert!(matches!(job_bytes(board, &[0; 16], &[]), Err(OnTargetError::NoInput)));
+        let uneven = [vec![0u8; 4], vec![0u8; 5]];
+        assert!(matches!(job_bytes(board, &[0; 16], &uneven), Err(OnTargetError::InputLength { expected: 4, found: 5 })));
+        let large = vec![0u8; board.job_space as usize];
+        assert!(matches!(job_bytes(board, &large, &[vec![0u8; 4]]), Err(OnTargetError::JobTooLarge { .. })));
+    }
+}

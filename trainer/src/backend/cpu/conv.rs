@@ -1,0 +1,211 @@
+//! Convolution as matrix products over column matrices.
+
+use super::super::raw::{Matrix, matmul};
+use super::super::{ConvShape, LayerGrads, Saved};
+use super::columns::{col2im_add, deinterleave, groups, im2col, interleave, pictures_per_product};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Buffers a thread keeps from call to call; every use writes them before it reads them.
+#[derive(Default)]
+struct Scratch {
+    input: Vec<f32>,
+    columns: Vec<f32>,
+    output: Vec<f32>,
+    input_gradient: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}
+
+/// Sizes that follow from a [`ConvShape`].
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Elements of one picture's input and output.
+    input: usize,
+    output: usize,
+    /// Pixels of an output plane.
+    plane: usize,
+    /// Channels in and out of one group.
+    group_in: usize,
+    group_out: usize,
+    /// Taps of one output element: input channels of a group x kernel.
+    taps: usize,
+    /// Pictures in one matrix product.
+    pictures: usize,
+}
+
+impl Sizes {
+    fn of(shape: &ConvShape) -> Self {
+        let [kh, kw] = shape.window.kernel.map(usize::from);
+        let group_in = shape.input[0] / shape.groups;
+        Sizes {
+            input: shape.input.iter().product(),
+            output: shape.output.iter().product(),
+            plane: shape.output[1] * shape.output[2],
+            group_in,
+            group_out: shape.output[0] / shape.groups,
+            taps: group_in * kh * kw,
+            pictures: pictures_per_product(shape),
+        }
+    }
+}
+
+pub(super) fn forward(shape: &ConvShape, threads: usize, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    let sizes = Sizes::of(shape);
+    assert_eq!((x.len(), y.len()), (shape.batch * sizes.input, shape.batch * sizes.output));
+    assert_eq!((weight.len(), bias.len()), (shape.output[0] * sizes.taps, shape.output[0]));
+    // Several shares a thread even out what else the machine does.
+    let share = shape.batch.div_ceil(4 * threads).next_multiple_of(sizes.pictures);
+    let shares = x.par_chunks(share * sizes.input).zip(y.par_chunks_mut(share * sizes.output));
+    shares.for_each(|(x, y)| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            for (first, pictures) in groups(x.len() / sizes.input, sizes.pictures) {
+                let x = &x[first * sizes.input..][..pictures * sizes.input];
+                let y = &mut y[first * sizes.output..][..pictures * sizes.output];
+                forward_group(shape, &sizes, pictures, scratch, x, weight, bias, y);
+            }
+        });
+    });
+}
+
+#[allow(clippy::too_many_arguments)]
+fn forward_group(
+    shape: &ConvShape,
+    sizes: &Sizes,
+    pictures: usize,
+    scratch: &mut Scratch,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+) {
+    let width = sizes.plane * pictures;
+    let columns = sized(&mut scratch.columns, sizes.taps * width);
+    let output = sized(&mut scratch.output, sizes.group_out * width);
+    let x = interleaved(pictures, x, &mut scratch.input);
+    let floor = if shape.relu { 0.0 } else { f32::NEG_INFINITY };
+    for group in 0..shape.groups {
+        im2col(shape, pictures, sizes.group_in, group_planes(shape, sizes, group, pictures, x), columns);
+        let weight = &weight[group * sizes.group_out * sizes.taps..][..sizes.group_out * sizes.taps];
+        let weight = Matrix::new(weight, sizes.group_out, sizes.taps, sizes.taps);
+        matmul(output, false, weight, Matrix::new(columns, sizes.taps, width, width), 1);
+        for (c, row) in output.chunks_exact(width).enumerate() {
+            let channel = group * sizes.group_out + c;
+            let bias = bias[channel];
+            // A comparison, not `max`, so that a NaN stays visible.
+            let activate = |v: f32| if v < floor { floor } else { v };
+            deinterleave(pictures, row, sizes.output, &mut y[channel * sizes.plane..], |y, v| *y = activate(v + bias));
+        }
+    }
+}
+
+/// The pictures interleaved; one picture alone stays where it is.
+fn interleaved<'a>(pictures: usize, x: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    if pictures == 1 {
+        return x;
+    }
+    let buffer = sized(buffer, x.len());
+    interleave(pictures, x, buffer);
+    buffer
+}
+
+fn group_planes<'a>(shape: &ConvShape, sizes: &Sizes, group: usize, pictures: usize, x: &'a [f32]) -> &'a [f32] {
+    let len = sizes.group_in * shape.input[1] * shape.input[2] * pictures;
+    &x[group * len..][..len]
+}
+
+/// Gradients of weight and bias over one share of the batch.
+struct Partial {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+pub(super) fn backward(shape: &ConvShape, threads: usize, saved: Saved<'_>, gy: &mut [f32], grads: LayerGrads<'_>) {
+    let sizes = Sizes::of(shape);
+    let share = shape.batch.div_ceil(threads);
+    let mut gx_shares: Vec<Option<&mut [f32]>> = match grads.x {
+        Some(gx) => gx.chunks_mut(share * sizes.input).map(Some).collect(),
+        None => (0..shape.batch.div_ceil(share)).map(|_| None).collect(),
+    };
+    let inputs = saved.x.par_chunks(share * sizes.input).zip(saved.y.par_chunks(share * sizes.output));
+    let shares = inputs.zip(gy.par_chunks_mut(share * sizes.output)).zip(gx_shares.par_iter_mut());
+    let partials: Vec<Partial> = shares
+        .map(|(((x, y), gy), gx)| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                if shape.relu {
+                    mask(y, gy);
+                }
+                backward_share(shape, &sizes, scratch, x, saved.weight, gy, gx.as_deref_mut())
+            })
+        })
+        .collect();
+    for partial in &partials {
+        add(&partial.weight, grads.weight);
+        add(&partial.bias, grads.bias);
+    }
+}
+
+/// Takes the gradient away where the fused ReLU gave 0.
+pub(super) fn mask(y: &[f32], gy: &mut [f32]) {
+    for (g, y) in gy.iter_mut().zip(y) {
+        *g = if *y > 0.0 { *g } else { 0.0 };
+    }
+}
+
+fn add(from: &[f32], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}
+
+fn backward_share(
+    shape: &ConvShape,
+    sizes: &Sizes,
+    scratch: &mut Scratch,
+    x: &[f32],
+    weight: &[f32],
+    gy: &[f32],
+    mut gx: Option<&mut [f32]>,
+) -> Partial {
+    let mut partial = Partial { weight: vec![0.0; weight.len()], bias: vec![0.0; shape.output[0]] };
+    for (first, pictures) in groups(x.len() / sizes.input, sizes.pictures) {
+        let width = sizes.plane * pictures;
+        let x = interleaved(pictures, &x[first * sizes.input..][..pictures * sizes.input], &mut scratch.input);
+        let gy = &gy[first * sizes.output..][..pictures * sizes.output];
+        let gy = interleaved(pictures, gy, &mut scratch.output);
+        let columns = sized(&mut scratch.columns, sizes.taps * width);
+        for (row, bias) in gy.chunks_exact(width).zip(&mut partial.bias) {
+            *bias += row.iter().sum::<f32>();
+        }
+        for group in 0..shape.groups {
+            let gy = Matrix::new(&gy[group * sizes.group_out * width..], sizes.group_out, width, width);
+            im2col(shape, pictures, sizes.group_in, group_planes(shape, sizes, group, pictures, x), columns);
+            let span = group * sizes.group_out * sizes.taps..(group + 1) * sizes.group_out * sizes.taps;
+            let taps = Matrix::new(columns, sizes.taps, width, width);
+            matmul(&mut partial.weight[span.clone()], true, gy, taps.transposed(), 1);
+            let Some(gx) = gx.as_deref_mut() else { continue };
+            let weight = Matrix::new(&weight[span], sizes.group_out, sizes.taps, sizes.taps);
+            matmul(columns, false, weight.transposed(), gy, 1);
+            let planes = sizes.group_in * shape.input[1] * shape.input[2];
+            let gx = &mut gx[first * sizes.input..][..pictures * sizes.input];
+            if pictures == 1 {
+                col2im_add(shape, 1, sizes.group_in, columns, &mut gx[group * planes..][..planes]);
+            } else {
+                let mixed = sized(&mut scratch.input_gradient, planes * pictures);
+                mixed.fill(0.0);
+                col2im_add(shape, pictures, sizes.group_in, columns, mixed);
+                deinterleave(pictures, mixed, sizes.input, &mut gx[group * planes..], |gx, g| *gx += g);
+            }
+        }
+    }
+    partial
+}

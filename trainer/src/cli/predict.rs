@@ -1,0 +1,96 @@
+//! `trainer predict`.
+
+use super::CliError;
+use super::eval::trained;
+use crate::backend::cpu::CpuBackend;
+use crate::network::Network;
+use clap::Args;
+use staticnet::preprocess::Preprocess;
+use staticnet_exporter::data::{DataError, decode};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Names the most probable classes of pictures.
+#[derive(Args)]
+#[command(after_help = "Example:\n  trainer predict runs/first cat.jpg dog.png --top-k 3")]
+pub(super) struct Predict {
+    /// RUN folder of a training.
+    run: PathBuf,
+    /// JPEG or PNG pictures.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Classes to name for each picture.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    top_k: usize,
+    /// Print CSV: image,rank,label,probability.
+    #[arg(long)]
+    csv: bool,
+}
+
+/// A picture as the network takes it, `[C, H, W]`.
+fn input(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>, CliError> {
+    let image = decode(path)?;
+    let mut pixels = vec![0.0; preprocess.len()];
+    let wrong = |error| CliError::from(DataError::Preprocess { name: path.display().to_string(), error });
+    preprocess.to_f32(image.picture(), &mut pixels).map_err(wrong)?;
+    let channels = preprocess.channels as usize;
+    Ok((0..channels).flat_map(|c| pixels.iter().skip(c).step_by(channels).copied()).collect())
+}
+
+/// `softmax(scores)`, classes from the most probable on.
+fn ranked(scores: &[f32]) -> Vec<(usize, f64)> {
+    let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exps: Vec<f64> = scores.iter().map(|s| f64::from(s - top).exp()).collect();
+    let sum: f64 = exps.iter().sum();
+    let mut ranked: Vec<(usize, f64)> = exps.iter().map(|e| e / sum).enumerate().collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    ranked
+}
+
+/// A field of a CSV line, quoted where it must be.
+fn field(text: &str) -> String {
+    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+}
+
+impl Predict {
+    pub(super) fn run(self) -> Result<(), CliError> {
+        let (graph, preprocess) = trained(&self.run)?;
+        let labels = graph.labels.clone();
+        let network = Network::new(Arc::new(CpuBackend::new(0).map_err(CliError::failed)?), graph);
+        if self.csv {
+            println!("image,rank,label,probability");
+        }
+        for path in &self.images {
+            let scores = network.evaluate(input(path, &preprocess)?, 1).map_err(CliError::failed)?;
+            if !self.csv {
+                println!("{}", path.display());
+            }
+            for (rank, (class, probability)) in ranked(&scores).into_iter().take(self.top_k).enumerate() {
+                if self.csv {
+                    println!("{},{},{},{probability:.6}", field(&path.display().to_string()), rank + 1, field(&labels[class]));
+                } else {
+                    println!("  {:5.1} %  {}", probability * 100.0, labels[class]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranking_by_hand() {
+        let ranked = ranked(&[0.0, 3.0_f32.ln(), f32::NEG_INFINITY]);
+        assert_eq!(ranked.iter().map(|r| r.0).collect::<Vec<_>>(), [1, 0, 2]);
+        assert!((ranked[0].1 - 0.75).abs() < 1e-6 && ranked[2].1 == 0.0);
+    }
+
+    #[test]
+    fn csv_fields() {
+        assert_eq!(field("cat"), "cat");
+        assert_eq!(field("a \"b\", c"), "\"a \"\"b\"\", c\"");
+    }
+}

@@ -1,0 +1,7 @@
+//! The command `trainer`; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    staticnet_trainer::cli::main()
+}

@@ -1,0 +1,76 @@
+//! Fully connected layer with bias and, where asked for, ReLU.
+
+use super::{Activation, LayerParams, put, take};
+use crate::backend::{Backend, LayerGrads, LinearShape, Saved, raw};
+use dfdx::prelude::*;
+use std::sync::Arc;
+
+/// `[N, I]` to `[N, O]`: `y = x weight^T + bias`.
+///
+/// `input_learns` is false where nothing before this layer has parameters: then no gradient of `x` is computed.
+///
+/// # Errors
+/// The device's, when memory runs out.
+pub fn linear<B: Backend, T: Tape<f32, Cpu>>(
+    backend: &Arc<B>,
+    shape: LinearShape,
+    x: Activation<T>,
+    params: LayerParams<'_>,
+    input_learns: bool,
+) -> Result<Activation<T>, CpuError> {
+    let (x, mut tape) = x.split_tape();
+    let mut y: Activation = x.device().try_zeros_like(&(shape.batch, shape.outputs))?;
+    let (weight, bias) = (raw::slice(params.weight), raw::slice(params.bias));
+    backend.linear_forward(&shape, raw::slice(&x), weight, bias, raw::slice_mut(&mut y));
+    if T::OWNS_TAPE {
+        let backend = Arc::clone(backend);
+        let (weight, bias, saved_y) = (params.weight.clone(), params.bias.clone(), y.clone());
+        tape.add_backward_op(move |grads| {
+            let mut gy = take(grads, &saved_y)?;
+            let (mut gw, mut gb) = (take(grads, &weight)?, take(grads, &bias)?);
+            let mut gx = if input_learns { Some(take(grads, &x)?) } else { None };
+            let saved = Saved { x: raw::slice(&x), weight: raw::slice(&weight), y: raw::slice(&saved_y) };
+            let layer = LayerGrads { x: gx.as_deref_mut(), weight: &mut gw, bias: &mut gb };
+            backend.linear_backward(&shape, saved, &mut gy, layer);
+            if let Some(gx) = gx {
+                put(grads, &x, gx)?;
+            }
+            put(grads, &weight, gw)?;
+            put(grads, &bias, gb)?;
+            put(grads, &saved_y, gy)
+        });
+    }
+    Ok(y.put_tape(tape))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::gradient_check::{backend, check, normal};
+
+    #[test]
+    fn gradients() {
+        let backend = backend();
+        for relu in [false, true] {
+            let shape = LinearShape { batch: 3, inputs: 7, outputs: 5, relu };
+            check(3, normal("x", 21), vec![normal("w", 35), normal("b", 5)], |x, p| {
+                linear(&backend, shape, x, LayerParams { weight: &p[0], bias: &p[1] }, true).unwrap()
+            });
+        }
+    }
+
+    #[test]
+    fn by_hand() {
+        let device = Cpu::default();
+        let x: Activation = device.tensor_from_vec(vec![1.0, 2.0], (1, 2));
+        let weight = device.tensor_from_vec(vec![1.0, 1.0, 3.0, -4.0], (4,));
+        let bias = device.tensor_from_vec(vec![0.5, 1.0], (2,));
+        let params = LayerParams { weight: &weight, bias: &bias };
+        let run = |relu| {
+            let shape = LinearShape { batch: 1, inputs: 2, outputs: 2, relu };
+            linear(&backend(), shape, x.clone(), params, true).unwrap().as_vec()
+        };
+        assert_eq!(run(false), [3.5, -4.0]);
+        assert_eq!(run(true), [3.5, 0.0]);
+    }
+}

@@ -1,0 +1,128 @@
+//! Differentiable operations on dfdx's public tape, one file each. They are written once: the kernels come from a [`Backend`].
+//!
+//! An [`Activation`] is `[N, elements of one sample]` and a [`Weight`] is flat. Channels, height and width stand in the shapes
+//! given to each operation (and in the graph), so one tensor type serves every layer and Flatten costs nothing.
+//!
+//! [`Backend`]: crate::backend::Backend
+
+pub mod conv;
+pub mod dropout;
+pub mod linear;
+pub mod loss;
+pub mod lrn;
+pub mod pool;
+pub mod relu;
+
+use dfdx::prelude::{Cpu, CpuError, Gradients, NoneTape, Shape, Tensor};
+
+/// A batch of activations, `[N, elements of one sample]`, each sample `[C, H, W]` or `[F]` in row-major order.
+pub type Activation<T = NoneTape> = Tensor<(usize, usize), f32, Cpu, T>;
+
+/// A parameter, flat, in PyTorch's order.
+pub type Weight = Tensor<(usize,), f32, Cpu>;
+
+/// The parameters of a convolution or a fully connected layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerParams<'a> {
+    /// `[O, C / groups, KH, KW]` or `[O, I]`.
+    pub weight: &'a Weight,
+    /// `[O]`.
+    pub bias: &'a Weight,
+}
+
+/// Takes the gradient of `tensor` out of its place (zeros where there was none), so that several can be borrowed at once.
+fn take<S: Shape>(grads: &mut Gradients<f32, Cpu>, tensor: &Tensor<S, f32, Cpu>) -> Result<Vec<f32>, CpuError> {
+    Ok(std::mem::take::<Vec<f32>>(grads.get_or_alloc_mut(tensor)?))
+}
+
+/// Puts a gradient back into its place.
+fn put<S: Shape>(grads: &mut Gradients<f32, Cpu>, tensor: &Tensor<S, f32, Cpu>, gradient: Vec<f32>) -> Result<(), CpuError> {
+    **grads.get_or_alloc_mut(tensor)? = gradient;
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod gradient_check {
+    //! Central finite differences.
+    //!
+    //! The objective is `sum(r[i] y[i])` with fixed random `r`, so the gradient of every output differs and a transposed,
+    //! scaled or misplaced one cannot pass.
+
+    use super::{Activation, Weight};
+    use crate::backend::cpu::CpuBackend;
+    use crate::backend::raw;
+    use crate::rng::KeyedRng;
+    use dfdx::prelude::*;
+    use std::sync::Arc;
+
+    pub fn backend() -> Arc<CpuBackend> {
+        Arc::new(CpuBackend::new(2).unwrap())
+    }
+
+    fn named(name: &str) -> KeyedRng {
+        KeyedRng::new(1, 0, name.bytes().fold(0, |n, b| n << 8 | b as u64), 0)
+    }
+
+    /// Normal numbers named by `name`.
+    pub fn normal(name: &str, len: usize) -> Vec<f32> {
+        let mut rng = named(name);
+        (0..len).map(|_| rng.normal()).collect()
+    }
+
+    /// Numbers at least 0.05 apart, in random order: no maximum changes under a small step.
+    pub fn distinct(name: &str, len: usize) -> Vec<f32> {
+        let mut rng = named(name);
+        let mut order: Vec<(u64, usize)> = (0..len).map(|i| (rng.next_u64(), i)).collect();
+        order.sort_unstable();
+        order.iter().map(|&(_, i)| (i as f32 - len as f32 / 2.0) * 0.05).collect()
+    }
+
+    /// Checks the gradient with respect to `x` (`[batch, ..]`) and to every one of `weights`.
+    pub fn check(
+        batch: usize,
+        x: Vec<f32>,
+        weights: Vec<Vec<f32>>,
+        op: impl Fn(Activation<OwnedTape<f32, Cpu>>, &[Weight]) -> Activation<OwnedTape<f32, Cpu>>,
+    ) {
+        let device = Cpu::default();
+        let tensors = |values: &[Vec<f32>]| -> (Activation, Vec<Weight>) {
+            let x = device.tensor_from_vec(values[0].clone(), (batch, values[0].len() / batch));
+            (x, values[1..].iter().map(|w| device.tensor_from_vec(w.clone(), (w.len(),))).collect())
+        };
+        let values: Vec<Vec<f32>> = std::iter::once(x).chain(weights).collect();
+        let (x, weights) = tensors(&values);
+        let y = op(x.leaky_trace(), &weights);
+        let r = normal("objective", y.shape().num_elements());
+        let r_tensor: Activation = device.tensor_from_vec(r.clone(), *y.shape());
+        let grads = (y * r_tensor).sum::<Rank0, _>().backward();
+        let mut analytic = vec![grads.get(&x).as_vec()];
+        analytic.extend(weights.iter().map(|w| grads.get(w).as_vec()));
+
+        let objective = |values: &[Vec<f32>]| -> f64 {
+            let (x, weights) = tensors(values);
+            let y = op(x.leaky_trace(), &weights);
+            raw::slice(&y).iter().zip(&r).map(|(y, r)| *y as f64 * *r as f64).sum()
+        };
+        const STEP: f32 = 1.0 / 256.0;
+        for which in 0..values.len() {
+            let mut moved = values.clone();
+            let numeric: Vec<f64> = (0..values[which].len())
+                .map(|i| {
+                    let centre = values[which][i];
+                    moved[which][i] = centre + STEP;
+                    let above = objective(&moved);
+                    moved[which][i] = centre - STEP;
+                    let below = objective(&moved);
+                    moved[which][i] = centre;
+                    (above - below) / (2.0 * STEP as f64)
+                })
+                .collect();
+            let largest = numeric.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+            assert!(largest > 0.05, "the gradient of value {which} vanishes, the check would see nothing");
+            for (i, (a, n)) in analytic[which].iter().zip(&numeric).enumerate() {
+                let error = (*a as f64 - n).abs() / largest;
+                assert!(error < 1e-2, "value {which} element {i}: gradient {a}, finite difference {n}");
+            }
+        }
+    }
+}
