@@ -14,6 +14,7 @@ use staticnet::record::TensorInfo;
 use staticnet_exporter::compile::{Options, compile};
 use staticnet_exporter::host::Model;
 use staticnet_graph::graph::{Graph, Node, Op, Tensor};
+use staticnet_trainer::models::by_name;
 
 /// How real values become integers: real = scale * (q - zero).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -292,6 +293,21 @@ fn random_networks() {
     }
     println!("{count:?} values compared");
     assert!(count.exact > 500_000 && count.lrn > 50_000 && count.whole > 300_000, "{count:?}");
+}
+
+/// Layers as large as they come in practice: long sums, many channels.
+#[test]
+fn named_networks() {
+    for name in ["lenet", "cifar-small"] {
+        let architecture = by_name(name).expect("a known network");
+        let mut graph = (architecture.build)(3, 10).expect("it fits its own input");
+        let mut random = Random(2);
+        networks::fill(&mut graph, &mut random);
+        let model = model(&graph, &networks::samples(&graph, &mut random, 2));
+        let mut count = Count::default();
+        check(&graph, &model, &networks::samples(&graph, &mut random, 1)[0], &mut count);
+        assert!(count.whole > 10_000 && count.lrn == 0, "{count:?}");
+    }
 }
 
 /// Results that fall on a half go to the even neighbour, here and on the device. All scales are powers of two, so halves are exact.

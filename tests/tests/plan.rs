@@ -14,6 +14,7 @@ use staticnet_exporter::compile::{self, Options, compile_float};
 use staticnet_exporter::host::Model;
 use staticnet_graph::graph::{Graph, Op as Node, Tensor};
 use staticnet_graph::reference;
+use staticnet_trainer::models::ARCHITECTURES;
 use std::ops::Range;
 
 /// What a byte of RAM holds.
@@ -279,6 +280,44 @@ fn random_networks() {
     }
     // Both kinds of standalone ReLU were among them.
     assert!(in_place > 50 && copied > 50, "{in_place} in place, {copied} copied");
+}
+
+/// RAM of a chain of layers that hold their whole input and output: that of the largest pair.
+fn largest_pair(artifact: &Artifact) -> u64 {
+    let bytes =
+        |tensor: u16| artifact.tensor(tensor as usize).map_or(0, |t| (t.elements() * t.dtype.bytes()).next_multiple_of(16));
+    let layers = (0..artifact.layer_count()).filter_map(|i| artifact.layer(i));
+    layers.map(|layer| bytes(layer.input) + bytes(layer.output)).max().unwrap_or(0)
+}
+
+#[test]
+fn named_networks() {
+    let long = std::env::var_os("STATICNET_LONG").is_some();
+    for architecture in ARCHITECTURES {
+        if architecture.size > 100 && !long {
+            println!("{} skipped: set STATICNET_LONG=1 for networks of full size", architecture.name);
+            continue;
+        }
+        let mut graph = (architecture.build)(3, 10).expect("it fits its own input");
+        let mut random = Random(1);
+        networks::fill(&mut graph, &mut random);
+        let samples = networks::samples(&graph, &mut random, 1);
+        let [float, int8] = compiled(&graph, &samples);
+        for model in [&float, &int8] {
+            judge(model, architecture.name);
+            let artifact = model.artifact();
+            assert_eq!(artifact.activation_bytes() as u64, largest_pair(&artifact), "{}", architecture.name);
+        }
+        // Input and output of the first convolution.
+        match architecture.name {
+            "alexnet" => assert_eq!(int8.artifact().activation_bytes(), 3 * 224 * 224 + 64 * 55 * 55),
+            "alexnet-paper" => {
+                assert_eq!(int8.artifact().activation_bytes(), (3 * 227 * 227usize).next_multiple_of(16) + 96 * 55 * 55)
+            }
+            _ => {}
+        }
+        against_reference(&graph, &float, &samples[0]);
+    }
 }
 
 /// A ReLU runs in place where nobody reads its input later, and only there.

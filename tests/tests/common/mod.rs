@@ -1,11 +1,17 @@
 //! What several tests need: random numbers, random networks, and a look at every tensor of a run.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+pub mod every_op;
 pub mod networks;
+pub mod streaming;
 
 use staticnet::record::TensorInfo;
 use staticnet::{Artifact, StepDone};
-use staticnet_exporter::host::Model;
+use staticnet_exporter::calibrate;
+use staticnet_exporter::compile::{Options, emit_network};
+use staticnet_exporter::host::{Model, encode};
+use staticnet_exporter::network::Network;
+use staticnet_exporter::quantize::{self, Quantized};
 
 /// Reproducible random numbers (splitmix64).
 #[derive(Clone, Debug)]
@@ -130,4 +136,14 @@ pub fn run_and_watch(model: &Model, nchw: &[f32]) -> Vec<Vec<u8>> {
 /// An activation's bytes as f32.
 pub fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// A network quantized with the ranges that it has on some samples (host order).
+pub fn quantized(network: &Network, samples: &[Vec<f32>]) -> Quantized {
+    let float = emit_network(network, None, &Options::default()).expect("small");
+    let float = Model::from_bytes(&float.joined()).expect("just made");
+    let info = input_info(&float.artifact());
+    let encoded: Vec<Vec<u8>> = samples.iter().map(|s| encode(&info, s)).collect();
+    let ranges = calibrate::ranges(network, &float, &encoded).expect("finite");
+    quantize::quantize(network, &ranges).expect("int8 can express it")
 }
