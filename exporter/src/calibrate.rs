@@ -87,7 +87,8 @@ pub fn ranges(network: &Network, float: &Model, samples: &[Vec<u8>]) -> Result<V
     }
     let start = || vec![Range::EMPTY; network.tensors.len()];
     let extremes = observe(float, samples, start, |ranges: &mut Vec<Range>, tensor, values| {
-        ranges[tensor] = values.iter().fold(ranges[tensor], |range, &v| if v.is_nan() { Range { lo: v, hi: v } } else { range.with(v) });
+        ranges[tensor] =
+            values.iter().fold(ranges[tensor], |range, &v| if v.is_nan() { Range { lo: v, hi: v } } else { range.with(v) });
     })?;
     let extremes = extremes.into_iter().reduce(|a, b| a.iter().zip(b).map(|(a, b)| a.and(b)).collect()).unwrap_or_default();
     for (tensor, range) in network.tensors.iter().zip(&extremes) {
@@ -144,7 +145,6 @@ fn observe<A: Send>(
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
-
 
 #[cfg(test)]
 mod tests {

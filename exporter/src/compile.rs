@@ -68,7 +68,8 @@ pub fn network(graph: &Graph) -> Result<Network, Error> {
 /// [`Error::Unsupported`] where it is too large for the format.
 pub fn emit_network(network: &Network, quantized: Option<&Quantized>, options: &Options) -> Result<Emitted, Error> {
     let tensors: Vec<TensorInfo> = emit::tensor_infos(network, quantized);
-    let payload = |i: usize| emit::layer_payload(&network.layers[i], quantized.map(|q: &Quantized| -> &QuantLayer { &q.layers[i] }));
+    let payload =
+        |i: usize| emit::layer_payload(&network.layers[i], quantized.map(|q: &Quantized| -> &QuantLayer { &q.layers[i] }));
     let payloads: Vec<Vec<u8>> = (0..network.layers.len()).map(payload).collect();
     let has_chunk: Vec<bool> = payloads.iter().map(|p| !p.is_empty()).collect();
     let too_large = |what: &str, bytes: u64| {

@@ -190,4 +190,3 @@ pub fn decode_outputs(artifact: &Artifact, outputs: &[Vec<u8>]) -> Tensor {
     let data = outputs.iter().flat_map(|bytes| decode(&info, bytes)).collect();
     Tensor { shape: host_shape(&info, outputs.len()), data }
 }
-

@@ -42,10 +42,8 @@ struct Need {
 /// The number of bytes needed, where it exceeds what 32-bit offsets reach.
 pub fn layer_by_layer(network: &Network, tensors: &[TensorInfo], has_chunk: &[bool]) -> Result<Plan, u64> {
     let home = homes(network);
-    let mut needs: Vec<Need> = tensors
-        .iter()
-        .map(|t| Need { bytes: t.elements() * t.dtype.bytes(), from: usize::MAX, to: 0, offset: 0 })
-        .collect();
+    let mut needs: Vec<Need> =
+        tensors.iter().map(|t| Need { bytes: t.elements() * t.dtype.bytes(), from: usize::MAX, to: 0, offset: 0 }).collect();
     let mut keep = |tensor: usize, step: usize| {
         let need = &mut needs[home[tensor]];
         (need.from, need.to) = (need.from.min(step), need.to.max(step));
@@ -148,4 +146,3 @@ fn place(needs: &mut [Need]) {
         needs[i].offset = offset;
     }
 }
-

@@ -58,8 +58,9 @@ pub fn macs(artifact: &Artifact, layer: &Layer) -> u64 {
         return 0;
     };
     match &layer.op {
-        Op::Conv2d(conv) => y.elements() * staticnet::kernels::conv::taps(conv, x.channels),
-        Op::Linear => y.elements() * x.elements(),
+        // Saturating: the layers of a hostile artifact may claim any size.
+        Op::Conv2d(conv) => y.elements().saturating_mul(staticnet::kernels::conv::taps(conv, x.channels)),
+        Op::Linear => y.elements().saturating_mul(x.elements()),
         Op::MaxPool(_) | Op::Lrn(_) | Op::Relu => 0,
     }
 }
@@ -93,7 +94,7 @@ pub fn report(artifact: &Artifact) -> Report {
         weight_bytes: artifact.payload_len(),
         weight_bytes_read: steps.iter().map(|step| chunk_len(step.chunk)).sum(),
         head_bytes: artifact.head().len(),
-        macs: layers.iter().map(|layer| layer.macs).sum(),
+        macs: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.macs)),
         labels: (0..artifact.label_count()).filter_map(|i| artifact.label(i)).map(str::to_string).collect(),
         layers,
     }
@@ -119,7 +120,8 @@ impl fmt::Display for Report {
 impl Report {
     /// The plan as text: one line a step, with where it reads and writes and how far the RAM is filled.
     pub fn plan(artifact: &Artifact) -> String {
-        let mut text = String::from("step  layer                        rows        channels    reads          writes         RAM\n");
+        let mut text =
+            String::from("step  layer                        rows        channels    reads          writes         RAM\n");
         let span = |slot: u16| {
             let slot = artifact.slot(slot as usize)?;
             let bytes = slot.rows as u64 * artifact.tensor(slot.tensor as usize)?.row_bytes();

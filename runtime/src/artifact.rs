@@ -51,7 +51,8 @@ pub enum SectionId {
     Signature = 10,
 }
 
-const SECTIONS: usize = 11;
+/// Number of section kinds, counting the unused 0. The last one, the signature, is reserved.
+const SECTIONS: usize = SectionId::Signature as usize + 1;
 
 /// Where the records of a section are in the head.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,10 @@ impl<'a> Artifact<'a> {
         }
         if u16_at(bytes, 4) != FORMAT_VERSION {
             fail!(Version, 4);
+        }
+        // A flag of a later version may change what the bytes mean.
+        if u16_at(bytes, 6) & !FLAG_SPLIT != 0 {
+            fail!(Version, 6);
         }
         let (head_len, payload_len) = (u32_at(bytes, 8) as usize, u32_at(bytes, 12) as usize);
         let sections = u32_at(bytes, 16) as usize;
@@ -500,7 +505,8 @@ const fn find_sections(head: &[u8], count: usize) -> Result<[Option<(usize, usiz
         if checksum(tail.split_at(len).0) != u64_at(head, entry + 16) {
             fail!(Checksum, entry);
         }
-        let known = id != 0 && (id as usize) < SECTIONS && u16_at(head, entry + 2) == 1;
+        // A signature is not verified yet: one that must be verified is refused like any unknown section.
+        let known = id != 0 && (id as usize) < SECTIONS - 1 && u16_at(head, entry + 2) == 1;
         if !known {
             if flags & FLAG_REQUIRED != 0 {
                 fail!(UnknownSection, entry);

@@ -8,6 +8,8 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod dataset;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod forward;
 pub mod init;
 pub mod metrics;

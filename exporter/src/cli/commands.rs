@@ -3,13 +3,12 @@
 use super::progress::Progress;
 use super::{CheckArgs, CompileArgs, EvalArgs, InspectArgs, RunArgs, VerifyArgs};
 use crate::compile::{Options, compile_float};
-use crate::data::{DataSet, Split, decode};
+use crate::data::{DataSet, Split, decode, sample};
 use crate::error::Error;
 use crate::host::{Model, host_shape, weights_path};
 use crate::report::{Report, report};
 use crate::{evaluate, verify as verification};
 use serde_json::json;
-use staticnet::Preprocess;
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::{read_at_most, write_atomically};
 use staticnet_graph::graph::{Graph, Tensor};
@@ -105,7 +104,7 @@ fn samples(path: &Path, graph: &Graph, limit: usize, split: Split) -> Result<Ten
         let n = limit.min(data.len());
         let mut batch = Tensor::zeros(&[]);
         for i in 0..n {
-            batch.data.extend(load(&data, i * data.len() / n, &preprocess)?);
+            batch.data.extend(sample(&data, i * data.len() / n, &preprocess)?);
         }
         batch.shape = [&[n], &shape[..]].concat();
         return Ok(batch);
@@ -114,15 +113,6 @@ fn samples(path: &Path, graph: &Graph, limit: usize, split: Split) -> Result<Ten
     let keep = n.min(limit);
     let data = (0..keep).flat_map(|i| batch.data[i * n / keep * element..][..element].to_vec()).collect();
     Ok(Tensor { shape: [&[keep], &shape[..]].concat(), data })
-}
-
-/// Sample `i` of a data set, preprocessed, in NCHW order.
-fn load(data: &DataSet, i: usize, preprocess: &Preprocess) -> Result<Vec<f32>, Error> {
-    let mut nhwc = vec![0.0; preprocess.len()];
-    let unusable = |error| Error::Input { from: data.name(i), reason: format!("cannot be preprocessed: {error:?}") };
-    data.with_picture(i, |picture| preprocess.to_f32(picture, &mut nhwc))?.map_err(unusable)?;
-    let channels = preprocess.channels as usize;
-    Ok((0..channels).flat_map(|c| nhwc.iter().skip(c).step_by(channels).copied()).collect())
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<bool, Error> {

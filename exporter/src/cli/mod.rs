@@ -9,7 +9,11 @@ use std::process::ExitCode;
 
 /// Compiles ONNX networks for microcontrollers, and proves the result.
 #[derive(Debug, Parser)]
-#[command(name = "exporter", version, after_help = "Example: exporter compile model.onnx --calibrate pictures/train -o model.snet")]
+#[command(
+    name = "exporter",
+    version,
+    after_help = "Example: exporter compile model.onnx --calibrate pictures/train -o model.snet"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

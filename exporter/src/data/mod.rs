@@ -20,7 +20,7 @@ mod memory;
 
 use std::path::Path;
 
-use staticnet::preprocess::Picture;
+use staticnet::preprocess::{Picture, PictureError, Preprocess};
 
 pub use decode::decode;
 pub use error::DataError;
@@ -154,6 +154,26 @@ impl DataSet {
     pub fn channels(&self) -> Result<u8, DataError> {
         self.with_picture(0, |picture| picture.channels)
     }
+}
+
+/// Sample `i` as an ONNX model takes it: preprocessed, `[C, H, W]`.
+///
+/// # Errors
+/// [`DataError`] where the picture cannot be read or preprocessed.
+pub fn sample(data: &DataSet, i: usize, preprocess: &Preprocess) -> Result<Vec<f32>, DataError> {
+    let result = data.with_picture(i, |picture| chw(preprocess, picture))?;
+    result.map_err(|error| DataError::Preprocess { name: data.name(i), error })
+}
+
+/// A picture as an ONNX model takes it: preprocessed, `[C, H, W]`.
+///
+/// # Errors
+/// [`PictureError`] where sizes do not fit.
+pub fn chw(preprocess: &Preprocess, picture: Picture<'_>) -> Result<Vec<f32>, PictureError> {
+    let mut hwc = vec![0.0; preprocess.len()];
+    preprocess.to_f32(picture, &mut hwc)?;
+    let channels = preprocess.channels as usize;
+    Ok((0..channels).flat_map(|c| hwc.iter().skip(c).step_by(channels).copied()).collect())
 }
 
 #[cfg(test)]

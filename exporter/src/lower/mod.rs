@@ -80,7 +80,13 @@ impl Lowering<'_> {
             Some(&[1, f]) => (2, 1, 1, f),
             _ => {
                 let reason = format!("shape {:?} is not [1, C, H, W] or [1, F] with dimensions from 1 to 65,535", v.shape);
-                return Err(problem(&v.name, "value", "shape", reason, "batch 1 and at most four dimensions run on the device"));
+                return Err(problem(
+                    &v.name,
+                    "value",
+                    "shape",
+                    reason,
+                    "batch 1 and at most four dimensions run on the device",
+                ));
             }
         };
         self.network.tensors.push(Tensor { name: v.name.clone(), rank, height, width, channels });

@@ -1,16 +1,18 @@
 //! `trainer data`.
 
 use super::CliError;
+use super::progress::Progress;
 use crate::dataset::statistics;
+use crate::synth::{self, SynthOptions};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_exporter::data::{DataSet, Split};
 use std::path::PathBuf;
 
-/// Looks at data sets.
+/// Looks at data sets, or draws one.
 #[derive(Args)]
-#[command(after_help = "Example:\n  trainer data stats pictures")]
+#[command(after_help = "Examples:\n  trainer data stats pictures\n  trainer data synth shapes --size 32")]
 pub(super) struct Data {
     #[command(subcommand)]
     command: DataCommand,
@@ -19,6 +21,30 @@ pub(super) struct Data {
 #[derive(Subcommand)]
 enum DataCommand {
     Stats(Stats),
+    Synth(Synth),
+}
+
+/// Draws labelled pictures of ten shapes: OUT/train/CLASS/*.png and OUT/test/CLASS/*.png.
+///
+/// Colours, backgrounds, sizes, positions, angles and noise vary widely (`staticnet_trainer::synth` gives the ranges); a linear
+/// classifier on the pixels fails. The same seed draws the same pictures. The last line on stdout is JSON: {"out", "train", "test"}.
+#[derive(Args)]
+#[command(after_help = "Example:\n  trainer data synth shapes --train-per-class 1000 --seed 7")]
+struct Synth {
+    /// Folder to make; it must not exist, or be empty.
+    out: PathBuf,
+    /// Width and height in pixels.
+    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
+    size: u32,
+    /// Training pictures of each class.
+    #[arg(long, default_value_t = 600, value_name = "N")]
+    train_per_class: usize,
+    /// Test pictures of each class.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    test_per_class: usize,
+    /// Key of all random numbers.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
 }
 
 /// Counts the pictures of every class and computes the normalisation.
@@ -38,7 +64,22 @@ impl Data {
     pub(super) fn run(self) -> Result<(), CliError> {
         match self.command {
             DataCommand::Stats(stats) => stats.run(),
+            DataCommand::Synth(synth) => synth.run(),
         }
+    }
+}
+
+impl Synth {
+    fn run(self) -> Result<(), CliError> {
+        let Synth { out, size, train_per_class, test_per_class, seed } = self;
+        let options = SynthOptions { seed, size, train_per_class, test_per_class };
+        let mut progress = Progress::new(0);
+        let drawn = synth::generate(&out, &options, &mut |done, of| progress.drawing(done, of));
+        progress.finish();
+        drawn.map_err(CliError::input)?;
+        let (train, test) = (train_per_class * synth::CLASSES, test_per_class * synth::CLASSES);
+        println!("{}", json!({ "out": out, "train": train, "test": test }));
+        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod archs;
 mod data;
+#[cfg(feature = "demo")]
+mod demo;
 mod error;
 mod eval;
 mod export;
@@ -31,6 +33,8 @@ enum Command {
     Archs(archs::Archs),
     Summary(summary::Summary),
     Data(data::Data),
+    #[cfg(feature = "demo")]
+    Demo(demo::Demo),
 }
 
 /// Runs the command line of this process. Exit code 0: done; 1: it failed on the way; 2: wrong usage or input.
@@ -43,6 +47,8 @@ pub fn main() -> ExitCode {
         Command::Archs(command) => command.run(),
         Command::Summary(command) => command.run(),
         Command::Data(command) => command.run(),
+        #[cfg(feature = "demo")]
+        Command::Demo(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use crate::backend::cpu::CpuBackend;
 use crate::network::Network;
 use clap::Args;
 use staticnet::preprocess::Preprocess;
-use staticnet_exporter::data::{DataError, decode};
+use staticnet_exporter::data::{DataError, chw, decode};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,12 +29,8 @@ pub(super) struct Predict {
 
 /// A picture as the network takes it, `[C, H, W]`.
 fn input(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>, CliError> {
-    let image = decode(path)?;
-    let mut pixels = vec![0.0; preprocess.len()];
     let wrong = |error| CliError::from(DataError::Preprocess { name: path.display().to_string(), error });
-    preprocess.to_f32(image.picture(), &mut pixels).map_err(wrong)?;
-    let channels = preprocess.channels as usize;
-    Ok((0..channels).flat_map(|c| pixels.iter().skip(c).step_by(channels).copied()).collect())
+    chw(preprocess, decode(path)?.picture()).map_err(wrong)
 }
 
 /// `softmax(scores)`, classes from the most probable on.

@@ -75,6 +75,16 @@ impl Progress {
         }
     }
 
+    /// Pictures drawn so far.
+    pub(super) fn drawing(&mut self, done: usize, of: usize) {
+        self.show("drawing".into(), done as u64, of as u64, String::from("pictures"));
+    }
+
+    /// A stage without steps of its own.
+    pub(super) fn say(&mut self, what: &str) {
+        self.line(what);
+    }
+
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -85,11 +85,15 @@ mod tests {
 
     fn cases() -> Vec<Case> {
         let odd = Window { kernel: [3, 2], stride: [2, 1], dilation: [1, 2], pads: [1, 2, 0, 1] };
+        let skewed = Window { pads: [2, 0, 0, 1], ..Window::square(3, 1, 0) };
         vec![
             Case { batch: 3, input: [2, 5, 4], out_channels: 3, window: Window::square(3, 1, 1), groups: 1, relu: false },
             Case { batch: 2, input: [3, 9, 9], out_channels: 2, window: Window::square(5, 3, 2), groups: 1, relu: false },
             Case { batch: 5, input: [4, 5, 5], out_channels: 6, window: Window::square(3, 1, 1), groups: 2, relu: true },
             Case { batch: 3, input: [2, 6, 5], out_channels: 4, window: odd, groups: 2, relu: false },
+            // Enough channels and pictures for Winograd's way, planes that are no multiple of its tiles, a rest of pictures.
+            Case { batch: 18, input: [16, 3, 6], out_channels: 16, window: Window::square(3, 1, 1), groups: 1, relu: false },
+            Case { batch: 16, input: [34, 5, 2], out_channels: 32, window: skewed, groups: 2, relu: true },
             Case { batch: 1, input: [1, 24, 24], out_channels: 2, window: Window::square(3, 1, 1), groups: 1, relu: false },
         ]
     }

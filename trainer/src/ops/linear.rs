@@ -53,7 +53,9 @@ mod tests {
         let backend = backend();
         for relu in [false, true] {
             let shape = LinearShape { batch: 3, inputs: 7, outputs: 5, relu };
-            check(3, normal("x", 21), vec![normal("w", 35), normal("b", 5)], |x, p| {
+            // Before a ReLU, biases that keep outputs on or off: none crosses the kink under a small step.
+            let bias = if relu { vec![30.0, -30.0, 30.0, -30.0, 30.0] } else { normal("b", 5) };
+            check(3, normal("x", 21), vec![normal("w", 35), bias], |x, p| {
                 linear(&backend, shape, x, LayerParams { weight: &p[0], bias: &p[1] }, true).unwrap()
             });
         }

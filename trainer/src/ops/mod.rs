@@ -104,9 +104,13 @@ pub(crate) mod gradient_check {
             raw::slice(&y).iter().zip(&r).map(|(y, r)| *y as f64 * *r as f64).sum()
         };
         const STEP: f32 = 1.0 / 256.0;
+        const MOST: usize = 150;
         for which in 0..values.len() {
+            // Of long values a part is moved; an odd stride passes every place of a window and every channel.
+            let stride = (values[which].len() / MOST) | 1;
             let mut moved = values.clone();
-            let numeric: Vec<f64> = (0..values[which].len())
+            let numeric: Vec<(usize, f64)> = (0..values[which].len())
+                .step_by(stride)
                 .map(|i| {
                     let centre = values[which][i];
                     moved[which][i] = centre + STEP;
@@ -114,13 +118,14 @@ pub(crate) mod gradient_check {
                     moved[which][i] = centre - STEP;
                     let below = objective(&moved);
                     moved[which][i] = centre;
-                    (above - below) / (2.0 * STEP as f64)
+                    (i, (above - below) / (2.0 * STEP as f64))
                 })
                 .collect();
-            let largest = numeric.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+            let largest = numeric.iter().fold(0.0_f64, |m, (_, g)| m.max(g.abs()));
             assert!(largest > 0.05, "the gradient of value {which} vanishes, the check would see nothing");
-            for (i, (a, n)) in analytic[which].iter().zip(&numeric).enumerate() {
-                let error = (*a as f64 - n).abs() / largest;
+            for (i, n) in numeric {
+                let a = analytic[which][i];
+                let error = (a as f64 - n).abs() / largest;
                 assert!(error < 1e-2, "value {which} element {i}: gradient {a}, finite difference {n}");
             }
         }

@@ -26,11 +26,16 @@ pub(super) fn groups(count: usize, most: usize) -> impl Iterator<Item = (usize, 
     })
 }
 
-fn interleave_by<const NB: usize>(x: &[f32], out: &mut [f32]) {
-    let len = x.len() / NB;
-    let pictures: [&[f32]; NB] = std::array::from_fn(|i| &x[i * len..(i + 1) * len]);
-    for (at, out) in out.as_chunks_mut::<NB>().0.iter_mut().enumerate() {
-        *out = std::array::from_fn(|i| pictures[i][at]);
+/// Pictures that are interleaved at once: more would read from too many places.
+const BLOCK: usize = 16;
+
+fn interleave_by<const NB: usize>(x: &[f32], pictures: usize, first: usize, out: &mut [f32]) {
+    let len = x.len() / pictures;
+    let from: [&[f32]; NB] = std::array::from_fn(|i| &x[(first + i) * len..][..len]);
+    for (at, out) in out.chunks_exact_mut(pictures).enumerate() {
+        for (out, from) in out[first..first + NB].iter_mut().zip(&from) {
+            *out = from[at];
+        }
     }
 }
 
@@ -38,30 +43,19 @@ fn interleave_by<const NB: usize>(x: &[f32], out: &mut [f32]) {
 pub(super) fn interleave(pictures: usize, x: &[f32], out: &mut [f32]) {
     match pictures {
         1 => out.copy_from_slice(x),
-        2 => interleave_by::<2>(x, out),
-        4 => interleave_by::<4>(x, out),
-        8 => interleave_by::<8>(x, out),
-        _ => interleave_by::<16>(x, out),
-    }
-}
-
-fn deinterleave_by<const NB: usize>(x: &[f32], stride: usize, out: &mut [f32], put: impl Fn(&mut f32, f32)) {
-    let rows = x.as_chunks::<NB>().0;
-    for i in 0..NB {
-        for (row, out) in rows.iter().zip(&mut out[i * stride..]) {
-            put(out, row[i]);
-        }
+        2 => interleave_by::<2>(x, pictures, 0, out),
+        4 => interleave_by::<4>(x, pictures, 0, out),
+        8 => interleave_by::<8>(x, pictures, 0, out),
+        _ => (0..pictures).step_by(BLOCK).for_each(|first| interleave_by::<BLOCK>(x, pictures, first, out)),
     }
 }
 
 /// `[len, NB]` to `NB` runs of `len`, `stride` apart, each element handed to `put`.
 pub(super) fn deinterleave(pictures: usize, x: &[f32], stride: usize, out: &mut [f32], put: impl Fn(&mut f32, f32)) {
-    match pictures {
-        1 => deinterleave_by::<1>(x, stride, out, put),
-        2 => deinterleave_by::<2>(x, stride, out, put),
-        4 => deinterleave_by::<4>(x, stride, out, put),
-        8 => deinterleave_by::<8>(x, stride, out, put),
-        _ => deinterleave_by::<16>(x, stride, out, put),
+    for i in 0..pictures {
+        for (row, out) in x.chunks_exact(pictures).zip(&mut out[i * stride..]) {
+            put(out, row[i]);
+        }
     }
 }
 
@@ -163,7 +157,7 @@ mod tests {
 
     #[test]
     fn interleaving_is_undone() {
-        for pictures in [1, 2, 4, 8, 16] {
+        for pictures in [1, 2, 4, 8, 16, 32, 64] {
             let x: Vec<f32> = (0..pictures * 5).map(|i| i as f32).collect();
             let mut mixed = vec![0.0; x.len()];
             interleave(pictures, &x, &mut mixed);

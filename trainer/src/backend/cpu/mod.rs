@@ -9,6 +9,7 @@ mod linear;
 mod lrn;
 mod pointwise;
 mod pool;
+mod winograd;
 
 use super::{Backend, ConvShape, LayerGrads, LinearShape, LrnShape, PoolShape, Saved, SgdStep};
 use crate::rng::KeyedRng;
