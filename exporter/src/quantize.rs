@@ -21,8 +21,9 @@ impl Quant {
     /// The asymmetric int8 grid that covers `range` and has an exact 0: onnxruntime's u8 scheme, shifted by 128.
     pub fn covering(range: Range) -> Quant {
         let (lo, hi) = (range.lo.min(0.0), range.hi.max(0.0));
-        // A tensor that was always 0 still needs a positive scale.
-        let scale = ((hi - lo) / 255.0).max(f32::MIN_POSITIVE);
+        let scale = (hi - lo) / 255.0;
+        // A tensor that was always 0 still needs a scale; a tiny one would make the multipliers of the layer before infinite.
+        let scale = if scale >= f32::MIN_POSITIVE { scale } else { 1.0 };
         let zero_point = (round_half_even(-lo / scale) - 128).clamp(-128, 127) as i8;
         Quant { scale, zero_point }
     }
@@ -163,6 +164,14 @@ mod tests {
             let top = staticnet::quant::dequantize(127, quant.scale, quant.zero_point);
             assert!(top >= hi.max(0.0) - quant.scale, "{lo} to {hi}: {top}");
         }
+    }
+
+    #[test]
+    fn a_tensor_that_is_always_zero_has_a_usable_grid() {
+        let dead = Quant::covering(Range { lo: 0.0, hi: 0.0 });
+        assert_eq!(dead, Quant { scale: 1.0, zero_point: -128 });
+        let lrn = Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 };
+        assert!(factors(&lrn, 8, Quant { scale: 0.05, zero_point: 127 }, dead).is_ok());
     }
 
     #[test]

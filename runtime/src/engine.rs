@@ -255,7 +255,10 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         let scratch_len = scratch_bytes(&call.layer.op, &call.x) as usize;
         // The chunk after this one is asked for before this one is waited for: a source with two buffers loads meanwhile.
         self.ask_until(index + 1);
-        self.ask_until(self.next_chunk_after(index));
+        // Where more has been asked for than this step, the next chunk is among it.
+        if self.asked == index + 1 {
+            self.ask_until(self.next_chunk_after(index));
+        }
         let weights = match self.artifact.chunk(step.chunk) {
             Some(chunk) => wait_for(&mut self.source, chunk, step.chunk)?,
             None => &[],
@@ -270,10 +273,11 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         result.map_err(|Unfit| broken())
     }
 
-    /// One past the next step behind `index` that needs a chunk, or `index + 1` where none does.
+    /// One past the next step behind `index` that needs a chunk, or the number of steps where none does.
     fn next_chunk_after(&self, index: usize) -> usize {
         let needs = |&i: &usize| self.artifact.step(i).is_some_and(|step| self.artifact.chunk(step.chunk).is_some());
-        (index + 1..self.artifact.step_count()).find(needs).map_or(index + 1, |i| i + 1)
+        let steps = self.artifact.step_count();
+        (index + 1..steps).find(needs).map_or(steps, |i| i + 1)
     }
 }
 

@@ -19,6 +19,17 @@ fn print_json(value: &serde_json::Value) {
     println!("{value}");
 }
 
+/// Gives an error of the library, which knows no files, the name of the file that it is about.
+fn about(file: &Path) -> impl Fn(Error) -> Error {
+    let file = file.to_path_buf();
+    move |error| match error {
+        Error::Unsupported(problems) => Error::Import(onnx::ImportError::Unsupported { file: file.clone(), problems }),
+        Error::Run(error) => Error::Input { from: file.display().to_string(), reason: error.to_string() },
+        Error::Input { reason, .. } => Error::Input { from: file.display().to_string(), reason },
+        other => other,
+    }
+}
+
 pub(super) fn check(args: &CheckArgs) -> Result<bool, Error> {
     let problems: Vec<Diagnostic> = match onnx::import(&args.model) {
         Ok(graph) => match crate::compile::network(&graph) {
@@ -46,11 +57,18 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
             let n = samples.shape.first().copied().unwrap_or(0).max(1);
             let samples: Vec<Vec<f32>> = samples.data.chunks_exact(samples.data.len() / n).map(<[f32]>::to_vec).collect();
             eprintln!("quantizing with {} samples of {}", samples.len(), path.display());
-            crate::compile(&graph, &samples, &options)?
+            crate::compile(&graph, &samples, &options).map_err(|error| match error {
+                Error::Input { .. } => about(path)(error),
+                other => about(&args.model)(other),
+            })?
         }
-        None => compile_float(&graph, &options)?,
+        None => compile_float(&graph, &options).map_err(about(&args.model))?,
     };
     if args.split {
+        if weights_path(&args.output) == args.output {
+            let reason = "is where the weights go: give the artifact another ending".into();
+            return Err(Error::Input { from: args.output.display().to_string(), reason });
+        }
         write_atomically(&weights_path(&args.output), &emitted.payload)?;
         write_atomically(&args.output, &emitted.head)?;
     } else {
@@ -72,7 +90,11 @@ fn samples(path: &Path, graph: &Graph, limit: usize, split: Split) -> Result<Ten
     let batch = if path.extension().is_some_and(|e| e == "npy") {
         let batch = npy::read(path)?;
         if batch.shape.get(1..) != Some(&shape[..]) {
-            return Err(input(format!("has shape {:?}; the model takes [N, {shape:?}]", batch.shape)));
+            let dims: String = shape.iter().map(|d| format!(", {d}")).collect();
+            return Err(input(format!("has shape {:?}; the model takes [N{dims}]", batch.shape)));
+        }
+        if batch.shape[0] == 0 {
+            return Err(input("holds no sample".into()));
         }
         batch
     } else {
@@ -97,16 +119,12 @@ pub(super) fn run(args: &RunArgs) -> Result<bool, Error> {
     let model = Model::load(&args.artifact)?;
     let artifact = model.artifact();
     let outputs = if args.input.extension().is_some_and(|e| e == "npy") {
-        let from = args.input.display().to_string();
-        model.run(&npy::read(&args.input)?).map_err(|error| match error {
-            Error::Input { reason, .. } => Error::Input { from, reason },
-            other => other,
-        })?
+        model.run(&npy::read(&args.input)?).map_err(about(&args.input))?
     } else {
         let image = decode(&args.input)?;
         let mut ram = model.ram();
         let mut engine = model.engine(&mut ram)?;
-        engine.set_picture(image.picture())?;
+        engine.set_picture(image.picture()).map_err(|error| about(&args.artifact)(error.into()))?;
         engine.run()?;
         let bytes = engine.output_bytes(0).unwrap_or(&[]).to_vec();
         crate::host::decode_outputs(&artifact, &[bytes])
@@ -141,7 +159,7 @@ pub(super) fn eval(args: &EvalArgs) -> Result<bool, Error> {
         return Err(Error::Input { from: args.data.display().to_string(), reason });
     }
     let progress = Progress::new("eval", data.len(), args.json);
-    let accuracy = evaluate::accuracy(&model, &data, &|done| progress.set(done))?;
+    let accuracy = evaluate::accuracy(&model, &data, &|done| progress.set(done)).map_err(about(&args.artifact))?;
     drop(progress);
     if !args.json {
         println!("{} samples: top-1 {:.2} %, top-5 {:.2} %", accuracy.n, 100.0 * accuracy.top1, 100.0 * accuracy.top5);
@@ -163,17 +181,20 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
             eprintln!("comparing {layer}");
         }
     };
-    let verification = verification::verify(&bytes, &model, &batch, &say)?;
+    let verification = verification::verify(&bytes, &model, &batch, &say).map_err(about(&args.artifact))?;
     if let Some(path) = &args.junit {
         write_atomically(path, junit(&verification).as_bytes())?;
     }
     if !args.json {
-        println!("{:<28} {:<8} {:>12} {:>12} {:>7} {:>9}", "layer", "op", "max abs", "max rel", "units", "SQNR dB");
+        println!(
+            "{:<28} {:<8} {:>12} {:>12} {:>7} {:>9} {:>7}",
+            "layer", "op", "max abs", "max rel", "units", "SQNR dB", "params"
+        );
         for layer in &verification.layers {
             let flag = if layer.ok { "" } else { "  outside" };
             println!(
-                "{:<28} {:<8} {:>12.3e} {:>12.3e} {:>7} {:>9.1}{flag}",
-                layer.name, layer.op, layer.max_abs, layer.max_rel, layer.max_units, layer.sqnr_db
+                "{:<28} {:<8} {:>12.3e} {:>12.3e} {:>7} {:>9.1} {:>7.3}{flag}",
+                layer.name, layer.op, layer.max_abs, layer.max_rel, layer.max_units, layer.sqnr_db, layer.parameter_units
             );
         }
         println!(
@@ -212,10 +233,13 @@ fn junit(verification: &verification::Verification) -> String {
     };
     let mut cases = Vec::new();
     for layer in &verification.layers {
-        let why = format!("max abs {:e}, max rel {:e}, {} units", layer.max_abs, layer.max_rel, layer.max_units);
+        let parameters = layer.parameter_units;
+        let (abs, rel, units) = (layer.max_abs, layer.max_rel, layer.max_units);
+        let why = format!("max abs {abs:e}, max rel {rel:e}, {units} units; parameters off by {parameters} units");
         cases.push((case(&layer.name, layer.ok, why), layer.ok));
     }
-    let whole = verification.ok || verification.first_bad_layer.is_some();
+    // Where a layer is outside its bounds, that is the failure; else the whole may be.
+    let whole = verification.ok || verification.layers.iter().any(|layer| !layer.ok);
     let why = format!("SQNR {} dB, same top-1 {}", verification.sqnr_db, verification.top1_agreement);
     cases.push((case("whole network", whole, why), whole));
     let failed = cases.iter().filter(|(_, ok)| !ok).count();

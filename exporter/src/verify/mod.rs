@@ -2,12 +2,14 @@
 //!
 //! (a) Each layer on its own: the layer is rebuilt from the artifact's bytes as an ONNX model of one node, fed the very input that
 //! the layer had in the runtime, run by tract in f32, and compared with the layer's output: to [`FLOAT_BOUND`] of the largest
-//! magnitude for f32 networks, to [`INT8_BOUND`] units after quantizing tract's result for int8 networks.
+//! magnitude for f32 networks, to [`INT8_BOUND`] units after quantizing tract's result for int8 networks. It must be the model's layer,
+//! and every parameter of the layer is within [`PARAMETER_BOUND`] of its rounding from the model's.
 //!
 //! (b) The whole: the original ONNX model, run by tract in f32, against the artifact: to [`FLOAT_BOUND`] for f32 networks; for
 //! int8 networks a floor on the signal-to-noise ratio of the outputs ([`SQNR_FLOOR`]) and on how often the highest score is the
 //! same one ([`AGREEMENT_FLOOR`]).
 
+mod parameters;
 mod rebuild;
 mod tract;
 
@@ -15,15 +17,20 @@ pub use tract::Oracle;
 
 use crate::error::Error;
 use crate::host::{Model, decode, encode_inputs};
+use crate::network::Network;
 use serde::Serialize;
 use staticnet::quant::quantize;
 use staticnet::record::DType;
 use staticnet_graph::graph::Tensor;
+use staticnet_graph::onnx::import_bytes;
 
 /// Largest deviation of an f32 tensor, in fractions of its largest magnitude.
 pub const FLOAT_BOUND: f64 = 1e-4;
 /// Largest deviation of an int8 tensor in units, fed the same inputs.
 pub const INT8_BOUND: f64 = 2.0;
+/// Largest deviation of a parameter from the model's, in units of its own int8 or int32 grid: rounding, and what reading the grid
+/// back from the artifact loses. f32 parameters are the same.
+pub const PARAMETER_BOUND: f64 = 0.505;
 /// Least signal-to-quantization-noise ratio of the outputs, in dB.
 pub const SQNR_FLOOR: f64 = 20.0;
 /// Least fraction of samples with the same highest score, where there are at least ten samples.
@@ -46,7 +53,10 @@ pub struct LayerCheck {
     pub max_units: f64,
     /// Signal-to-noise ratio in dB; `null` in JSON where there is no noise.
     pub sqnr_db: f64,
-    /// Whether the bound holds.
+    /// Largest deviation of a weight or bias from the model's, in units of its own grid (f32: 0); infinite (`null` in JSON) where it
+    /// is another layer than the model's.
+    pub parameter_units: f64,
+    /// Whether the bounds hold.
     pub ok: bool,
 }
 
@@ -102,14 +112,16 @@ impl Difference {
 /// Compares an artifact with the model it was compiled from, on a batch as the ONNX model takes it (f32, `[N, C, H, W]`).
 ///
 /// # Errors
-/// [`Error::Oracle`] where tract cannot run the model, [`Error::Input`] where the batch does not fit.
+/// [`Error::Oracle`] where tract cannot run the model, [`Error::Input`] where the batch does not fit, [`Error::Import`] and
+/// [`Error::Unsupported`] where the exporter could not have compiled the model.
 pub fn verify(onnx: &[u8], model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Result<Verification, Error> {
     let n = batch.shape.first().copied().unwrap_or(0);
     if n == 0 {
         return Err(Error::Input { from: "verify".into(), reason: "there is no sample".into() });
     }
     let int8 = model.artifact().tensor(0).is_some_and(|t| t.dtype == DType::I8);
-    let layers = check_layers(model, batch, progress)?;
+    let network = crate::compile::network(&import_bytes(onnx)?)?;
+    let layers = check_layers(&network, model, batch, progress)?;
     progress("the whole network");
     let got = model.run(batch)?;
     let shape = [&[1], &batch.shape[1..]].concat();
@@ -133,7 +145,9 @@ pub fn verify(onnx: &[u8], model: &Model, batch: &Tensor, progress: &dyn Fn(&str
     } else {
         difference.relative() <= FLOAT_BOUND
     };
-    let first_bad_layer = layers.iter().find(|layer| !layer.ok).map(|layer| layer.name.clone());
+    let first_bad = layers.iter().find(|layer| !layer.ok).map(|layer| layer.name.clone());
+    // Layers beyond the model's are bad already; those that the artifact lacks are here.
+    let first_bad_layer = first_bad.or_else(|| network.layers.get(layers.len()).map(|layer| layer.name.clone()));
     Ok(Verification {
         ok: whole && first_bad_layer.is_none(),
         n,
@@ -150,7 +164,7 @@ fn highest(values: &[f32]) -> usize {
     values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
 }
 
-fn check_layers(model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Result<Vec<LayerCheck>, Error> {
+fn check_layers(network: &Network, model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Result<Vec<LayerCheck>, Error> {
     let artifact = model.artifact();
     let inputs = encode_inputs(&artifact, batch)?;
     let runs: Result<Vec<Vec<Vec<u8>>>, Error> = inputs.iter().take(LAYER_SAMPLES).map(|x| activations(model, x)).collect();
@@ -175,10 +189,11 @@ fn check_layers(model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Resul
                 }
             }
         }
-        let ok = match y.dtype {
+        let same = match y.dtype {
             DType::I8 => units <= INT8_BOUND,
             DType::F32 => difference.relative() <= FLOAT_BOUND,
         };
+        let parameter_units = parameters::deviation(network, &artifact, model.payload(), i);
         checks.push(LayerCheck {
             name: rebuilt.name,
             op: rebuilt.layer.op.name(),
@@ -186,7 +201,8 @@ fn check_layers(model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Resul
             max_rel: difference.relative(),
             max_units: units,
             sqnr_db: difference.sqnr_db(),
-            ok,
+            parameter_units,
+            ok: same && parameter_units <= PARAMETER_BOUND,
         });
     }
     Ok(checks)

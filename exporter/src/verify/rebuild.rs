@@ -45,27 +45,45 @@ pub(super) fn layer(artifact: &Artifact, payload: &[u8], i: usize) -> Result<Reb
             host_shape(&TensorInfo { rank: 4, ..input }, 1)
         }
     };
-    let rows = weights(artifact, payload, i, &layer, (&input, &output)).ok_or_else(missing)?;
-    let graph = graph(&layer, (&input, &output), &input_shape, rows).map_err(|e| Error::Oracle(e.to_string()))?;
+    let parameters = parameters(artifact, payload, i, &layer, (&input, &output)).ok_or_else(missing)?;
+    let graph = graph(&layer, (&input, &output), &input_shape, parameters).map_err(|e| Error::Oracle(e.to_string()))?;
     let onnx = staticnet_graph::onnx::to_bytes(&graph).map_err(|e| Error::Oracle(e.to_string()))?;
     Ok(Rebuilt { name, layer, input, output, input_shape, onnx })
 }
 
-/// Real weights, in rows as the device has them, and biases. Steps over blocks of channels are put together.
-fn weights(
+/// A layer's parameters as real numbers.
+#[derive(Debug, Default)]
+pub(super) struct Parameters {
+    /// Rows as the device has them.
+    pub(super) weights: Vec<f32>,
+    pub(super) biases: Vec<f32>,
+    /// One an output channel.
+    pub(super) units: Vec<Unit>,
+}
+
+/// What one integer step of a channel's parameters is worth; 0 in f32.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unit {
+    pub(super) weight: f64,
+    pub(super) bias: f64,
+}
+
+/// The parameters of layer `index`; none for a layer without. Steps over blocks of channels are put together.
+pub(super) fn parameters(
     artifact: &Artifact,
     payload: &[u8],
     index: usize,
     layer: &Layer,
     (x, y): (&TensorInfo, &TensorInfo),
-) -> Option<(Vec<f32>, Vec<f32>)> {
+) -> Option<Parameters> {
     let row = match &layer.op {
         op::Op::Conv2d(conv) => taps(conv, x.channels) as usize,
         op::Op::Linear => x.elements() as usize,
-        op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu => return Some((Vec::new(), Vec::new())),
+        op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu => return Some(Parameters::default()),
     };
     let channels = y.channels as usize;
-    let (mut weights, mut biases) = (vec![0.0; channels * row], vec![0.0; channels]);
+    let (weights, biases) = (vec![0.0; channels * row], vec![0.0; channels]);
+    let mut all = Parameters { weights, biases, units: vec![Unit::default(); channels] };
     let steps = (0..artifact.step_count()).filter_map(|s| artifact.step(s)).filter(|s| s.layer as usize == index);
     for step in steps {
         let chunk = artifact.chunk(step.chunk)?;
@@ -73,10 +91,10 @@ fn weights(
         let (c0, n) = (step.c0 as usize, (step.c1 - step.c0) as usize);
         let word = |at: usize| bytes.get(at..at + 4).map(|b| [b[0], b[1], b[2], b[3]]);
         for c in 0..n {
-            let into = &mut weights[(c0 + c) * row..(c0 + c + 1) * row];
+            let into = &mut all.weights[(c0 + c) * row..(c0 + c + 1) * row];
             match x.dtype {
                 DType::F32 => {
-                    biases[c0 + c] = f32::from_le_bytes(word(4 * c)?);
+                    all.biases[c0 + c] = f32::from_le_bytes(word(4 * c)?);
                     for (k, w) in into.iter_mut().enumerate() {
                         *w = f32::from_le_bytes(word(4 * (n + c * row + k))?);
                     }
@@ -88,22 +106,24 @@ fn weights(
                     let sum: i64 = q.iter().map(|&q| q as i8 as i64).sum();
                     // multiplier = s_x * s_w / s_y, and the bias has the input's zero point folded in.
                     let product = multiplier * y.scale as f64;
-                    biases[c0 + c] = ((bias + x.zero_point as i64 * sum) as f64 * product) as f32;
+                    let unit = Unit { weight: product / x.scale as f64, bias: product };
+                    all.biases[c0 + c] = ((bias + x.zero_point as i64 * sum) as f64 * unit.bias) as f32;
                     for (w, &q) in into.iter_mut().zip(q) {
-                        *w = (q as i8 as f64 * product / x.scale as f64) as f32;
+                        *w = (q as i8 as f64 * unit.weight) as f32;
                     }
+                    all.units[c0 + c] = unit;
                 }
             }
         }
     }
-    Some((weights, biases))
+    Some(all)
 }
 
 fn graph(
     layer: &Layer,
     (x, y): (&TensorInfo, &TensorInfo),
     input_shape: &[usize],
-    (rows, bias): (Vec<f32>, Vec<f32>),
+    Parameters { weights: rows, biases: bias, .. }: Parameters,
 ) -> Result<Graph, ShapeError> {
     let mut graph = Graph::new("layer");
     let input = graph.input("x", input_shape);

@@ -1,0 +1,149 @@
+//! What several tests need: random numbers, random networks, and a look at every tensor of a run.
+#![allow(dead_code)] // Each test binary uses a part of it.
+
+pub mod every_op;
+pub mod networks;
+pub mod streaming;
+
+use staticnet::record::TensorInfo;
+use staticnet::{Artifact, StepDone};
+use staticnet_exporter::calibrate;
+use staticnet_exporter::compile::{Options, emit_network};
+use staticnet_exporter::host::{Model, encode};
+use staticnet_exporter::network::Network;
+use staticnet_exporter::quantize::{self, Quantized};
+
+/// Reproducible random numbers (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in `[lo, hi]`.
+    pub fn within(&mut self, lo: usize, hi: usize) -> usize {
+        lo + (self.bits() % (hi - lo + 1) as u64) as usize
+    }
+
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.bits().is_multiple_of(n)
+    }
+
+    /// One of the values.
+    pub fn pick<T: Copy>(&mut self, values: &[T]) -> T {
+        values[self.within(0, values.len() - 1)]
+    }
+
+    /// Uniform in `[-1, 1)`.
+    pub fn real(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    /// Uniform values in `[-1, 1)`.
+    pub fn reals(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.real()).collect()
+    }
+
+    /// Cuts `0..n` into consecutive ranges of random lengths.
+    pub fn cuts(&mut self, n: usize) -> Vec<std::ops::Range<usize>> {
+        let longest = self.within(1, n);
+        let (mut ranges, mut at) = (Vec::new(), 0);
+        while at < n {
+            let end = n.min(at + self.within(1, longest));
+            ranges.push(at..end);
+            at = end;
+        }
+        ranges
+    }
+}
+
+/// Prints the case while a test panics, so that it can be run again alone.
+pub struct Case(pub &'static str, pub u64);
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} failed for seed {}", self.0, self.1);
+        }
+    }
+}
+
+/// One sample in the device's order, from the host's: `[C, H, W]` to `[H, W, C]`.
+pub fn nhwc(info: &TensorInfo, nchw: &[f32]) -> Vec<f32> {
+    let [h, w, c] = [info.height, info.width, info.channels].map(|d| d as usize);
+    let mut out = vec![0.0; h * w * c];
+    for ch in 0..c {
+        for y in 0..h {
+            for x in 0..w {
+                out[(y * w + x) * c + ch] = nchw[(ch * h + y) * w + x];
+            }
+        }
+    }
+    out
+}
+
+/// The description of input 0.
+pub fn input_info(artifact: &Artifact) -> TensorInfo {
+    let slot = artifact.input_slot(0).expect("an artifact has an input");
+    artifact.tensor(slot.tensor as usize).expect("slots name tensors")
+}
+
+/// Runs one sample (host order) and returns every tensor's bytes, put together from the rows and channels that the steps made.
+pub fn run_and_watch(model: &Model, nchw: &[f32]) -> Vec<Vec<u8>> {
+    let artifact = model.artifact();
+    let info = input_info(&artifact);
+    let mut tensors: Vec<Vec<u8>> = (0..artifact.tensor_count())
+        .map(|i| artifact.tensor(i).expect("inside the table"))
+        .map(|t| vec![0; (t.height * t.width * t.channels) as usize * t.dtype.bytes() as usize])
+        .collect();
+    let mut ram = model.ram();
+    let mut engine = model.engine(&mut ram).expect("the memory fits");
+    engine.set_input_f32(0, &nhwc(&info, nchw)).expect("the sample fits");
+    let input = artifact.input_slot(0).expect("an artifact has an input").tensor as usize;
+    tensors[input] = engine.input_bytes_mut(0).expect("an artifact has an input").to_vec();
+    let take = |done: StepDone, info: &TensorInfo, ring: &[u8]| {
+        let step = artifact.step(done.step).expect("a step that ran");
+        let tensor = artifact.layer(done.layer).expect("a layer that ran").output as usize;
+        let element = info.dtype.bytes() as usize;
+        let (pixel, width) = (info.channels as usize * element, info.width as usize);
+        let rows = ring.len() / (width * pixel);
+        let channels = step.c0 as usize * element..step.c1 as usize * element;
+        for r in step.r0 as usize..step.r1 as usize {
+            for x in 0..width {
+                let (from, to) = (((r % rows) * width + x) * pixel, (r * width + x) * pixel);
+                tensors[tensor][to + channels.start..to + channels.end]
+                    .copy_from_slice(&ring[from + channels.start..from + channels.end]);
+            }
+        }
+    };
+    engine.run_tapped(take).expect("an accepted artifact runs");
+    for i in 0..artifact.output_count() {
+        let tensor = artifact.output_slot(i).expect("inside the table").tensor as usize;
+        let left = engine.output_bytes(i).expect("inside the table");
+        assert_eq!(left, tensors[tensor], "output {i} is not what its layer made");
+    }
+    tensors
+}
+
+/// An activation's bytes as f32.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// A network quantized with the ranges that it has on some samples (host order).
+pub fn quantized(network: &Network, samples: &[Vec<f32>]) -> Quantized {
+    let float = emit_network(network, None, &Options::default()).expect("small");
+    let float = Model::from_bytes(&float.joined()).expect("just made");
+    let info = input_info(&float.artifact());
+    let encoded: Vec<Vec<u8>> = samples.iter().map(|s| encode(&info, s)).collect();
+    let ranges = calibrate::ranges(network, &float, &encoded).expect("finite");
+    quantize::quantize(network, &ranges).expect("int8 can express it")
+}

@@ -1,0 +1,119 @@
+//! Random networks with random parameters.
+
+use super::Random;
+use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
+use staticnet_graph::graph::{Graph, Op, ValueId};
+
+/// What a random network may contain.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Layers before the fully connected ones.
+    pub depth: usize,
+    /// Whether a layer may read an earlier value than the last one; every value that nobody reads is then an output.
+    pub branches: bool,
+    /// Whether it may contain LRN.
+    pub lrn: bool,
+}
+
+/// A random network: convolutions (groups, depthwise, dilation, uneven pads and strides), max-pools, LRN, ReLU on their own and
+/// behind other layers, fully connected layers, and nodes that change nothing. Never without a layer.
+pub fn random(random: &mut Random, kind: Kind) -> Graph {
+    let mut graph = Graph::new("random");
+    let shape = [1, random.pick(&[1, 2, 3, 4, 6]), random.within(5, 14), random.within(5, 14)];
+    let mut images = vec![graph.input("input", &shape)];
+    while graph.nodes.iter().filter(|n| n.op != Op::Identity).count() < kind.depth {
+        let from = if kind.branches && random.one_in(3) { random.pick(&images) } else { images[images.len() - 1] };
+        images.extend(image_node(&mut graph, random, from, kind.lrn));
+    }
+    let last = images[images.len() - 1];
+    let first = if random.one_in(2) { classifier(&mut graph, random, last) } else { last };
+    let mut outputs = vec![first];
+    if kind.branches {
+        // A value may be an output and be read as well.
+        let read = |v: ValueId| graph.nodes.iter().any(|n| n.inputs.contains(&v));
+        outputs.extend(images[1..].iter().filter(|&&v| v != first && (!read(v) || random.one_in(6))));
+    }
+    outputs.into_iter().for_each(|v| graph.output(v));
+    fill(&mut graph, random);
+    graph
+}
+
+/// One more node behind `x`, or none where the attributes drawn do not fit.
+fn image_node(graph: &mut Graph, random: &mut Random, x: ValueId, lrn: bool) -> Option<ValueId> {
+    let name = format!("node.{}", graph.nodes.len());
+    let channels = graph.shape(x)[1];
+    match random.within(0, 9) {
+        0..=4 => {
+            let groups = random.pick(&(1..=channels).filter(|g| channels.is_multiple_of(*g)).collect::<Vec<_>>());
+            let out = groups * random.within(1, 8usize.div_ceil(groups));
+            let attrs = Conv2d { window: window(random), groups: groups as u16 };
+            let added = graph.conv(&name, x, out, attrs);
+            if added.is_err() {
+                // The parameters were put in before the shapes were judged.
+                graph.params.retain(|param, _| !param.starts_with(&format!("{name}.")));
+            }
+            added.ok()
+        }
+        5 => graph.add(&name, Op::MaxPool(MaxPool { window: window(random) }), &[x], &[]).ok(),
+        6 if lrn => {
+            let attrs = Lrn { size: random.pick(&[1, 3, 5, 7]), alpha: random.pick(&[1e-4, 5e-3, 0.05]), beta: 0.75, k: 2.0 };
+            graph.add(&name, Op::Lrn(attrs), &[x], &[]).ok()
+        }
+        7 => graph.add(&name, Op::Identity, &[x], &[]).ok(),
+        _ => graph.add(&name, Op::Relu, &[x], &[]).ok(),
+    }
+}
+
+/// A random window; it need not fit.
+pub fn window(random: &mut Random) -> Window {
+    let mut pair = |odds: u64, hi: usize| [0; 2].map(|_| if random.one_in(odds) { random.within(1, hi) as u16 } else { 1 });
+    let (kernel, stride, dilation) = (pair(1, 4), pair(2, 3), pair(4, 3));
+    let pads = [0, 1, 0, 1].map(|axis: usize| {
+        let most = ((kernel[axis] - 1) * dilation[axis]) as usize;
+        if random.one_in(2) { random.within(0, most) as u16 } else { 0 }
+    });
+    Window { kernel, stride, dilation, pads }
+}
+
+/// Flatten and one or two fully connected layers.
+fn classifier(graph: &mut Graph, random: &mut Random, x: ValueId) -> ValueId {
+    let add = |graph: &mut Graph, name: &str, op: Op, x: ValueId| graph.add(name, op, &[x], &[]).expect("fits any shape");
+    let mut x = add(graph, "flatten", Op::Flatten, x);
+    if random.one_in(3) {
+        x = add(graph, "flat.relu", Op::Relu, x);
+    }
+    x = add(graph, "dropout", Op::Dropout { ratio: 0.5 }, x);
+    let hidden = random.within(1, 20);
+    if random.one_in(2) {
+        x = graph.linear("fc.0", x, hidden).expect("a flat input fits");
+        x = add(graph, "fc.1", Op::Relu, x);
+    }
+    graph.linear("fc.2", x, random.within(1, 10)).expect("a flat input fits")
+}
+
+/// Random parameters that keep the size of activations about the same from layer to layer; now and then a channel of zeros, and one
+/// of weights far smaller than its bias.
+pub fn fill(graph: &mut Graph, random: &mut Random) {
+    for node in &graph.nodes {
+        let [weight, bias] = &node.params[..] else { continue };
+        let shape = graph.params[weight].shape.clone();
+        let fan_in: usize = shape[1..].iter().product();
+        let size = (4.0 / fan_in as f32).sqrt();
+        for o in 0..shape[0] {
+            let channel = match random.within(0, 19) {
+                0 => 0.0,
+                1 => 1e-9,
+                _ => size,
+            };
+            let weights = &mut graph.params.get_mut(weight).expect("named by its node").data;
+            weights[o * fan_in..(o + 1) * fan_in].fill_with(|| channel * random.real());
+            graph.params.get_mut(bias).expect("named by its node").data[o] = 0.3 * random.real();
+        }
+    }
+}
+
+/// Samples for the network's input.
+pub fn samples(graph: &Graph, random: &mut Random, n: usize) -> Vec<Vec<f32>> {
+    let elements = graph.value(graph.inputs[0]).elements();
+    (0..n).map(|_| random.reals(elements)).collect()
+}
