@@ -81,6 +81,7 @@ impl Progress {
     }
 
     /// A stage without steps of its own.
+    #[cfg(feature = "demo")]
     pub(super) fn say(&mut self, what: &str) {
         self.line(what);
     }
