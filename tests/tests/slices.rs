@@ -82,10 +82,11 @@ fn check<E: Number>(random: &mut Random, kernel: &impl Kernel<E>, input: Shape, 
     let mut loaded = 0;
     for rows in &blocks {
         // Rows arrive one after the other and push the oldest out.
-        for r in loaded..needed(rows).map_or(loaded, |rows| rows.end.max(loaded)) {
+        let end = needed(rows).map_or(loaded, |rows| rows.end.max(loaded));
+        for r in loaded..end {
             x_ring[r % ring * w * c..][..w * c].copy_from_slice(&x[r * w * c..][..w * c]);
-            loaded = r + 1;
         }
+        loaded = end;
         let mut y_ring: Vec<E> = (0..out_ring * ow * oc).map(|_| E::poison(random)).collect();
         for channels in random.cuts(oc) {
             let before = y_ring.clone();
