@@ -44,7 +44,8 @@ fn the_host_prints_the_golden_lines() -> TestResult {
         lines.push(format!("{name}.rgb"));
         for score in engine.top_k::<5>() {
             let label = model.artifact().label(score.class as usize).ok_or("a class without label")?;
-            lines.push(format!("  {label} {}", score.value));
+            // As defmt prints a float: with a fraction even where it is whole.
+            lines.push(format!("  {label} {:?}", score.value));
         }
     }
     assert_eq!(lines, golden()?);
