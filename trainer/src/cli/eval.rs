@@ -23,7 +23,7 @@ pub(super) struct Eval {
     run: PathBuf,
     /// Data set; of a split one the test pictures are taken.
     data: PathBuf,
-    /// Print one line of JSON: {"n", "top1", "top5", "loss"}.
+    /// Print only JSON: {"n", "top1", "top5", "loss"}, the last line in any case.
     #[arg(long)]
     json: bool,
     /// Worker threads; 0 for all cores.
@@ -55,12 +55,11 @@ impl Eval {
         let result = evaluate(&network, batches, &mut |done| progress.observe(Event::Tested { done, of }));
         progress.finish();
         let evaluation = result?;
-        if self.json {
-            println!("{}", serde_json::to_string(&evaluation).map_err(CliError::failed)?);
-        } else {
+        if !self.json {
             let (top1, top5) = (evaluation.top1 * 100.0, evaluation.top5 * 100.0);
             println!("{} pictures: top-1 {top1:.2} %, top-5 {top5:.2} %, loss {:.4}", evaluation.n, evaluation.loss);
         }
+        println!("{}", serde_json::to_string(&evaluation).map_err(CliError::failed)?);
         Ok(())
     }
 }
