@@ -138,6 +138,9 @@ fn without_layer(network: &mut Network, i: usize) {
     network.layers.iter_mut().filter(|l| l.input == gone.output).for_each(|l| l.input = gone.input);
 }
 
+/// What is damaged, and how.
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut Network));
+
 /// Every artifact here is well formed and runs; only it is not the model's.
 #[test]
 fn one_thing_wrong_is_noticed_in_float() {
@@ -146,7 +149,7 @@ fn one_thing_wrong_is_noticed_in_float() {
     let conv = position(&good, |op| matches!(op, Op::Conv2d(_)));
     let linear = position(&good, |op| matches!(op, Op::Linear));
     let lrn = position(&good, |op| matches!(op, Op::Lrn(_)));
-    let damages: [(&str, &dyn Fn(&mut Network)); 6] = [
+    let damages: [Damage; 6] = [
         ("a convolution's weight", &|n| n.layers[conv].weights[100] += 1e-3),
         ("a weight among ten thousand", &|n| n.layers[linear].weights[7_777] += 1e-5),
         ("a bias", &|n| n.layers[linear].bias[5] += 1e-3),

@@ -341,6 +341,9 @@ fn relu_in_place_or_not() {
     against_reference(&graph, &float, &(0..18).map(|v| 9.0 - v as f32).collect::<Vec<_>>());
 }
 
+/// What is damaged, and how.
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut staticnet_exporter::plan::Plan));
+
 /// The checker must see plans that go wrong: each kind of damage is done to a good plan, which the runtime's own validation, as it
 /// promises memory safety and no more, mostly accepts.
 #[test]
@@ -366,7 +369,7 @@ fn the_checker_sees_damage() {
     };
     assert_eq!(verdict(&good), Ok(()));
     let place = |p: &plan::Plan, step: usize| p.slots[p.steps[step].output as usize].offset;
-    let damages: [(&str, &dyn Fn(&mut plan::Plan)); 8] = [
+    let damages: [Damage; 8] = [
         ("a row is missing", &|p| p.steps[0].r1 -= 1),
         ("a channel is missing", &|p| p.steps[1].c0 += 1),
         ("steps are exchanged", &|p| p.steps.swap(0, 1)),
