@@ -110,11 +110,7 @@ impl Model {
     /// # Errors
     /// [`Error::Run`] where `ram` is too small.
     pub fn engine<'m>(&'m self, ram: &'m mut AlignedBytes) -> Result<Engine<'m, ALL_OPS, Mapped<'m>>, Error> {
-        let payload = match &self.weights {
-            Some(weights) => weights.as_ref(),
-            None => self.artifact().payload(),
-        };
-        Ok(Engine::new(self.artifact(), ram.as_mut(), Mapped::at(payload))?)
+        Ok(Engine::new(self.artifact(), ram.as_mut(), Mapped::at(self.payload()))?)
     }
 
     /// Runs a batch `[N, C, H, W]` (or `[N, F]`) one sample after the other; the result is `[N, ..]` likewise.
