@@ -122,6 +122,7 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
                 let into = bytemuck::try_cast_slice_mut::<u8, f32>(bytes).map_err(|_| RunError::Misaligned)?;
                 into.copy_from_slice(values);
             }
+            DType::I32 => return Err(RunError::NoSuchTensor),
         }
         self.reset();
         Ok(())
@@ -152,6 +153,7 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
                 let into = bytemuck::try_cast_slice_mut::<u8, f32>(bytes).map_err(|_| RunError::Misaligned)?;
                 preprocess.to_f32(picture, into).map_err(RunError::Picture)?;
             }
+            DType::I32 => return Err(RunError::NoSuchTensor),
         }
         self.reset();
         Ok(())
@@ -380,7 +382,7 @@ impl Call {
                 relu::relu::<f32>(&self.rows(x)?, &mut self.rows_mut(y)?, self.block, 0.0);
             }
             // The operator is not compiled in; `Engine::new` has refused such an artifact.
-            (Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu, DType::I8 | DType::F32) => return Err(Unfit),
+            _ => return Err(Unfit),
         }
         Ok(())
     }
@@ -394,7 +396,7 @@ impl Call {
                 relu::relu_in_place::<f32>(&mut self.rows_mut(bytes)?, self.block, 0.0);
             }
             // Not in place, or not compiled in; the artifact's validation has refused both.
-            (Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu, DType::I8 | DType::F32) => return Err(Unfit),
+            _ => return Err(Unfit),
         }
         Ok(())
     }

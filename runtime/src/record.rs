@@ -4,7 +4,9 @@
 //! inverse, used by the exporter.
 
 use crate::bytes::{f32_at, put, u16_at, u32_at, u64_at};
-use crate::op::{Conv2d, Lrn, MaxPool, Op, OpCode, Window};
+use crate::op::{
+    AveragePool, BinaryOp, Conv2d, Convert, Function, Lrn, MaxPool, Op, OpCode, Pad, PadMode, Place, Rearrange, Window,
+};
 
 /// "No such index" in a 16-bit field.
 pub const NONE16: u16 = u16::MAX;
@@ -19,6 +21,8 @@ pub enum DType {
     I8 = 0,
     /// binary32.
     F32 = 1,
+    /// 32-bit integers: indices that [`Op::ArgMax`](crate::op::Op::ArgMax) makes. No operator reads them.
+    I32 = 2,
 }
 
 impl DType {
@@ -26,7 +30,7 @@ impl DType {
     pub const fn bytes(self) -> u64 {
         match self {
             DType::I8 => 1,
-            DType::F32 => 4,
+            DType::F32 | DType::I32 => 4,
         }
     }
 
@@ -34,6 +38,7 @@ impl DType {
         match code {
             0 => Some(DType::I8),
             1 => Some(DType::F32),
+            2 => Some(DType::I32),
             _ => None,
         }
     }
@@ -43,17 +48,54 @@ impl DType {
         match self {
             DType::I8 => "i8",
             DType::F32 => "f32",
+            DType::I32 => "i32",
         }
     }
 }
 
-/// An activation: shape (NHWC, batch 1) and quantization.
+/// What the host's elements of a tensor are, as the model takes or gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum HostType {
+    /// Real numbers; int8 tensors are quantized and dequantized by their own grid.
+    Real = 0,
+    /// The bytes of an int8 tensor themselves.
+    I8 = 1,
+    /// The bytes of an int8 tensor plus 128: a model of uint8.
+    U8 = 2,
+    /// Integers.
+    I64 = 3,
+}
+
+impl HostType {
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(HostType::Real),
+            1 => Some(HostType::I8),
+            2 => Some(HostType::U8),
+            3 => Some(HostType::I64),
+            _ => None,
+        }
+    }
+}
+
+/// An activation: shape (NHWC, batch 1) and quantization, and how the host sees it.
+///
+/// The device knows rows, pixels and channels. The host's shape has up to four dimensions; where `channels_last` is set, the second
+/// of them is the device's innermost (`[N, C, H, W]` lies as N x H rows of W pixels of C channels), otherwise both have the same
+/// order in memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TensorInfo {
     /// Element type.
     pub dtype: DType,
-    /// Rank on the host: 4 for `[1, C, H, W]`, 2 for `[1, F]` (then `height` and `width` are 1).
+    /// Dimensions on the host, 0 to 4.
     pub rank: u8,
+    /// Whether the host's second dimension is innermost on the device.
+    pub channels_last: bool,
+    /// The host's elements.
+    pub host: HostType,
+    /// The host's dimensions; the first `rank` count.
+    pub dims: [u16; 4],
     /// The int8 value that stands for 0; 0 in f32.
     pub zero_point: i8,
     /// Rows.
@@ -82,9 +124,13 @@ impl TensorInfo {
 
     pub(crate) const fn decode(b: &[u8], at: usize) -> Option<Self> {
         let Some(dtype) = DType::from_code(b[at]) else { return None };
+        let Some(host) = HostType::from_code(b[at + 20]) else { return None };
         Some(TensorInfo {
             dtype,
             rank: b[at + 1],
+            channels_last: b[at + 3] & 1 != 0,
+            host,
+            dims: [u16_at(b, at + 24), u16_at(b, at + 26), u16_at(b, at + 28), u16_at(b, at + 30)],
             zero_point: b[at + 2] as i8,
             height: u32_at(b, at + 4),
             width: u32_at(b, at + 8),
@@ -103,6 +149,11 @@ impl TensorInfo {
         put(&mut b, 8, &self.width.to_le_bytes());
         put(&mut b, 12, &self.channels.to_le_bytes());
         put(&mut b, 16, &self.scale.to_le_bytes());
+        b[3] = self.channels_last as u8;
+        b[20] = self.host as u8;
+        for (i, dim) in self.dims.into_iter().enumerate() {
+            put(&mut b, 24 + 2 * i, &dim.to_le_bytes());
+        }
         b
     }
 }
@@ -112,9 +163,9 @@ impl TensorInfo {
 pub struct Layer {
     /// Operator and attributes.
     pub op: Op,
-    /// First input tensor.
+    /// First input tensor, or [`NONE16`] for a constant.
     pub input: u16,
-    /// Second input tensor, or [`NONE16`]. No operator of this version takes one.
+    /// Second input tensor, or [`NONE16`].
     pub input2: u16,
     /// Output tensor.
     pub output: u16,
@@ -124,8 +175,10 @@ pub struct Layer {
     pub range_f32: [f32; 2],
     /// Log2 of the distance between entries of the int8 LRN's factor table; 0 elsewhere.
     pub table_shift: u8,
-    /// Multiplier of the int8 LRN; 0 elsewhere.
+    /// Multiplier of an int8 operator that has one for the whole tensor (see [`Op`](crate::op::Op)); 0 elsewhere.
     pub multiplier: f32,
+    /// Multiplier of the second input; 0 elsewhere.
+    pub multiplier2: f32,
 }
 
 impl Layer {
@@ -149,6 +202,62 @@ impl Layer {
                 Op::Lrn(Lrn { size: extra, alpha: f32_at(b, at + 32), beta: f32_at(b, at + 36), k: f32_at(b, at + 40) })
             }
             OpCode::Relu => Op::Relu,
+            OpCode::AveragePool => Op::AveragePool(AveragePool {
+                window,
+                counted: [extra, u16_at(b, at + 54), u16_at(b, at + 56), u16_at(b, at + 58)],
+            }),
+            OpCode::Unary => {
+                let (p, q) = (f32_at(b, at + 36), f32_at(b, at + 40));
+                Op::Unary(match b[at + 32] {
+                    0 => Function::Identity,
+                    1 => Function::LeakyRelu { alpha: p },
+                    2 => Function::Clip { lo: p, hi: q },
+                    3 => Function::HardSigmoid { alpha: p, beta: q },
+                    4 => Function::HardSwish,
+                    5 => Function::Sigmoid,
+                    6 => Function::Tanh,
+                    _ => return None,
+                })
+            }
+            OpCode::PRelu => Op::PRelu,
+            OpCode::Binary => Op::Binary(match b[at + 32] {
+                0 => BinaryOp::Add,
+                1 => BinaryOp::Sub,
+                2 => BinaryOp::Mul,
+                _ => return None,
+            }),
+            OpCode::Constant => Op::Constant,
+            OpCode::Rearrange => Op::Rearrange(Rearrange {
+                base: u32_at(b, at + 32),
+                row: u32_at(b, at + 36) as i32,
+                size: [u16_at(b, at + 40), u16_at(b, at + 42), u16_at(b, at + 44), u16_at(b, at + 46)],
+                stride: [
+                    u32_at(b, at + 48) as i32,
+                    u32_at(b, at + 52) as i32,
+                    u32_at(b, at + 56) as i32,
+                    u32_at(b, at + 60) as i32,
+                ],
+            }),
+            OpCode::Pad => Op::Pad(Pad {
+                before: [u16_at(b, at + 32), u16_at(b, at + 34), u16_at(b, at + 36)],
+                mode: match b[at + 38] {
+                    0 => PadMode::Constant,
+                    1 => PadMode::Reflect,
+                    2 => PadMode::Edge,
+                    3 => PadMode::Wrap,
+                    _ => return None,
+                },
+                value_i8: b[at + 39] as i8,
+                value: f32_at(b, at + 40),
+            }),
+            OpCode::Place => Op::Place(Place {
+                offset: [u16_at(b, at + 32), u16_at(b, at + 34), u16_at(b, at + 36)],
+                table: b[at + 38] & 1 != 0,
+            }),
+            OpCode::Resize => Op::Resize,
+            OpCode::Softmax => Op::Softmax,
+            OpCode::ArgMax => Op::ArgMax { last: b[at + 32] & 1 != 0 },
+            OpCode::Convert => Op::Convert(Convert { per_channel: b[at + 32] & 1 != 0 }),
         };
         Some(Layer {
             op,
@@ -159,6 +268,7 @@ impl Layer {
             range_f32: [f32_at(b, at + 12), f32_at(b, at + 16)],
             table_shift: b[at + 10],
             multiplier: f32_at(b, at + 20),
+            multiplier2: f32_at(b, at + 24),
         })
     }
 
@@ -175,6 +285,7 @@ impl Layer {
         put(&mut b, 12, &self.range_f32[0].to_le_bytes());
         put(&mut b, 16, &self.range_f32[1].to_le_bytes());
         put(&mut b, 20, &self.multiplier.to_le_bytes());
+        put(&mut b, 24, &self.multiplier2.to_le_bytes());
         let put_window = |b: &mut [u8], w: &Window| {
             let fields = [w.kernel, w.stride, w.dilation].into_iter().flatten().chain(w.pads);
             for (i, field) in fields.enumerate() {
@@ -193,7 +304,51 @@ impl Layer {
                 put(&mut b, 40, &lrn.k.to_le_bytes());
                 put(&mut b, 52, &lrn.size.to_le_bytes());
             }
-            Op::Linear | Op::Relu => {}
+            Op::AveragePool(pool) => {
+                put_window(&mut b, &pool.window);
+                for (i, pad) in pool.counted.into_iter().enumerate() {
+                    put(&mut b, 52 + 2 * i, &pad.to_le_bytes());
+                }
+            }
+            Op::Unary(function) => {
+                let (code, p, q) = match *function {
+                    Function::Identity => (0, 0.0, 0.0),
+                    Function::LeakyRelu { alpha } => (1, alpha, 0.0),
+                    Function::Clip { lo, hi } => (2, lo, hi),
+                    Function::HardSigmoid { alpha, beta } => (3, alpha, beta),
+                    Function::HardSwish => (4, 0.0, 0.0),
+                    Function::Sigmoid => (5, 0.0, 0.0),
+                    Function::Tanh => (6, 0.0, 0.0),
+                };
+                b[32] = code;
+                put(&mut b, 36, &f32::to_le_bytes(p));
+                put(&mut b, 40, &f32::to_le_bytes(q));
+            }
+            Op::Binary(op) => b[32] = *op as u8,
+            Op::Rearrange(r) => {
+                put(&mut b, 32, &r.base.to_le_bytes());
+                put(&mut b, 36, &r.row.to_le_bytes());
+                for (i, (size, stride)) in r.size.into_iter().zip(r.stride).enumerate() {
+                    put(&mut b, 40 + 2 * i, &size.to_le_bytes());
+                    put(&mut b, 48 + 4 * i, &stride.to_le_bytes());
+                }
+            }
+            Op::Pad(pad) => {
+                for (i, before) in pad.before.into_iter().enumerate() {
+                    put(&mut b, 32 + 2 * i, &before.to_le_bytes());
+                }
+                (b[38], b[39]) = (pad.mode as u8, pad.value_i8 as u8);
+                put(&mut b, 40, &pad.value.to_le_bytes());
+            }
+            Op::Place(place) => {
+                for (i, offset) in place.offset.into_iter().enumerate() {
+                    put(&mut b, 32 + 2 * i, &offset.to_le_bytes());
+                }
+                b[38] = place.table as u8;
+            }
+            Op::ArgMax { last } => b[32] = *last as u8,
+            Op::Convert(convert) => b[32] = convert.per_channel as u8,
+            Op::Linear | Op::Relu | Op::PRelu | Op::Constant | Op::Resize | Op::Softmax => {}
         }
         b
     }

@@ -35,6 +35,7 @@ pub fn element(tensor: &TensorInfo, bytes: &[u8], i: usize) -> Option<f32> {
     match tensor.dtype {
         DType::I8 => bytes.get(i).map(|&b| quant::dequantize(b as i8, tensor.scale, tensor.zero_point)),
         DType::F32 => bytes.get(4 * i..4 * i + 4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+        DType::I32 => bytes.get(4 * i..4 * i + 4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32),
     }
 }
 

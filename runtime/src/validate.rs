@@ -119,6 +119,7 @@ const fn layer(t: &Typed, at: usize) -> Result<(), ArtifactError> {
             ensure!(lrn.size >= 1 && t.layer.table_shift <= 24, Attribute, at);
         }
         Op::Relu => ensure!(same, Shape, at),
+        _ => ensure!(false, Ops, at),
     }
     Ok(())
 }
@@ -151,7 +152,7 @@ const fn span(slot: &Slot, tensor: &TensorInfo) -> (u64, u64) {
 pub(crate) const fn scratch_bytes(op: &Op, x: &TensorInfo) -> u64 {
     match op {
         Op::Conv2d(conv) => conv::scratch_len(conv, x.channels) * x.dtype.bytes(),
-        Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu => 0,
+        _ => 0,
     }
 }
 
@@ -164,7 +165,7 @@ pub(crate) const fn chunk_bytes(layer: &Layer, x: &TensorInfo, channels: u64) ->
         Op::Conv2d(conv) => channels * (per_channel + conv::taps(conv, x.channels) * x.dtype.bytes()),
         Op::Linear => channels * (per_channel + x.elements() * x.dtype.bytes()),
         Op::Lrn(attrs) if quantized => 4 * lrn::table_len(attrs.size, x.channels, layer.table_shift as u32),
-        Op::Lrn(_) | Op::MaxPool(_) | Op::Relu => 0,
+        _ => 0,
     }
 }
 
@@ -201,7 +202,7 @@ const fn rows(s: &Step, t: &Typed, input: &Slot, output: &Slot, at: usize) -> Re
         Op::MaxPool(pool) => pool.window.input_rows(s.r0 as u32, s.r1 as u32, t.x.height),
         // A fully connected layer reads its input as one run of elements: it must be held whole.
         Op::Linear => (0, t.x.height),
-        Op::Lrn(_) | Op::Relu => (s.r0 as u32, s.r1 as u32),
+        _ => (s.r0 as u32, s.r1 as u32),
     };
     ensure!(end - first <= input.rows, Range, at);
     Ok(())

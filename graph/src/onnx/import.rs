@@ -1,12 +1,12 @@
 //! An ONNX model as a graph.
 
-use super::node::{Domain, Lowered, NodeReader};
+use super::node::{Domain, Lowered, NodeReader, Operand, Planned};
 use super::scope::{Scope, Slot};
 use super::tensor::type_name;
 use super::{metadata, scan};
 use crate::diagnostic::Diagnostic;
 use crate::file::{self, FileError};
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
 use onnx_protobuf::tensor_proto::DataType;
 use onnx_protobuf::tensor_shape_proto::dimension;
 use onnx_protobuf::type_proto;
@@ -137,7 +137,7 @@ impl<'a> Import<'a> {
         let opsets: Vec<i64> =
             model.opset_import.iter().filter(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version).collect();
         match opsets[..] {
-            [opset] if OPSETS.contains(&opset) => {}
+            [opset] if OPSETS.contains(&opset) => self.scope.opset = opset,
             _ => {
                 let reason = format!("the operator set is {opsets:?}, not one of {} to {}", OPSETS.start(), OPSETS.end());
                 self.refuse("", "model", "opset_import", reason, "convert the model with onnx.version_converter");
@@ -309,35 +309,58 @@ impl<'a> Import<'a> {
         let mut reader = NodeReader::new(&self.scope, index, name.clone());
         let lowered = crate::op::from_onnx(&mut reader);
         let mut absorbed = None;
-        let slot = match reader.finish(lowered) {
-            Ok(Lowered::Constant(constant)) => Slot::Constant(constant),
-            Ok(Lowered::Node { op, x, params, absorbs }) => {
+        let slots = match reader.finish(lowered) {
+            Ok(Lowered::Constants(constants)) => constants.into_iter().map(Slot::Constant).collect(),
+            Ok(Lowered::Nodes { nodes, outputs, absorbs }) => {
                 absorbed = absorbs;
-                let params: Vec<String> = params.into_iter().map(|p| self.scope.add_param(p, &name)).collect();
                 let made_by = absorbs.map_or(proto, |other| &self.scope.nodes[other]);
-                let made = self.scope.graph.add_named(&name, op, &[x], &params, &made_by.output[0]);
-                match made.map_err(|e| e.reason).and_then(|id| self.reasonable(id).map(|()| id)) {
-                    Ok(id) => Slot::Value(id),
+                match self.chain(&name, nodes, &outputs, &made_by.output) {
+                    Ok(values) => values.into_iter().map(Slot::Value).collect(),
                     Err(reason) => {
                         self.refuse(&name, &proto.op_type, "", reason, "check the model with onnx.checker (full_check=True)");
-                        Slot::Refused
+                        vec![]
                     }
                 }
             }
             Err(problems) => {
                 self.problems.extend(problems);
-                Slot::Refused
+                vec![]
             }
         };
         let made_by = absorbed.map_or(proto, |other| &self.scope.nodes[other]);
-        let mut outputs = made_by.output.iter().filter(|name| !name.is_empty());
-        if let Some(output) = outputs.next() {
-            self.define(output, slot, "value");
-        }
-        for unused in outputs {
-            self.define(unused, Slot::Refused, "value");
+        let mut slots = slots.into_iter();
+        for output in &made_by.output {
+            let slot = slots.next().unwrap_or(Slot::Refused);
+            if !output.is_empty() {
+                self.define(output, slot, "value");
+            }
         }
         absorbed
+    }
+
+    /// Adds the nodes that one ONNX node becomes; the one that makes its first output gets its name. Returns the values that stand for
+    /// the outputs.
+    fn chain(&mut self, name: &str, nodes: Vec<Planned>, outputs: &[Operand], named: &[String]) -> Result<Vec<ValueId>, String> {
+        let mut made: Vec<ValueId> = vec![];
+        for (place, planned) in nodes.into_iter().enumerate() {
+            let output = outputs.iter().position(|o| *o == Operand::Made(place));
+            let node_name = if output == Some(0) { name.to_string() } else { format!("{name}/{place}") };
+            let value_name = output.and_then(|i| named.get(i)).filter(|n| !n.is_empty()).unwrap_or(&node_name).clone();
+            let params: Vec<String> = planned.params.into_iter().map(|p| self.scope.add_param(p, name)).collect();
+            let value = |operand: &Operand| match operand {
+                Operand::Value(id) => *id,
+                Operand::Made(i) => made[*i],
+            };
+            let inputs: Vec<ValueId> = planned.inputs.iter().map(value).collect();
+            let id = self.scope.graph.add_named(&node_name, planned.op, &inputs, &params, &value_name).map_err(|e| e.reason)?;
+            self.reasonable(id)?;
+            made.push(id);
+        }
+        let value = |operand: &Operand| match operand {
+            Operand::Value(id) => *id,
+            Operand::Made(i) => made[*i],
+        };
+        Ok(outputs.iter().map(value).collect())
     }
 
     /// Whether the value just made, and all parameters, have sizes that a real network could have.

@@ -3,7 +3,7 @@
 use super::scope::{Scope, Slot, Unreadable};
 use super::tensor::{Constant, Refusal, decode};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Op, Tensor, ValueId};
+use crate::graph::{Codes, Op, Tensor, ValueId};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, NodeProto};
 
@@ -23,39 +23,96 @@ impl Form {
 }
 
 /// A parameter and the name it should have.
+#[derive(Clone, Debug)]
 pub(crate) struct Param {
     pub(crate) name: String,
     pub(crate) tensor: Tensor,
+    /// Its integers, where the model holds it quantized.
+    pub(crate) codes: Option<Codes>,
+}
+
+impl Param {
+    /// A parameter of f32.
+    pub(crate) fn new(name: String, tensor: Tensor) -> Self {
+        Param { name, tensor, codes: None }
+    }
+}
+
+/// What a planned node reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operand {
+    /// A value of the graph.
+    Value(ValueId),
+    /// The output of another node of the same chain, by its place in it.
+    Made(usize),
+}
+
+/// A node of the graph to be made.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) op: Op,
+    pub(crate) inputs: Vec<Operand>,
+    pub(crate) params: Vec<Param>,
+}
+
+/// The nodes of the graph that one ONNX node becomes, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    nodes: Vec<Planned>,
+}
+
+impl Chain {
+    /// Adds a node and returns its output.
+    pub(crate) fn add(&mut self, op: Op, inputs: &[Operand], params: Vec<Param>) -> Operand {
+        self.nodes.push(Planned { op, inputs: inputs.to_vec(), params });
+        Operand::Made(self.nodes.len() - 1)
+    }
+
+    /// The chain with one output.
+    pub(crate) fn finish(self, output: Operand) -> Lowered {
+        self.finish_all(vec![output])
+    }
+
+    /// The chain with one output for each of the ONNX node's.
+    pub(crate) fn finish_all(self, outputs: Vec<Operand>) -> Lowered {
+        Lowered::Nodes { nodes: self.nodes, outputs, absorbs: None }
+    }
 }
 
 /// What an ONNX node becomes.
+#[derive(Debug)]
 pub(crate) enum Lowered {
-    /// A node of the graph.
-    Node {
-        /// What it computes.
-        op: Op,
-        /// What it reads.
-        x: ValueId,
-        /// Weight and bias.
-        params: Vec<Param>,
-        /// Another ONNX node that it does the work of, whose output it makes.
+    /// Nodes of the graph.
+    Nodes {
+        /// In order.
+        nodes: Vec<Planned>,
+        /// What stands for each of the ONNX node's outputs; fewer where the rest is not supported.
+        outputs: Vec<Operand>,
+        /// Another ONNX node that they do the work of, whose output they make.
         absorbs: Option<usize>,
     },
-    /// A name for a constant.
-    Constant(Constant),
+    /// Constants, one for each output.
+    Constants(Vec<Constant>),
 }
 
 impl Lowered {
-    /// A node that absorbs no other.
+    /// One node of one input.
     pub(crate) fn node(op: Op, x: ValueId, params: Vec<Param>) -> Self {
-        Lowered::Node { op, x, params, absorbs: None }
+        let mut chain = Chain::default();
+        let output = chain.add(op, &[Operand::Value(x)], params);
+        chain.finish(output)
     }
 
-    /// The same, doing the work of the ONNX node `absorbs` too.
-    pub(crate) fn absorbing(self, absorbs: Option<usize>) -> Self {
+    /// One constant.
+    pub(crate) fn constant(constant: Constant) -> Self {
+        Lowered::Constants(vec![constant])
+    }
+
+    /// The same, doing the work of the ONNX node `other` too.
+    pub(crate) fn absorbing(self, other: Option<usize>) -> Self {
         match self {
-            Lowered::Node { op, x, params, .. } => Lowered::Node { op, x, params, absorbs },
-            Lowered::Constant(c) => Lowered::Constant(c),
+            Lowered::Nodes { nodes, outputs, .. } => Lowered::Nodes { nodes, outputs, absorbs: other },
+            Lowered::Constants(constants) => Lowered::Constants(constants),
         }
     }
 }
@@ -92,9 +149,6 @@ impl<'s> NodeReader<'s> {
         if proto.output.first().is_none_or(String::is_empty) {
             node.refuse("", "has no output", DAMAGED);
         }
-        for extra in proto.output.iter().skip(1).filter(|o| !o.is_empty() && scope.is_used(o)) {
-            node.refuse(extra, "its second output is used", "only the first output is supported; remove what reads the other");
-        }
         node
     }
 
@@ -108,6 +162,14 @@ impl<'s> NodeReader<'s> {
             } else if attributes[..i].iter().any(|a| a.name == attribute.name) {
                 self.refuse(&attribute.name, "is given twice", DAMAGED);
             }
+        }
+        let made = match &lowered {
+            Some(Lowered::Nodes { outputs, .. }) => outputs.len(),
+            Some(Lowered::Constants(constants)) => constants.len(),
+            None => 1,
+        };
+        for extra in self.proto.output.iter().skip(made).filter(|o| !o.is_empty() && self.scope.is_used(o)) {
+            self.refuse(extra, "this output is used", "only the first output is supported; remove what reads the other");
         }
         match lowered {
             Some(lowered) if self.problems.is_empty() => Ok(lowered),
@@ -215,6 +277,46 @@ impl<'s> NodeReader<'s> {
         }
     }
 
+    /// Input `index` as something that a node of the graph can read; a constant becomes a node of `chain`.
+    pub(crate) fn operand(&mut self, index: usize, chain: &mut Chain) -> Option<Operand> {
+        match self.input(index)? {
+            Input::Value(id) => Some(Operand::Value(id)),
+            Input::Constant => {
+                let param = self.floats(index, "input")?;
+                Some(chain.add(Op::Constant, &[], vec![param]))
+            }
+        }
+    }
+
+    /// Shape of input `index`, activation or constant.
+    pub(crate) fn input_shape(&mut self, index: usize) -> Option<Vec<usize>> {
+        match self.input(index)? {
+            Input::Value(id) => Some(self.shape(id).to_vec()),
+            Input::Constant => self.constant(index, "input").map(|c| c.shape().to_vec()),
+        }
+    }
+
+    /// The version of ONNX's operator set that the model is written for.
+    pub(crate) fn opset(&self) -> i64 {
+        self.scope.opset
+    }
+
+    /// Number of the node's outputs, unused ones at the end included.
+    pub(crate) fn outputs(&self) -> usize {
+        self.proto.output.len()
+    }
+
+    /// Input `index`, which must be a constant of integers (a shape, axes).
+    pub(crate) fn integers(&mut self, index: usize, role: &str) -> Option<Vec<i64>> {
+        match self.constant(index, role)? {
+            Constant::Int { data, .. } => Some(data),
+            Constant::Float(_) | Constant::Quantized { .. } => {
+                self.refuse(role, "is not of integers", DAMAGED);
+                None
+            }
+        }
+    }
+
     /// Input `index`, which must be a constant; `role` names it in messages.
     pub(crate) fn constant(&mut self, index: usize, role: &str) -> Option<Constant> {
         self.input(index)?;
@@ -236,7 +338,10 @@ impl<'s> NodeReader<'s> {
     /// Input `index`, which must be a constant of floats.
     pub(crate) fn floats(&mut self, index: usize, role: &str) -> Option<Param> {
         match self.constant(index, role)? {
-            Constant::Float(tensor) => Some(Param { name: self.proto.input[index].clone(), tensor }),
+            Constant::Float(tensor) => Some(Param::new(self.proto.input[index].clone(), tensor)),
+            Constant::Quantized { tensor, codes } => {
+                Some(Param { name: self.proto.input[index].clone(), tensor, codes: Some(codes) })
+            }
             Constant::Int { .. } => {
                 self.refuse(role, "is of integers", "convert the model to float32");
                 None
@@ -248,7 +353,7 @@ impl<'s> NodeReader<'s> {
     pub(crate) fn zero_bias(&self, weight: &Param) -> Param {
         let stem = weight.name.strip_suffix(".weight").unwrap_or(&weight.name);
         let outputs = weight.tensor.shape.first().copied().unwrap_or(0);
-        Param { name: format!("{stem}.bias"), tensor: Tensor::zeros(&[outputs]) }
+        Param::new(format!("{stem}.bias"), Tensor::zeros(&[outputs]))
     }
 
     /// The constant that the only reader of this node's output adds to it, and that reader's index, where there is such a one and
@@ -266,8 +371,8 @@ impl<'s> NodeReader<'s> {
             _ => return None,
         };
         match self.scope.constant(name, index).ok().flatten().filter(accept)? {
-            Constant::Float(tensor) => Some((Param { name: name.clone(), tensor }, index)),
-            Constant::Int { .. } => None,
+            Constant::Float(tensor) => Some((Param::new(name.clone(), tensor), index)),
+            Constant::Quantized { .. } | Constant::Int { .. } => None,
         }
     }
 

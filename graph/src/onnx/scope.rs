@@ -23,6 +23,8 @@ pub(super) enum Slot<'a> {
 pub(crate) struct Scope<'a> {
     /// The graph made so far.
     pub(super) graph: Graph,
+    /// Version of ONNX's operator set.
+    pub(super) opset: i64,
     /// Elements of its parameters.
     pub(super) param_elements: usize,
     /// Meaning of every name defined so far.
@@ -49,6 +51,7 @@ impl<'a> Scope<'a> {
     pub(super) fn new(proto: &'a GraphProto) -> Self {
         let mut scope = Scope {
             graph: Graph::new(&proto.name),
+            opset: 0,
             param_elements: 0,
             names: HashMap::new(),
             nodes: &proto.node,
@@ -114,6 +117,7 @@ impl<'a> Scope<'a> {
         }
         if !self.graph.params.contains_key(&name) {
             self.param_elements += param.tensor.data.len();
+            self.graph.codes.extend(param.codes.map(|codes| (name.clone(), codes)));
             self.graph.params.insert(name.clone(), param.tensor);
         }
         name

@@ -1,6 +1,6 @@
 //! Tensors of an ONNX file.
 
-use crate::graph::Tensor;
+use crate::graph::{Codes, Tensor};
 use onnx_protobuf::TensorProto;
 use onnx_protobuf::tensor_proto::{DataLocation, DataType};
 
@@ -9,6 +9,13 @@ use onnx_protobuf::tensor_proto::{DataLocation, DataType};
 pub(crate) enum Constant {
     /// Floats; parameters.
     Float(Tensor),
+    /// Real numbers that the model holds as integers.
+    Quantized {
+        /// The real numbers.
+        tensor: Tensor,
+        /// The integers.
+        codes: Codes,
+    },
     /// Integers and truth values; shapes and switches.
     Int {
         /// Dimensions.
@@ -16,6 +23,16 @@ pub(crate) enum Constant {
         /// Elements.
         data: Vec<i64>,
     },
+}
+
+impl Constant {
+    /// Dimensions.
+    pub(crate) fn shape(&self) -> &[usize] {
+        match self {
+            Constant::Float(tensor) | Constant::Quantized { tensor, .. } => &tensor.shape,
+            Constant::Int { shape, .. } => shape,
+        }
+    }
 }
 
 /// Why a tensor is refused, and what to do about it.

@@ -9,7 +9,7 @@ pub mod relu;
 pub mod shape;
 pub(crate) mod window;
 
-use crate::graph::{Op, Tensor};
+use crate::graph::{Elem, Op, Tensor};
 use crate::onnx::node::{Form, Lowered, NodeReader};
 
 /// The shape that `op` makes of inputs of the given shapes and parameters (weight, bias).
@@ -20,6 +20,7 @@ pub fn infer(op: &Op, inputs: &[&[usize]], params: &[&Tensor]) -> Result<Vec<usi
     let [x] = inputs else {
         return Err(format!("takes 1 input, given {}", inputs.len()));
     };
+    #[allow(clippy::wildcard_enum_match_arm)]
     match op {
         Op::Conv(attrs) => conv::infer(attrs, x, params),
         Op::Linear => linear::infer(x, params),
@@ -27,11 +28,23 @@ pub fn infer(op: &Op, inputs: &[&[usize]], params: &[&Tensor]) -> Result<Vec<usi
         Op::Lrn(attrs) => lrn::infer(attrs, x),
         Op::Relu | Op::Dropout { .. } | Op::Identity => Ok(x.to_vec()),
         Op::Flatten => shape::infer_flatten(x),
+        other => Err(format!("{} is not supported", other.name())),
+    }
+}
+
+/// Element type of the output of `op`, given that of its first input.
+pub fn elem(op: &Op, x: Option<Elem>) -> Elem {
+    match op {
+        Op::Quantize(grid) => grid.elem,
+        Op::Dequantize(_) | Op::Constant => Elem::F32,
+        Op::ArgMax { .. } => Elem::I64,
+        _ => x.unwrap_or_default(),
     }
 }
 
 /// Runs `op` on one sample in f32: the plain loops that everything else is held against.
-pub fn reference(op: &Op, x: &Tensor, params: &[&Tensor], out_shape: &[usize]) -> Tensor {
+pub fn reference(op: &Op, inputs: &[&Tensor], params: &[&Tensor], out_shape: &[usize]) -> Tensor {
+    let x = inputs[0];
     match op {
         Op::Conv(attrs) => conv::reference(attrs, x, params, out_shape),
         Op::Linear => linear::reference(x, params, out_shape),
@@ -39,6 +52,7 @@ pub fn reference(op: &Op, x: &Tensor, params: &[&Tensor], out_shape: &[usize]) -
         Op::Lrn(attrs) => lrn::reference(attrs, x),
         Op::Relu => relu::reference(x),
         Op::Dropout { .. } | Op::Identity | Op::Flatten => Tensor { shape: out_shape.to_vec(), data: x.data.clone() },
+        _ => Tensor::zeros(out_shape),
     }
 }
 
@@ -53,6 +67,7 @@ pub(crate) fn to_onnx(op: &Op) -> Form {
         Op::Dropout { ratio } => dropout::to_onnx(*ratio),
         Op::Flatten => shape::flatten_to_onnx(),
         Op::Identity => shape::identity_to_onnx(),
+        _ => Form::new(vec![]),
     }
 }
 
@@ -78,7 +93,7 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
         "Flatten" => shape::flatten_from_onnx(node),
         "Reshape" => shape::reshape_from_onnx(node),
         "Identity" => shape::identity_from_onnx(node),
-        "Constant" => node.constant_attribute().map(Lowered::Constant),
+        "Constant" => node.constant_attribute().map(Lowered::constant),
         other => {
             let hint = hint_for(other);
             node.refuse_operator("is not supported", hint);

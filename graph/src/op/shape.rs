@@ -3,7 +3,6 @@
 use crate::graph::Op;
 use crate::onnx::attributes::int;
 use crate::onnx::node::{Form, Input, Lowered, NodeReader};
-use crate::onnx::tensor::Constant;
 
 /// `[1, C, H, W]` or `[1, F]` to `[1, F]`.
 ///
@@ -38,14 +37,7 @@ pub(crate) fn flatten_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
 pub(crate) fn reshape_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     node.inputs_at_most(2);
     let x = node.activation(0);
-    let target = match node.constant(1, "shape") {
-        Some(Constant::Int { data, .. }) => Some(data),
-        Some(Constant::Float(_)) => {
-            node.refuse("shape", "is not of integers", "the file may be damaged; export it again");
-            None
-        }
-        None => None,
-    };
+    let target = node.integers(1, "shape");
     let zero_is_zero = node.flag("allowzero");
     let (x, target) = (x?, target?);
     let shape = node.shape(x).to_vec();
@@ -69,7 +61,7 @@ pub(crate) fn identity_to_onnx() -> Form {
 pub(crate) fn identity_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     node.inputs_at_most(1);
     match node.input(0)? {
-        Input::Constant => Some(Lowered::Constant(node.constant(0, "input")?)),
+        Input::Constant => Some(Lowered::constant(node.constant(0, "input")?)),
         Input::Value(x) => Some(Lowered::node(Op::Identity, x, vec![])),
     }
 }
