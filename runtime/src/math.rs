@@ -16,6 +16,31 @@ pub(crate) fn powf(x: f32, y: f32) -> f32 {
     micromath::F32(x).powf(micromath::F32(y)).0
 }
 
+/// e to the power of `x`.
+#[cfg(not(feature = "micromath"))]
+pub(crate) fn exp(x: f32) -> f32 {
+    libm::expf(x)
+}
+
+/// e to the power of `x`, approximately.
+#[cfg(feature = "micromath")]
+pub(crate) fn exp(x: f32) -> f32 {
+    micromath::F32(x).exp().0
+}
+
+/// Hyperbolic tangent.
+#[cfg(not(feature = "micromath"))]
+pub(crate) fn tanh(x: f32) -> f32 {
+    libm::tanhf(x)
+}
+
+/// Hyperbolic tangent, approximately.
+#[cfg(feature = "micromath")]
+pub(crate) fn tanh(x: f32) -> f32 {
+    // Beyond 9 the nearest f32 is 1.
+    1.0 - 2.0 / (exp(2.0 * crate::quant::clamp_f32(x, -9.0, 9.0)) + 1.0)
+}
+
 #[cfg(all(test, feature = "micromath"))]
 mod tests {
     #[test]
@@ -31,5 +56,17 @@ mod tests {
         }
         std::println!("largest relative error of micromath's powf: {worst}");
         assert!(worst < 0.003, "{worst}");
+    }
+    #[test]
+    fn the_error_of_the_exponential_is_as_stated() {
+        let (mut of_exp, mut of_tanh) = (0f32, 0f32);
+        for i in -20_000..=20_000 {
+            let x = i as f32 * 1e-3;
+            let exact = libm::expf(x);
+            of_exp = of_exp.max((super::exp(x) - exact).abs() / exact);
+            of_tanh = of_tanh.max((super::tanh(x) - libm::tanhf(x)).abs());
+        }
+        std::println!("largest relative error of micromath's exp: {of_exp}; absolute of tanh: {of_tanh}");
+        assert!(of_exp < 0.003 && of_tanh < 0.003, "{of_exp} {of_tanh}");
     }
 }

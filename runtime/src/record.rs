@@ -473,20 +473,60 @@ impl Chunk {
 mod tests {
     use super::*;
 
-    #[test]
-    fn records_survive_encoding() {
-        let tensor =
-            TensorInfo { dtype: DType::I8, rank: 4, zero_point: -7, height: 3, width: 70_000, channels: 9, scale: 0.1 };
-        assert_eq!(TensorInfo::decode(&tensor.encode(), 0), Some(tensor));
+    fn every_op() -> impl Iterator<Item = Op> {
         let window = Window { kernel: [1, 2], stride: [3, 4], dilation: [5, 6], pads: [7, 8, 9, 10] };
-        let ops = [
+        let rearrange = Rearrange { base: 70_000, row: -3, size: [1, 2, 3, 4], stride: [-1, i32::MAX, i32::MIN, 4] };
+        let functions = [
+            Function::Identity,
+            Function::LeakyRelu { alpha: 0.01 },
+            Function::Clip { lo: f32::NEG_INFINITY, hi: 6.0 },
+            Function::HardSigmoid { alpha: 0.2, beta: 0.5 },
+            Function::HardSwish,
+            Function::Sigmoid,
+            Function::Tanh,
+        ];
+        let modes = [PadMode::Constant, PadMode::Reflect, PadMode::Edge, PadMode::Wrap];
+        let pads = modes.map(|mode| Op::Pad(Pad { before: [1, 2, 300], mode, value: -0.5, value_i8: -3 }));
+        let binaries = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul].map(Op::Binary);
+        let flags = [false, true].into_iter().flat_map(|flag| {
+            let place = Op::Place(Place { offset: [4, 500, 6], table: flag });
+            [place, Op::ArgMax { last: flag }, Op::Convert(Convert { per_channel: flag })]
+        });
+        let others = [
             Op::Conv2d(Conv2d { window, groups: 11 }),
             Op::Linear,
             Op::MaxPool(MaxPool { window }),
             Op::Lrn(Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 }),
             Op::Relu,
+            Op::AveragePool(AveragePool { window, counted: [3, 2, 1, 900] }),
+            Op::PRelu,
+            Op::Constant,
+            Op::Rearrange(rearrange),
+            Op::Resize,
+            Op::Softmax,
         ];
-        for op in ops {
+        others.into_iter().chain(functions.map(Op::Unary)).chain(pads).chain(binaries).chain(flags)
+    }
+
+    #[test]
+    fn records_survive_encoding() {
+        let mut tensor = TensorInfo {
+            dtype: DType::I8,
+            rank: 4,
+            channels_last: true,
+            host: HostType::U8,
+            dims: [1, 9, 3, 7],
+            zero_point: -7,
+            height: 3,
+            width: 70_000,
+            channels: 9,
+            scale: 0.1,
+        };
+        for (dtype, host) in [(DType::I8, HostType::U8), (DType::F32, HostType::Real), (DType::I32, HostType::I64)] {
+            (tensor.dtype, tensor.host, tensor.channels_last) = (dtype, host, host == HostType::U8);
+            assert_eq!(TensorInfo::decode(&tensor.encode(), 0), Some(tensor));
+        }
+        for op in every_op() {
             let layer = Layer {
                 op,
                 input: 1,
@@ -496,6 +536,7 @@ mod tests {
                 range_f32: [0.0, f32::INFINITY],
                 table_shift: 9,
                 multiplier: 0.25,
+                multiplier2: -0.5,
             };
             assert_eq!(Layer::decode(&layer.encode(), 0), Some(layer));
         }
