@@ -45,13 +45,65 @@ impl std::error::Error for NpyError {
     }
 }
 
-/// Reads an array of f32, f64, u8, i8, i32 or i64, little-endian in C order, as f32 (rounding to nearest).
+/// Reads an array of f32, f64, u8, i8, i32, i64 or bool, little-endian in C order, as f32 (rounding to nearest).
 ///
 /// # Errors
 /// [`NpyError`] naming the file.
 pub fn read(path: &Path) -> Result<Tensor, NpyError> {
     let bytes = file::read_at_most(path, MAX_BYTES).map_err(NpyError::File)?;
     from_bytes(&bytes).map_err(|reason| NpyError::Format { file: path.to_path_buf(), reason })
+}
+
+/// An array with its own type of elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Dimensions.
+    pub shape: Vec<usize>,
+    /// Elements in row-major order.
+    pub elements: Elements,
+}
+
+/// Elements as a file holds them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Elements {
+    /// binary32.
+    F32(Vec<f32>),
+    /// binary64.
+    F64(Vec<f64>),
+    /// Signed, 64 bits.
+    I64(Vec<i64>),
+    /// Signed, 32 bits.
+    I32(Vec<i32>),
+    /// Unsigned bytes.
+    U8(Vec<u8>),
+    /// Signed bytes.
+    I8(Vec<i8>),
+    /// Truth values.
+    Bool(Vec<bool>),
+}
+
+impl Elements {
+    /// The numbers as f32, rounded to nearest.
+    fn into_f32(self) -> Vec<f32> {
+        match self {
+            Elements::F32(data) => data,
+            Elements::F64(data) => data.into_iter().map(|v| v as f32).collect(),
+            Elements::I64(data) => data.into_iter().map(|v| v as f32).collect(),
+            Elements::I32(data) => data.into_iter().map(|v| v as f32).collect(),
+            Elements::U8(data) => data.into_iter().map(f32::from).collect(),
+            Elements::I8(data) => data.into_iter().map(f32::from).collect(),
+            Elements::Bool(data) => data.into_iter().map(|v| f32::from(u8::from(v))).collect(),
+        }
+    }
+}
+
+/// Reads an array of f32, f64, u8, i8, i32, i64 or bool, little-endian in C order.
+///
+/// # Errors
+/// [`NpyError`] naming the file.
+pub fn read_array(path: &Path) -> Result<Array, NpyError> {
+    let bytes = file::read_at_most(path, MAX_BYTES).map_err(NpyError::File)?;
+    array_from_bytes(&bytes).map_err(|reason| NpyError::Format { file: path.to_path_buf(), reason })
 }
 
 /// Writes an array as f32.
@@ -82,6 +134,11 @@ fn to_bytes(tensor: &Tensor) -> Vec<u8> {
 }
 
 fn from_bytes(bytes: &[u8]) -> Result<Tensor, String> {
+    let Array { shape, elements } = array_from_bytes(bytes)?;
+    Ok(Tensor { shape, data: elements.into_f32() })
+}
+
+fn array_from_bytes(bytes: &[u8]) -> Result<Array, String> {
     let short = || "the file is cut short".to_string();
     let rest = bytes.strip_prefix(MAGIC).ok_or("not a .npy file (numpy.save makes one)")?;
     let (&[major, _], rest) = rest.split_first_chunk::<2>().ok_or_else(short)?;
@@ -99,16 +156,17 @@ fn from_bytes(bytes: &[u8]) -> Result<Tensor, String> {
     let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or("the array is absurdly large")?;
     let descr = field(header, "descr")?.trim_start_matches(['\'', '"']);
     let kind = descr.split(['\'', '"']).next().unwrap_or_default();
-    let data = match kind {
-        "<f4" => numbers(data, elements, f32::from_le_bytes),
-        "<f8" => numbers(data, elements, |b| f64::from_le_bytes(b) as f32),
-        "|u1" => numbers(data, elements, |b| f32::from(u8::from_le_bytes(b))),
-        "|i1" => numbers(data, elements, |b| f32::from(i8::from_le_bytes(b))),
-        "<i4" => numbers(data, elements, |b| i32::from_le_bytes(b) as f32),
-        "<i8" => numbers(data, elements, |b| i64::from_le_bytes(b) as f32),
+    let elements = match kind {
+        "<f4" => Elements::F32(numbers(data, elements, f32::from_le_bytes)?),
+        "<f8" => Elements::F64(numbers(data, elements, f64::from_le_bytes)?),
+        "<i8" => Elements::I64(numbers(data, elements, i64::from_le_bytes)?),
+        "<i4" => Elements::I32(numbers(data, elements, i32::from_le_bytes)?),
+        "|u1" => Elements::U8(numbers(data, elements, u8::from_le_bytes)?),
+        "|i1" => Elements::I8(numbers(data, elements, i8::from_le_bytes)?),
+        "|b1" => Elements::Bool(numbers(data, elements, |b| u8::from_le_bytes(b) != 0)?),
         _ => return Err(format!("elements of type {kind} are not supported; save x.astype(numpy.float32)")),
     };
-    Ok(Tensor { shape, data: data? })
+    Ok(Array { shape, elements })
 }
 
 /// What follows `'name':` in the header, a Python dictionary.
@@ -128,7 +186,7 @@ fn shape(text: &str) -> Option<Vec<usize>> {
     inner.split(',').map(|d| d.trim().parse().ok()).collect()
 }
 
-fn numbers<const SIZE: usize>(data: &[u8], elements: usize, number: fn([u8; SIZE]) -> f32) -> Result<Vec<f32>, String> {
+fn numbers<T, const SIZE: usize>(data: &[u8], elements: usize, number: fn([u8; SIZE]) -> T) -> Result<Vec<T>, String> {
     if elements.checked_mul(SIZE) != Some(data.len()) {
         return Err(format!("{elements} elements of {SIZE} bytes are announced, {} bytes follow", data.len()));
     }

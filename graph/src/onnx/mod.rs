@@ -5,13 +5,19 @@
 //! file under [`crate::op`]; here is what all of them share.
 
 pub(crate) mod attributes;
+mod build;
+mod expand;
 mod export;
+mod external;
+mod fold;
 mod import;
+mod inputs;
 mod metadata;
 pub(crate) mod node;
+mod qoperator;
 mod scan;
 mod scope;
 pub(crate) mod tensor;
 
 pub use export::{OnnxError, export, to_bytes};
-pub use import::{ImportError, import, import_bytes};
+pub use import::{ImportError, ImportOptions, import, import_bytes, import_bytes_with, import_with};

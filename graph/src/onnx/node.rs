@@ -3,7 +3,7 @@
 use super::scope::{Scope, Slot, Unreadable};
 use super::tensor::{Constant, Refusal, decode};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Codes, Op, Tensor, ValueId};
+use crate::graph::{Codes, Elem, Op, Tensor, ValueId};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, NodeProto};
 
@@ -195,7 +195,7 @@ impl<'s> NodeReader<'s> {
     pub(crate) fn refuse(&mut self, attribute: &str, reason: impl Into<String>, hint: impl Into<String>) {
         self.problems.push(Diagnostic {
             node: self.name.clone(),
-            op: self.proto.op_type.clone(),
+            op: self.scope.written.get(&self.index).map_or(&self.proto.op_type, |w| &w.op).clone(),
             attribute: attribute.to_string(),
             reason: reason.into(),
             hint: hint.into(),
@@ -246,7 +246,7 @@ impl<'s> NodeReader<'s> {
         };
         match self.scope.slot(name, self.index) {
             Ok(Slot::Value(id)) => Some(Input::Value(*id)),
-            Ok(Slot::Initializer(_) | Slot::Constant(_)) => Some(Input::Constant),
+            Ok(Slot::Initializer(_) | Slot::Constant(..) | Slot::Spent) => Some(Input::Constant),
             Ok(Slot::Refused) => {
                 self.unreadable("", Unreadable::Refused);
                 None
@@ -296,9 +296,29 @@ impl<'s> NodeReader<'s> {
         }
     }
 
-    /// The version of ONNX's operator set that the model is written for.
+    /// Element type of an activation.
+    pub(crate) fn elem(&self, x: ValueId) -> Elem {
+        self.scope.graph.value(x).elem
+    }
+
+    /// The version of ONNX's operator set that the node is written for.
     pub(crate) fn opset(&self) -> i64 {
-        self.scope.opset
+        self.scope.written.get(&self.index).and_then(|w| w.opset).unwrap_or(self.scope.opset)
+    }
+
+    /// Number of the node's inputs, those left out between others included.
+    pub(crate) fn input_count(&self) -> usize {
+        self.proto.input.len()
+    }
+
+    /// Notes where computing so many elements while reading the model is too much.
+    pub(crate) fn may_fold(&mut self, elements: usize) -> bool {
+        let fits = self.scope.may_fold(elements);
+        if !fits {
+            let reason = format!("computes {elements} constant elements, which makes too many in all");
+            self.refuse("", reason, "store large constants in the file");
+        }
+        fits
     }
 
     /// Number of the node's outputs, unused ones at the end included.
@@ -310,6 +330,7 @@ impl<'s> NodeReader<'s> {
     pub(crate) fn integers(&mut self, index: usize, role: &str) -> Option<Vec<i64>> {
         match self.constant(index, role)? {
             Constant::Int { data, .. } => Some(data),
+            Constant::Codes { data, .. } => Some(data.into_iter().map(i64::from).collect()),
             Constant::Float(_) | Constant::Quantized { .. } => {
                 self.refuse(role, "is not of integers", DAMAGED);
                 None
@@ -337,12 +358,17 @@ impl<'s> NodeReader<'s> {
 
     /// Input `index`, which must be a constant of floats.
     pub(crate) fn floats(&mut self, index: usize, role: &str) -> Option<Param> {
-        match self.constant(index, role)? {
-            Constant::Float(tensor) => Some(Param::new(self.proto.input[index].clone(), tensor)),
-            Constant::Quantized { tensor, codes } => {
-                Some(Param { name: self.proto.input[index].clone(), tensor, codes: Some(codes) })
-            }
-            Constant::Int { .. } => {
+        let constant = self.constant(index, role)?;
+        let name = &self.proto.input[index];
+        if constant.elements() == 0 {
+            self.refuse(role, format!("{name} is empty"), DAMAGED);
+            return None;
+        }
+        let name = self.scope.origin(name).to_string();
+        match constant {
+            Constant::Float(tensor) => Some(Param::new(name, tensor)),
+            Constant::Quantized { tensor, codes } => Some(Param { name, tensor, codes: Some(codes) }),
+            Constant::Codes { .. } | Constant::Int { .. } => {
                 self.refuse(role, "is of integers", "convert the model to float32");
                 None
             }
@@ -372,7 +398,7 @@ impl<'s> NodeReader<'s> {
         };
         match self.scope.constant(name, index).ok().flatten().filter(accept)? {
             Constant::Float(tensor) => Some((Param::new(name.clone(), tensor), index)),
-            Constant::Quantized { .. } | Constant::Int { .. } => None,
+            Constant::Quantized { .. } | Constant::Codes { .. } | Constant::Int { .. } => None,
         }
     }
 
@@ -449,6 +475,16 @@ impl<'s> NodeReader<'s> {
         text
     }
 
+    /// A tensor.
+    pub(crate) fn tensor(&mut self, name: &'static str) -> Option<Constant> {
+        match self.attribute(name, AttributeType::TENSOR)?.t.as_ref().map(|t| decode(t, &self.scope.external)) {
+            Some(Ok(constant)) => return Some(constant),
+            Some(Err(Refusal { reason, hint })) => self.refuse(name, reason, hint),
+            None => self.refuse(name, "is missing", DAMAGED),
+        }
+        None
+    }
+
     /// The value of a `Constant` node.
     pub(crate) fn constant_attribute(&mut self) -> Option<Constant> {
         let vector = |n: usize| vec![n];
@@ -459,22 +495,10 @@ impl<'s> NodeReader<'s> {
             return None;
         }
         match self.proto.attribute[0].name.as_str() {
-            "value" => {
-                let decoded = self.attribute("value", AttributeType::TENSOR)?.t.as_ref().map(decode);
-                match decoded {
-                    Some(Ok(constant)) => return Some(constant),
-                    Some(Err(Refusal { reason, hint })) => self.refuse("value", reason, hint),
-                    None => self.refuse("value", "is missing", DAMAGED),
-                }
-                None
-            }
+            "value" => self.tensor("value"),
             "value_float" => self.float("value_float").map(|v| float(vec![], vec![v])),
             "value_floats" => {
                 let floats = &self.attribute("value_floats", AttributeType::FLOATS)?.floats;
-                if floats.is_empty() {
-                    self.refuse("value_floats", "is empty", DAMAGED);
-                    return None;
-                }
                 Some(float(vector(floats.len()), floats.clone()))
             }
             "value_int" => self.int("value_int").map(|v| Constant::Int { shape: vec![], data: vec![v] }),

@@ -5,6 +5,7 @@ pub mod dropout;
 pub mod linear;
 pub mod lrn;
 pub mod pool;
+pub(crate) mod quantized;
 pub mod relu;
 pub mod shape;
 pub(crate) mod window;
@@ -93,6 +94,8 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
         "Flatten" => shape::flatten_from_onnx(node),
         "Reshape" => shape::reshape_from_onnx(node),
         "Identity" => shape::identity_from_onnx(node),
+        "QuantizeLinear" => quantized::quantize_from_onnx(node),
+        "DequantizeLinear" => quantized::dequantize_from_onnx(node),
         "Constant" => node.constant_attribute().map(Lowered::constant),
         other => {
             let hint = hint_for(other);
