@@ -39,7 +39,7 @@ NETWORKS: dict[str, tuple[int, dict[str, bool]]] = {
     "inception_v3": (299, {"init_weights": False}),
 }
 KEPT_ELEMENTS = 16
-MOST_BYTES = 200_000
+MOST_BYTES = 250_000
 
 
 def make_distinct(model: torch.nn.Module) -> None:
