@@ -340,13 +340,7 @@ impl<'a> Import<'a> {
 
     /// Adds the nodes that one ONNX node becomes; the one that makes its first output gets its name. Returns the values that stand for
     /// the outputs.
-    fn chain(
-        &mut self,
-        name: &str,
-        nodes: Vec<Planned>,
-        outputs: &[Operand],
-        named: &[String],
-    ) -> Result<Vec<ValueId>, String> {
+    fn chain(&mut self, name: &str, nodes: Vec<Planned>, outputs: &[Operand], named: &[String]) -> Result<Vec<ValueId>, String> {
         let mut made: Vec<ValueId> = vec![];
         for (place, planned) in nodes.into_iter().enumerate() {
             let output = outputs.iter().position(|o| *o == Operand::Made(place));
