@@ -1,5 +1,10 @@
-//! What several tests need: random numbers and random windows.
+//! What several tests need: random numbers, random windows, and small artifacts made without the exporter.
 #![allow(dead_code)] // Each test binary uses a part of it.
+
+pub mod every_op;
+pub mod net;
+pub mod plan;
+pub mod surgery;
 
 use staticnet::op::Window;
 
@@ -75,4 +80,35 @@ pub fn window(random: &mut Random) -> Window {
         if random.one_in(2) { random.within(0, most) as u16 } else { 0 }
     });
     Window { kernel, stride, dilation, pads }
+}
+
+/// Bytes that begin at a multiple of 16.
+#[derive(Clone, Debug)]
+pub struct AlignedBytes {
+    words: Vec<u128>,
+    len: usize,
+}
+
+impl AlignedBytes {
+    pub fn zeroed(len: usize) -> Self {
+        AlignedBytes { words: vec![0; len.div_ceil(16)], len }
+    }
+
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mut copy = Self::zeroed(bytes.len());
+        copy.as_mut().copy_from_slice(bytes);
+        copy
+    }
+}
+
+impl AsRef<[u8]> for AlignedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.words)[..self.len]
+    }
+}
+
+impl AsMut<[u8]> for AlignedBytes {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len]
+    }
 }
