@@ -17,7 +17,7 @@ use staticnet::{ALL_OPS, Artifact, ArtifactErrorKind, Engine, Mapped, Picture};
 /// Plans with more RAM than this are not run.
 const MOST_RAM: usize = 16 << 20;
 /// Plans with more operations than this are not run: the limit is on the test's patience, the bound on their number is real.
-const MOST_WORK: u64 = 4_000_000;
+const MOST_WORK: u64 = 400_000;
 
 /// What became of an artifact.
 #[derive(Clone, Debug, PartialEq)]

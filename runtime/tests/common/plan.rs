@@ -89,10 +89,13 @@ pub fn streamed(net: &Net, random: &mut Random) -> Plan {
     Plan { work: schedule.order.iter().flat_map(all_channels).collect(), rings, in_place: false }
 }
 
+/// Blocks of rows, and of channels.
+type Blocks = (Vec<Range<usize>>, Vec<Range<usize>>);
+
 struct Schedule<'n> {
     net: &'n Net,
     /// Blocks of rows and of channels of each layer.
-    blocks: Vec<(Vec<Range<usize>>, Vec<Range<usize>>)>,
+    blocks: Vec<Blocks>,
     /// How many blocks of rows each layer has made.
     made: Vec<usize>,
     /// Layer and block of rows.
