@@ -262,12 +262,14 @@ fn damaged(name: &'static str, seeds: u64, least_ran: usize, damage: impl Fn(&mu
 #[test]
 fn every_byte_with_right_checksums() {
     let (mut arena, mut tally) = (Arena::new(), Tally::default());
-    for original in artifacts() {
+    for (i, original) in artifacts().into_iter().enumerate() {
         let head = u32::from_le_bytes([original[8], original[9], original[10], original[11]]) as usize;
         for at in 0..head {
             let old = original[at];
             let flips = (0..8).map(|bit| old ^ (1 << bit));
-            for value in flips.chain([0, 0xFF, 0x7F, 0x80, old.wrapping_add(1), old.wrapping_sub(1), old.wrapping_add(16)]) {
+            let values = flips.chain([0, 0xFF, 0x7F, 0x80, old.wrapping_add(1), old.wrapping_sub(1), old.wrapping_add(16)]);
+            // The streamed ones have most of their bytes in common with the others: a third of the values each.
+            for (_, value) in values.enumerate().filter(|(k, _)| i < 2 || k % 3 == at % 3) {
                 let mut bytes = aligned(&original);
                 bytes.as_mut()[at] = value;
                 repair(bytes.as_mut());

@@ -10,9 +10,9 @@ use crate::op::{
 pub struct Layer {
     /// Operator and attributes.
     pub op: Op,
-    /// First input tensor, or [`NONE16`] for a constant.
+    /// First input tensor, or [`NONE16`](super::NONE16) for a constant.
     pub input: u16,
-    /// Second input tensor, or [`NONE16`].
+    /// Second input tensor, or [`NONE16`](super::NONE16).
     pub input2: u16,
     /// Output tensor.
     pub output: u16,
