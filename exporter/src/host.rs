@@ -4,7 +4,7 @@ use crate::error::Error;
 use staticnet::record::{DType, HostType, TensorInfo};
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, quant, top_k};
 use staticnet_graph::file::read_at_most;
-use staticnet_graph::graph::Tensor;
+use staticnet_graph::graph::{Elem, Tensor};
 use std::path::{Path, PathBuf};
 
 /// Bytes that begin at a multiple of 16, as artifacts and RAM must.
@@ -259,6 +259,17 @@ pub fn decode_output(artifact: &Artifact, i: usize, outputs: &[Vec<u8>]) -> Tens
     let Some(info) = slot else { return Tensor::zeros(&[0]) };
     let data = outputs.iter().flat_map(|bytes| decode(&info, bytes)).collect();
     Tensor { shape: host_shape(&info, outputs.len()), data }
+}
+
+/// What the elements of output `i` are in the model.
+pub fn output_type(artifact: &Artifact, i: usize) -> Elem {
+    let slot = artifact.output_slot(i).and_then(|slot| artifact.tensor(slot.tensor as usize));
+    match slot.map_or(HostType::Real, |info| info.host) {
+        HostType::Real => Elem::F32,
+        HostType::I8 => Elem::I8,
+        HostType::U8 => Elem::U8,
+        HostType::I64 => Elem::I64,
+    }
 }
 
 /// As [`decode_output`], of output 0.

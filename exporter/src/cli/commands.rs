@@ -157,8 +157,8 @@ pub(super) fn run(args: &RunArgs) -> Result<bool, Error> {
         let reason = format!("has {} outputs, {} files are named", outputs.len(), args.output.len());
         return Err(Error::Input { from: args.artifact.display().to_string(), reason });
     }
-    for (path, output) in args.output.iter().zip(&outputs) {
-        npy::write(path, output)?;
+    for (i, (path, output)) in args.output.iter().zip(&outputs).enumerate() {
+        npy::write_as(path, output, crate::host::output_type(&artifact, i))?;
     }
     let Some(outputs) = outputs.into_iter().next() else {
         print_json(&json!({ "n": 0, "shape": [], "top": [] }));

@@ -210,7 +210,10 @@ impl Lowering {
         let (order, size) = natural(&v.shape);
         let row_major: Vec<usize> = (0..v.shape.len()).collect();
         let elements = self.network.tensors[view.tensor].elements();
-        let (tensor, channels_last) = if v.shape.len() == 4 && !view.lies_in(&order, elements) && view.lies_in(&row_major, elements) {
+        // How the elements are cut into rows and pixels does not matter to the host.
+        let (tensor, channels_last) = if view.lies_in(&order, elements) {
+            (view.tensor, v.shape.len() == 4)
+        } else if view.lies_in(&row_major, elements) {
             (view.tensor, false)
         } else {
             (self.arranged(&view, &order, size, &name)?, v.shape.len() == 4)
