@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import NodeProto, TensorProto, checker, helper, numpy_helper, shape_inference
 
 FOLDER = Path(__file__).with_name("corpus") / "import"
 OPSET, IR_VERSION = 17, 8
@@ -125,6 +125,7 @@ def main() -> None:
         initializers = [numpy_helper.from_array(np.asarray(v), n) for n, v in constants.items()]
         graph = helper.make_graph(nodes, "g", [source], results, initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="")
+        model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         checker.check_model(model, full_check=True)
         (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString())
 
