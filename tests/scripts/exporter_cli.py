@@ -36,10 +36,10 @@ class Finished:
     seconds: float
     peak_rss_bytes: int
 
-    def last_words(self) -> str:
-        """What it said last, for error messages."""
+    def words(self) -> str:
+        """The beginning of what it said, for error messages."""
         lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return f"exit {self.status}: " + (" / ".join(line.strip() for line in lines[-3:]) or "no output")
+        return f"exit {self.status}: " + (" / ".join(line.strip() for line in lines[:3] if line.strip()) or "no output")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Exporter:
         """One call that has to succeed."""
         done = self.call(*arguments)
         if done.status != 0:
-            raise ExporterError(f"exporter {arguments[0]}: {done.last_words()}")
+            raise ExporterError(f"exporter {arguments[0]}: {done.words()}")
         return done
 
     def check(self, model: Path, binds: dict[str, Path] | None = None) -> list[Problem]:
@@ -123,7 +123,7 @@ class Exporter:
         report = last_json(done)
         supported, problems = report.get("supported"), report.get("problems", [])
         if done.status not in (0, 1) or supported is not (done.status == 0) or supported is bool(problems):
-            raise ExporterError(f"exporter check: {done.last_words()}; supported {supported}, {len(problems)} problem(s)")
+            raise ExporterError(f"exporter check: {done.words()}; supported {supported}, {len(problems)} problem(s)")
         return [read_problem(problem) for problem in problems]
 
     def compile(self, model: Path, artifact: Path, *options: str | Path, binds: dict[str, Path] | None = None) -> Finished:
@@ -149,7 +149,7 @@ class Exporter:
         done = self.call("verify", model, artifact, "--json", *options)
         report = last_json(done)
         if done.status not in (0, 1) or report.get("ok") is not (done.status == 0):
-            raise ExporterError(f"exporter verify: {done.last_words()}")
+            raise ExporterError(f"exporter verify: {done.words()}")
         return report
 
 
@@ -164,7 +164,7 @@ def last_json(done: Finished) -> dict[str, Any]:
     try:
         value = json.loads(lines[-1])
     except (IndexError, json.JSONDecodeError):
-        raise ExporterError(f"no JSON on the last line of stdout; {done.last_words()}") from None
+        raise ExporterError(f"no JSON on the last line of stdout; {done.words()}") from None
     if not isinstance(value, dict):
         raise ExporterError(f"the last line of stdout is not an object: {lines[-1][:80]}")
     return value
