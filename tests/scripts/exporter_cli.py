@@ -36,10 +36,10 @@ class Finished:
     seconds: float
     peak_rss_bytes: int
 
-    def last_words(self) -> str:
-        """What it said last, for error messages."""
+    def words(self) -> str:
+        """The beginning of what it said, for error messages."""
         lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return f"exit {self.status}: " + (" / ".join(line.strip() for line in lines[-3:]) or "no output")
+        return f"exit {self.status}: " + (" / ".join(line.strip() for line in lines[:3] if line.strip()) or "no output")
 
 
 @dataclass(frozen=True)
@@ -57,32 +57,41 @@ class Problem:
 
 
 def run_process(command: list[str]) -> Finished:
-    """Runs a command to its end. Output goes through files: wait4, which knows the peak memory, replaces communicate()."""
+    """Runs a command to its end. Output goes through files, as nobody reads pipes while its memory is watched."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.monotonic()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        status, rss_bytes = wait(process)
+        rss_bytes = wait(process)
         seconds = time.monotonic() - start
         out.seek(0)
         err.seek(0)
         text = [file.read().decode("utf-8", "replace") for file in (out, err)]
-    return Finished(status, text[0], text[1], seconds, rss_bytes)
+    return Finished(process.returncode, text[0], text[1], seconds, rss_bytes)
 
 
-def wait(process: subprocess.Popen[bytes]) -> tuple[int, int]:
-    """Exit status and peak resident bytes; a process over its time is ended."""
+def wait(process: subprocess.Popen[bytes]) -> int:
+    """Peak resident bytes of a process, watched to its end; one over its time is ended.
+
+    What wait4 tells would be the larger one of its peak and ours, for a process begins as a copy of this one.
+    """
     deadline = time.monotonic() + TIMEOUT_S
-    pause = 0.001
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return process.returncode, usage.ru_maxrss * 1024
+    pause, peak = 0.001, 0
+    while process.poll() is None:
+        peak = max(peak, peak_rss_bytes(process.pid))
         if time.monotonic() > deadline:
             process.kill()
-            deadline = float("inf")
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.05)
+        pause = min(pause * 1.5, 0.02)
+    return peak
+
+
+def peak_rss_bytes(pid: int) -> int:
+    """Zero for a process that has just ended, and on systems without /proc."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 class Exporter:
@@ -105,7 +114,7 @@ class Exporter:
         """One call that has to succeed."""
         done = self.call(*arguments)
         if done.status != 0:
-            raise ExporterError(f"exporter {arguments[0]}: {done.last_words()}")
+            raise ExporterError(f"exporter {arguments[0]}: {done.words()}")
         return done
 
     def check(self, model: Path, binds: dict[str, Path] | None = None) -> list[Problem]:
@@ -114,7 +123,7 @@ class Exporter:
         report = last_json(done)
         supported, problems = report.get("supported"), report.get("problems", [])
         if done.status not in (0, 1) or supported is not (done.status == 0) or supported is bool(problems):
-            raise ExporterError(f"exporter check: {done.last_words()}; supported {supported}, {len(problems)} problem(s)")
+            raise ExporterError(f"exporter check: {done.words()}; supported {supported}, {len(problems)} problem(s)")
         return [read_problem(problem) for problem in problems]
 
     def compile(self, model: Path, artifact: Path, *options: str | Path, binds: dict[str, Path] | None = None) -> Finished:
@@ -140,7 +149,7 @@ class Exporter:
         done = self.call("verify", model, artifact, "--json", *options)
         report = last_json(done)
         if done.status not in (0, 1) or report.get("ok") is not (done.status == 0):
-            raise ExporterError(f"exporter verify: {done.last_words()}")
+            raise ExporterError(f"exporter verify: {done.words()}")
         return report
 
 
@@ -155,7 +164,7 @@ def last_json(done: Finished) -> dict[str, Any]:
     try:
         value = json.loads(lines[-1])
     except (IndexError, json.JSONDecodeError):
-        raise ExporterError(f"no JSON on the last line of stdout; {done.last_words()}") from None
+        raise ExporterError(f"no JSON on the last line of stdout; {done.words()}") from None
     if not isinstance(value, dict):
         raise ExporterError(f"the last line of stdout is not an object: {lines[-1][:80]}")
     return value

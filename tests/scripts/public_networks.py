@@ -108,11 +108,15 @@ def run_network(exporter: Exporter, source: Path) -> Result:
         return judge(exporter, source, row, model, Path(work))
 
 
+def number(value: float | None, form: str, scale: float = 1.0) -> str:
+    """A column that may be empty."""
+    return "-" if value is None else format(value * scale, form)
+
+
 def print_table(results: list[Result]) -> None:
     """One line a network, then what went wrong."""
     width = max(len(r.name) for r in results)
     print(f"{'network':{width}}  nodes  parameters  vs onnxruntime  vs tract  compile s  peak MiB")
-    number = lambda value, form, scale=1.0: "-" if value is None else format(value * scale, form)  # noqa: E731
     for r in results:
         print(
             f"{r.name:{width}}  {r.nodes:5}  {r.parameters:10}  {number(r.max_rel_onnxruntime, '.1e'):>14}"
