@@ -306,8 +306,8 @@ impl<'s> NodeReader<'s> {
         self.scope.written.get(&self.index).and_then(|w| w.opset).unwrap_or(self.scope.opset)
     }
 
-    /// Number of the node's inputs, those left out between others included.
-    pub(crate) fn input_count(&self) -> usize {
+    /// Number of the node's inputs, those left out included.
+    pub(crate) fn inputs(&self) -> usize {
         self.proto.input.len()
     }
 

@@ -114,7 +114,7 @@ fn of_many(node: &mut NodeReader, op: &str) -> Option<Constant> {
         node.inputs_at_most(2);
     }
     let (mut shape, mut sum) = numbers(node, 0)?;
-    for index in 1..node.input_count().max(if matches!(op, "Max" | "Min") { 1 } else { 2 }) {
+    for index in 1..node.inputs().max(if matches!(op, "Max" | "Min") { 1 } else { 2 }) {
         let (other, b) = numbers(node, index)?;
         let Some(target) = broadcast(&shape, &other) else {
             node.refuse("", format!("{shape:?} and {other:?} do not broadcast"), DAMAGED);

@@ -138,7 +138,7 @@ fn axis(node: &mut NodeReader, role: &str, axis: i64, rank: usize) -> Option<usi
 
 fn concat(node: &mut NodeReader) -> Option<Constant> {
     let along = node.int("axis").unwrap_or(0);
-    let parts: Vec<Constant> = (0..node.input_count()).map(|i| node.constant(i, "input")).collect::<Option<_>>()?;
+    let parts: Vec<Constant> = (0..node.inputs()).map(|i| node.constant(i, "input")).collect::<Option<_>>()?;
     let first = parts.first()?.shape().to_vec();
     let along = axis(node, "axis", along, first.len())?;
     let fits = |shape: &[usize]| shape.len() == first.len() && (0..first.len()).all(|d| d == along || shape[d] == first[d]);
