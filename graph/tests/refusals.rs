@@ -106,8 +106,8 @@ fn attributes_out_of_range_are_named() {
         ("features.0", AttributeProto { s: b"SAME".to_vec(), type_: AttributeType::STRING.into(), ..int("auto_pad", 0) }),
         ("features.2", int("size", 0)),
         ("features.3", int("ceil_mode", 2)),
-        ("flatten", int("axis", 2)),
-        ("classifier.1", int("transA", 1)),
+        ("flatten", int("axis", 5)),
+        ("classifier.1", int("alpha", 1)),
         (
             "classifier.1",
             AttributeProto { g: Some(GraphProto::new()).into(), type_: AttributeType::GRAPH.into(), ..int("body", 0) },
@@ -133,9 +133,9 @@ fn shapes_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn softmax_says_to_cut_it_off() {
-    let found = only(|m| node(m, "classifier.2").op_type = "Softmax".into());
-    assert!(found.op == "Softmax" && found.hint.contains("cut it off"), "{found}");
+fn log_softmax_says_to_cut_it_off() {
+    let found = only(|m| node(m, "classifier.2").op_type = "LogSoftmax".into());
+    assert!(found.op == "LogSoftmax" && found.hint.contains("cut it off"), "{found}");
 }
 
 #[test]

@@ -7,21 +7,6 @@ use crate::graph::{Codes, Elem, Op, Tensor, ValueId};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, NodeProto};
 
-/// An operator's form in ONNX.
-pub(crate) struct Form {
-    /// Its attributes.
-    pub(crate) attributes: Vec<AttributeProto>,
-    /// Attributes that ONNX wants as further inputs, by the names they get behind the node's.
-    pub(crate) constants: Vec<(&'static str, Tensor)>,
-}
-
-impl Form {
-    /// A form with attributes only.
-    pub(crate) fn new(attributes: Vec<AttributeProto>) -> Self {
-        Form { attributes, constants: vec![] }
-    }
-}
-
 /// A parameter and the name it should have.
 #[derive(Clone, Debug)]
 pub(crate) struct Param {
@@ -133,6 +118,8 @@ pub(crate) struct NodeReader<'s> {
     index: usize,
     name: String,
     asked: Vec<&'static str>,
+    /// Outputs that the operator has, used or not, even where the node is refused.
+    known_outputs: usize,
     /// Whether an input is missing because its own node was refused.
     waits: bool,
     refused_whole: bool,
@@ -144,8 +131,17 @@ const DAMAGED: &str = "the file may be damaged; export it again";
 impl<'s> NodeReader<'s> {
     pub(super) fn new(scope: &'s Scope<'s>, index: usize, name: String) -> Self {
         let proto = &scope.nodes[index];
-        let mut node =
-            NodeReader { scope, proto, index, name, asked: vec![], waits: false, refused_whole: false, problems: vec![] };
+        let mut node = NodeReader {
+            scope,
+            proto,
+            index,
+            name,
+            asked: vec![],
+            known_outputs: 1,
+            waits: false,
+            refused_whole: false,
+            problems: vec![],
+        };
         if proto.output.first().is_none_or(String::is_empty) {
             node.refuse("", "has no output", DAMAGED);
         }
@@ -168,6 +164,7 @@ impl<'s> NodeReader<'s> {
             Some(Lowered::Constants(constants)) => constants.len(),
             None => 1,
         };
+        let made = made.max(self.known_outputs);
         for extra in self.proto.output.iter().skip(made).filter(|o| !o.is_empty() && self.scope.is_used(o)) {
             self.refuse(extra, "this output is used", "only the first output is supported; remove what reads the other");
         }
@@ -213,14 +210,9 @@ impl<'s> NodeReader<'s> {
         self.scope.graph.shape(x)
     }
 
-    /// Height and width of an activation, which must be an image.
-    pub(crate) fn image_size(&mut self, x: ValueId) -> Option<[usize; 2]> {
-        let shape = self.shape(x);
-        if let &[_, _, h, w] = shape {
-            return Some([h, w]);
-        }
-        self.refuse("", format!("needs an input [N, C, H, W], got {shape:?}"), "only images are supported here");
-        None
+    /// Element type of an activation.
+    pub(crate) fn elem(&self, x: ValueId) -> Elem {
+        self.scope.graph.value(x).elem
     }
 
     // Inputs.
@@ -265,40 +257,12 @@ impl<'s> NodeReader<'s> {
         }
     }
 
-    /// Input `index`, which must be an activation.
-    pub(crate) fn activation(&mut self, index: usize) -> Option<ValueId> {
-        match self.input(index)? {
-            Input::Value(id) => Some(id),
-            Input::Constant => {
-                let reason = format!("input {index} ({}) is a constant", self.proto.input[index]);
-                self.refuse("", reason, "fold constants first, for example with onnx-simplifier");
-                None
-            }
-        }
-    }
-
-    /// Input `index` as something that a node of the graph can read; a constant becomes a node of `chain`.
-    pub(crate) fn operand(&mut self, index: usize, chain: &mut Chain) -> Option<Operand> {
-        match self.input(index)? {
-            Input::Value(id) => Some(Operand::Value(id)),
-            Input::Constant => {
-                let param = self.floats(index, "input")?;
-                Some(chain.add(Op::Constant, &[], vec![param]))
-            }
-        }
-    }
-
     /// Shape of input `index`, activation or constant.
     pub(crate) fn input_shape(&mut self, index: usize) -> Option<Vec<usize>> {
         match self.input(index)? {
             Input::Value(id) => Some(self.shape(id).to_vec()),
             Input::Constant => self.constant(index, "input").map(|c| c.shape().to_vec()),
         }
-    }
-
-    /// Element type of an activation.
-    pub(crate) fn elem(&self, x: ValueId) -> Elem {
-        self.scope.graph.value(x).elem
     }
 
     /// The version of ONNX's operator set that the node is written for.
@@ -321,8 +285,9 @@ impl<'s> NodeReader<'s> {
         fits
     }
 
-    /// Number of the node's outputs, unused ones at the end included.
-    pub(crate) fn outputs(&self) -> usize {
+    /// Number of the node's outputs, unused ones at the end included, all of which the operator makes.
+    pub(crate) fn outputs(&mut self) -> usize {
+        self.known_outputs = self.proto.output.len();
         self.proto.output.len()
     }
 
@@ -448,21 +413,14 @@ impl<'s> NodeReader<'s> {
         self.attribute(name, AttributeType::INTS).map(|a| a.ints.as_slice())
     }
 
-    /// Two integers from 1 to 65535, `[height, width]`; ones where they are missing.
-    pub(crate) fn pair(&mut self, name: &'static str) -> Option<[u16; 2]> {
-        let values = self.ints(name).unwrap_or(&[1, 1]);
-        let sizes: Vec<u16> = values.iter().filter_map(|&v| u16::try_from(v).ok().filter(|&v| v > 0)).collect();
-        let pair = <[u16; 2]>::try_from(sizes).ok().filter(|_| values.len() == 2);
-        if pair.is_none() {
-            let reason = format!("{values:?} is not [height, width] of 1 to 65535 each");
-            self.refuse(name, reason, "only 2-D windows are supported; write a 1-D one as 2-D with height 1");
-        }
-        pair
-    }
-
     /// A float.
     pub(crate) fn float(&mut self, name: &'static str) -> Option<f32> {
         self.attribute(name, AttributeType::FLOAT).map(|a| a.f)
+    }
+
+    /// Floats.
+    pub(crate) fn floats_attribute(&mut self, name: &'static str) -> Option<&'s [f32]> {
+        self.attribute(name, AttributeType::FLOATS).map(|a| a.floats.as_slice())
     }
 
     /// A text.
