@@ -23,6 +23,8 @@ const MAX_ELEMENTS: usize = 1 << 31;
 /// Parameters may take this many times the bytes of the model. More can only come from one tensor used in different ways by very
 /// many nodes.
 const MAX_EXPANSION: usize = 4;
+/// Nobody reads a longer list.
+const MAX_PROBLEMS: usize = 1000;
 const DAMAGED: &str = "the file may be damaged; export it again";
 
 /// The graph, or everything that stands in the way. `length` is that of the file.
@@ -38,7 +40,8 @@ pub(super) fn build(
     let Expanded { nodes, written } = expand(std::mem::take(&mut proto.node), &functions, taken.collect());
     let outputs = proto.output.iter().map(|o| o.name.clone()).collect();
     let scope = Scope::new(&proto.name, &nodes, &written, outputs, external);
-    let mut import = Import { scope, length, options, problems: vec![] };
+    let mut import = Import { scope, options, problems: vec![] };
+    import.holds(length);
     for function in functions.iter().filter(|f| f.name.is_empty()) {
         import.refuse(&function.domain, "function", "", "a function has no name", DAMAGED);
     }
@@ -50,8 +53,6 @@ pub(super) fn build(
 pub(super) struct Import<'a> {
     pub(super) scope: Scope<'a>,
     pub(super) options: &'a ImportOptions,
-    /// Bytes that the parameters come from.
-    pub(super) length: u64,
     pub(super) problems: Vec<Diagnostic>,
 }
 
@@ -64,6 +65,12 @@ impl Import<'_> {
             reason: reason.into(),
             hint: hint.into(),
         });
+    }
+
+    /// Counts bytes that parameters may come from.
+    pub(super) fn holds(&mut self, bytes: u64) {
+        let elements = usize::try_from(bytes / size_of::<f32>() as u64).unwrap_or(usize::MAX);
+        self.scope.stored = self.scope.stored.saturating_add(elements);
     }
 
     /// What is said about the model as a whole.
@@ -107,7 +114,7 @@ impl Import<'_> {
         }
         for tensor in proto.initializer {
             let name = tensor.name.clone();
-            self.length = self.length.saturating_add(external_bytes(&tensor));
+            self.holds(external_bytes(&tensor));
             // What nothing reads need not stay in memory.
             let slot = if self.scope.is_used(&name) { Slot::Initializer(tensor) } else { Slot::Spent };
             self.define(&name, slot, "initializer");
@@ -129,6 +136,7 @@ impl Import<'_> {
             }
             Ok(Slot::Refused) | Err(Unreadable::Refused) => {}
             Ok(Slot::Initializer(_) | Slot::Constant(..) | Slot::Spent) => self.constant_output(name),
+            Err(Unreadable::Invalid(_)) if self.problems.len() > MAX_PROBLEMS => {}
             Err(Unreadable::Invalid(_)) => self.refuse(name, "output", "", "nothing makes it", DAMAGED),
         }
     }
@@ -171,9 +179,17 @@ impl Import<'_> {
         // A constant needs nothing, and a bias may be looked for before its own node comes.
         let is_constant = |index: &usize| nodes[*index].op_type == "Constant" && nodes[*index].domain_is_onnx();
         let (first, then): (Vec<usize>, Vec<usize>) = (0..nodes.len()).partition(is_constant);
+        // Said already when the nodes were written out.
+        let mut unwritten: Vec<_> = self.scope.written.iter().filter(|(_, w)| w.problem.is_some()).collect();
+        unwritten.sort_by_key(|(index, _)| **index);
+        self.problems.extend(unwritten.into_iter().take(MAX_PROBLEMS).filter_map(|(_, w)| w.problem.clone()));
         let mut names = HashSet::new();
         let mut absorbed = HashSet::new();
         for index in first.into_iter().chain(then) {
+            if self.problems.len() >= MAX_PROBLEMS {
+                self.refuse("", "model", "", "there are more problems than can be listed", "begin with the first ones");
+                return;
+            }
             if !absorbed.contains(&index) {
                 let name = self.node_name(index, &mut names);
                 absorbed.extend(self.node(index, name));
@@ -198,8 +214,7 @@ impl Import<'_> {
         let proto = &self.scope.nodes[index];
         let written = self.scope.written.get(&index);
         let op_type = written.map_or(&proto.op_type, |w| &w.op);
-        if let Some(problem) = written.and_then(|w| w.problem.clone()) {
-            self.problems.push(problem);
+        if written.is_some_and(|w| w.problem.is_some()) {
             self.define_outputs(index, vec![]);
             return None;
         }
@@ -345,8 +360,7 @@ impl Import<'_> {
             Some(0) => return Err(format!("its output {shape:?} is empty")),
             Some(_) => {}
         }
-        let stored = usize::try_from(self.length / size_of::<f32>() as u64).unwrap_or(usize::MAX);
-        if self.scope.param_elements / MAX_EXPANSION > stored.saturating_add(self.scope.folded()) {
+        if self.scope.param_elements / MAX_EXPANSION > self.scope.stored.saturating_add(self.scope.folded()) {
             return Err("constants used in too many ways; give every node its own".into());
         }
         Ok(())

@@ -70,10 +70,26 @@ pub(super) fn fold(node: &mut NodeReader) -> Option<Lowered> {
     constant.map(Lowered::constant)
 }
 
+/// What elements cost: there are many weights, but integers are shapes.
+#[derive(Clone, Copy)]
+enum Cost {
+    Weight = 1,
+    Integer = 16,
+}
+
+impl Cost {
+    fn of(constant: &Constant) -> Self {
+        match constant {
+            Constant::Float(_) | Constant::Quantized { .. } | Constant::Codes { .. } => Cost::Weight,
+            Constant::Int { .. } => Cost::Integer,
+        }
+    }
+}
+
 /// Number of elements of a shape that is computed, if it is reasonable.
-fn afford(node: &mut NodeReader, shape: &[usize]) -> Option<usize> {
+fn afford(node: &mut NodeReader, shape: &[usize], cost: Cost) -> Option<usize> {
     match plausible(shape) {
-        Some(elements) if node.may_fold(elements) => Some(elements),
+        Some(elements) if node.may_fold(elements.saturating_mul(cost as usize)) => Some(elements),
         Some(_) => None,
         None => {
             node.refuse("", format!("{shape:?} is absurdly large"), "the file may be damaged");
@@ -109,7 +125,7 @@ fn cast(node: &mut NodeReader) -> Option<Constant> {
     let to = node.int("to").and_then(|to| i32::try_from(to).ok());
     let constant = node.constant(0, "input")?;
     let shape = constant.shape().to_vec();
-    afford(node, &shape)?;
+    afford(node, &shape, Cost::of(&constant))?;
     let float = matches!(constant, Constant::Float(_) | Constant::Quantized { .. });
     let reals: Vec<f64> = match &constant {
         Constant::Float(tensor) | Constant::Quantized { tensor, .. } => tensor.data.iter().map(|&v| v.into()).collect(),
@@ -173,7 +189,7 @@ fn constant_of_shape(node: &mut NodeReader) -> Option<Constant> {
         node.refuse("value", "is not one element", "the file may be damaged");
         return None;
     }
-    let elements = afford(node, &shape)?;
+    let elements = afford(node, &shape, Cost::of(&value))?;
     Some(match value {
         Constant::Float(tensor) | Constant::Quantized { tensor, .. } => {
             Constant::Float(Tensor { shape, data: vec![tensor.data[0]; elements] })
@@ -197,14 +213,14 @@ fn range(node: &mut NodeReader) -> Option<Constant> {
     let steps = |n: f64| (n.ceil().max(0.0) as usize).min(usize::MAX >> 1);
     match (&floats[..], &ints[..]) {
         (&[start, limit, delta], []) if delta != 0.0 => {
-            let n = afford(node, &[steps((f64::from(limit) - f64::from(start)) / f64::from(delta))])?;
+            let n = afford(node, &[steps((f64::from(limit) - f64::from(start)) / f64::from(delta))], Cost::Weight)?;
             Some(Constant::Float(Tensor { shape: vec![n], data: (0..n).map(|i| start + i as f32 * delta).collect() }))
         }
         ([], &[start, limit, delta]) if delta != 0 => {
             let distance = i128::from(limit) - i128::from(start);
             let n = (distance.unsigned_abs()).div_ceil(delta.unsigned_abs().into());
             let n = if (distance > 0) == (delta > 0) { usize::try_from(n).unwrap_or(usize::MAX) } else { 0 };
-            let n = afford(node, &[n])?;
+            let n = afford(node, &[n], Cost::Integer)?;
             Some(integers((0..n).map(|i| start.wrapping_add((i as i64).wrapping_mul(delta))).collect()))
         }
         _ => {

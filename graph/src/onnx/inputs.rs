@@ -166,7 +166,7 @@ fn bind(import: &mut Import, input: &ValueInfoProto, file: &Path) -> Option<Cons
             return None;
         }
     }
-    import.length = import.length.saturating_add(shape.iter().product::<usize>() as u64 * 8);
+    import.holds(shape.iter().product::<usize>() as u64 * 8);
     Some(constant)
 }
 

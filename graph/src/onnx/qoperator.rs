@@ -36,6 +36,10 @@ pub(super) fn expand(node: &NodeProto, names: &mut Names) -> Option<Result<Vec<P
         "QLinearSigmoid" if !onnx => parts.of_one("Sigmoid", None),
         "QLinearLeakyRelu" if !onnx => parts.of_one("LeakyRelu", None),
         "QLinearSoftmax" if !onnx => parts.softmax(),
+        "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeMatMul" | "MatMulIntegerToFloat" => {
+            let hint = "quantize the model statically: onnxruntime.quantization.quantize_static";
+            Err(Problem("", "computes its scales while it runs (dynamic quantization)".into(), hint))
+        }
         _ => return None,
     };
     Some(done.map(|()| parts.made))

@@ -3,7 +3,7 @@
 use super::expand::Written;
 use super::external::External;
 use super::node::Param;
-use super::tensor::{Constant, Refusal, decode};
+use super::tensor::{Constant, Refusal, decode, plausible};
 use crate::graph::{Graph, ValueId};
 use onnx_protobuf::{NodeProto, TensorProto};
 use std::cell::Cell;
@@ -11,8 +11,11 @@ use std::collections::{HashMap, HashSet};
 
 /// Elements that may be made by folding constants: no network has more parameters that are not in its file.
 const MAX_FOLDED: usize = 1 << 28;
-/// Elements that may be read from constants; a constant that many nodes read counts each time.
-const MAX_READ: usize = 1 << 31;
+/// Elements that may be read from constants besides a few times what the model holds; a constant that many nodes read counts each
+/// time.
+const MAX_READ: usize = 1 << 28;
+/// How many times a model may be read.
+const READINGS: usize = 8;
 
 /// What a name stands for.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Scope<'a> {
     pub(super) opset: i64,
     /// Elements of its parameters.
     pub(super) param_elements: usize,
+    /// Elements that the files of the model can hold.
+    pub(super) stored: usize,
     /// Meaning of every name defined so far.
     pub(super) names: HashMap<String, Slot>,
     /// All nodes.
@@ -77,6 +82,7 @@ impl<'a> Scope<'a> {
             graph: Graph::new(name),
             opset: 0,
             param_elements: 0,
+            stored: 0,
             names: HashMap::new(),
             nodes,
             written,
@@ -120,10 +126,10 @@ impl<'a> Scope<'a> {
                 constant.clone()
             }
             Slot::Initializer(proto) => {
+                // Counted first: what is too much must not be read.
+                self.count_read(announced(proto))?;
                 let name_it = |r: Refusal| Unreadable::Invalid(Refusal { reason: format!("{name}: {}", r.reason), ..r });
-                let constant = decode(proto, &self.external).map_err(name_it)?;
-                self.count_read(constant.elements())?;
-                constant
+                decode(proto, &self.external).map_err(name_it)?
             }
         };
         Ok(Some(constant))
@@ -131,7 +137,8 @@ impl<'a> Scope<'a> {
 
     fn count_read(&self, elements: usize) -> Result<(), Unreadable> {
         self.read.set(self.read.get().saturating_add(elements));
-        if self.read.get() > MAX_READ {
+        let limit = self.stored.saturating_add(self.folded.get()).saturating_mul(READINGS).saturating_add(MAX_READ);
+        if self.read.get() > limit {
             let hint = "give every node a constant of its own";
             return Err(Unreadable::Invalid(Refusal::new("reads constants that too many nodes read", hint)));
         }
@@ -223,4 +230,10 @@ impl<'a> Scope<'a> {
         }
         name
     }
+}
+
+/// The number of elements that a tensor says it has; it may lie, but is not read then.
+fn announced(proto: &TensorProto) -> usize {
+    let sizes: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+    sizes.and_then(|sizes| plausible(&sizes)).unwrap_or(0)
 }

@@ -55,6 +55,10 @@ pub(super) fn write(graph: &Graph, node: &Node, opset: i64) -> Result<Written, S
             let shape = Form::new(vec![]).with("shape", Extra::Integers(shape));
             written.add(&node.name, "Reshape", vec![product], output, shape);
         }
+        // To a single number; an empty list of sizes is what other tools stumble over.
+        Op::Reshape { ref shape } if shape.is_empty() => {
+            written.add(&node.name, "Squeeze", inputs, output, Form::new(vec![]));
+        }
         // An empty list of axes cannot be written as an attribute: it would mean all of them.
         Op::ReduceMean { ref axes, .. } if axes.is_empty() => {
             written.add(&node.name, "Identity", inputs, output, Form::new(vec![]));

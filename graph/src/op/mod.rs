@@ -216,6 +216,7 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
         "Concat" => concat::from_onnx(node),
         "Constant" => node.constant_attribute().map(Lowered::constant),
         "Conv" => conv::from_onnx(node),
+        "DequantizeLinear" => quantized::dequantize_from_onnx(node),
         "Div" => binary::div_from_onnx(node),
         "DequantizeLinear" => quantized::dequantize_from_onnx(node),
         "Dropout" => dropout::from_onnx(node),

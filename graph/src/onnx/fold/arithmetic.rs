@@ -1,7 +1,7 @@
 //! Arithmetic on constants.
 
-use super::afford;
 use super::moves::{Walk, broadcast};
+use super::{Cost, afford};
 use crate::graph::Tensor;
 use crate::onnx::node::NodeReader;
 use crate::onnx::tensor::Constant;
@@ -44,8 +44,19 @@ enum Numbers {
 }
 
 impl Numbers {
-    /// The elements at the places of a walk.
-    fn picked(&self, walk: &Walk) -> Self {
+    fn cost(&self) -> Cost {
+        match self {
+            Numbers::Floats(_) => Cost::Weight,
+            Numbers::Ints(_) => Cost::Integer,
+        }
+    }
+
+    /// The elements in the places that broadcasting gives them.
+    fn broadcast(self, from: &[usize], to: &[usize]) -> Self {
+        if from == to {
+            return self;
+        }
+        let walk = Walk::broadcast(from, to);
         match self {
             Numbers::Floats(data) => Numbers::Floats(walk.places().map(|place| data[place]).collect()),
             Numbers::Ints(data) => Numbers::Ints(walk.places().map(|place| data[place]).collect()),
@@ -83,7 +94,7 @@ pub(super) fn fold(node: &mut NodeReader) -> Option<Constant> {
 fn of_one(node: &mut NodeReader, op: &str) -> Option<Constant> {
     node.inputs_at_most(1);
     let (shape, x) = numbers(node, 0)?;
-    afford(node, &shape)?;
+    afford(node, &shape, x.cost())?;
     let float: Option<fn(f32) -> f32> = match op {
         "Abs" => Some(f32::abs),
         "Ceil" => Some(f32::ceil),
@@ -114,14 +125,14 @@ fn of_many(node: &mut NodeReader, op: &str) -> Option<Constant> {
         node.inputs_at_most(2);
     }
     let (mut shape, mut sum) = numbers(node, 0)?;
-    for index in 1..node.input_count().max(if matches!(op, "Max" | "Min") { 1 } else { 2 }) {
+    for index in 1..node.inputs().max(if matches!(op, "Max" | "Min") { 1 } else { 2 }) {
         let (other, b) = numbers(node, index)?;
         let Some(target) = broadcast(&shape, &other) else {
             node.refuse("", format!("{shape:?} and {other:?} do not broadcast"), DAMAGED);
             return None;
         };
-        afford(node, &target)?;
-        let (a, b) = (sum.picked(&Walk::broadcast(&shape, &target)), b.picked(&Walk::broadcast(&other, &target)));
+        afford(node, &target, sum.cost())?;
+        let (a, b) = (sum.broadcast(&shape, &target), b.broadcast(&other, &target));
         let Some(result) = combine(op, c_like, a, b) else {
             node.refuse("", "the inputs are of different types, or a divisor is 0", DAMAGED);
             return None;
@@ -205,7 +216,7 @@ fn reduce(node: &mut NodeReader, op: &str) -> Option<Constant> {
         node.refuse("", "its input is empty", DAMAGED);
         return None;
     }
-    let elements = afford(node, &kept)?;
+    let elements = afford(node, &kept, x.cost())?;
     // The place of the result that each element of the input belongs to.
     let walk = Walk::broadcast(&kept, &shape);
     let result = match x {

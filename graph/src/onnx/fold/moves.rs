@@ -1,6 +1,6 @@
 //! Constants whose elements change places: indexing, joining, shapes.
 
-use super::{afford, sizes};
+use super::{Cost, afford, sizes};
 use crate::graph::{Codes, Tensor};
 use crate::onnx::node::NodeReader;
 use crate::onnx::tensor::{Constant, plausible};
@@ -138,7 +138,7 @@ fn axis(node: &mut NodeReader, role: &str, axis: i64, rank: usize) -> Option<usi
 
 fn concat(node: &mut NodeReader) -> Option<Constant> {
     let along = node.int("axis").unwrap_or(0);
-    let parts: Vec<Constant> = (0..node.input_count()).map(|i| node.constant(i, "input")).collect::<Option<_>>()?;
+    let parts: Vec<Constant> = (0..node.inputs()).map(|i| node.constant(i, "input")).collect::<Option<_>>()?;
     let first = parts.first()?.shape().to_vec();
     let along = axis(node, "axis", along, first.len())?;
     let fits = |shape: &[usize]| shape.len() == first.len() && (0..first.len()).all(|d| d == along || shape[d] == first[d]);
@@ -148,7 +148,7 @@ fn concat(node: &mut NodeReader) -> Option<Constant> {
     }
     let mut shape = first;
     shape[along] = parts.iter().map(|p| p.shape()[along]).sum();
-    afford(node, &shape)?;
+    afford(node, &shape, parts.first().map_or(Cost::Weight, Cost::of))?;
     let before: usize = shape[..along].iter().product();
     let (mut floats, mut ints, mut codes, mut elem) = (vec![], vec![], vec![], None);
     for outer in 0..before {
@@ -198,7 +198,7 @@ fn gather(node: &mut NodeReader) -> Option<Constant> {
     };
     let (before, behind) = (&data.shape()[..along], &data.shape()[along + 1..]);
     let shape = [before, &index_shape, behind].concat();
-    afford(node, &shape)?;
+    afford(node, &shape, Cost::of(&data))?;
     let rows = Rows { before: before.iter().product(), len, behind: behind.iter().product(), indices: &indices };
     Some(picked(&data, shape, &rows, |_| None))
 }
@@ -247,7 +247,7 @@ fn slice(node: &mut NodeReader) -> Option<Constant> {
         walk.base += if count > 0 { first as usize * own[d] as usize } else { 0 };
     }
     let shape = walk.shape.clone();
-    afford(node, &shape)?;
+    afford(node, &shape, Cost::of(&data))?;
     Some(picked(&data, shape, &walk, |_| None))
 }
 
@@ -268,7 +268,7 @@ fn transpose(node: &mut NodeReader) -> Option<Constant> {
     }
     let own = row_major(&shape);
     let moved: Vec<usize> = perm.iter().map(|&p| shape[p]).collect();
-    afford(node, &moved)?;
+    afford(node, &moved, Cost::of(&data))?;
     let walk = Walk { shape: moved.clone(), strides: perm.iter().map(|&p| own[p]).collect(), base: 0 };
     Some(picked(&data, moved, &walk, |axis| perm.iter().position(|&p| p == axis)))
 }
@@ -294,7 +294,7 @@ fn expand(node: &mut NodeReader) -> Option<Constant> {
         node.refuse("shape", format!("{:?} does not expand to {target:?}", data.shape()), DAMAGED);
         return None;
     };
-    afford(node, &shape)?;
+    afford(node, &shape, Cost::of(&data))?;
     let walk = Walk::broadcast(data.shape(), &shape);
     Some(picked(&data, shape, &walk, |_| None))
 }
@@ -303,14 +303,14 @@ fn choose(node: &mut NodeReader) -> Option<Constant> {
     node.inputs_at_most(3);
     let (condition, a, b) = (node.constant(0, "condition")?, node.constant(1, "X")?, node.constant(2, "Y")?);
     let shape = broadcast(a.shape(), b.shape()).and_then(|s| broadcast(condition.shape(), &s));
-    let Some((shape, Constant::Int { data: truth, .. })) = shape.zip(Some(condition.clone())) else {
+    let (Some(shape), Constant::Int { data: truth, .. }) = (shape, &condition) else {
         node.refuse("", "the inputs do not fit together", DAMAGED);
         return None;
     };
-    afford(node, &shape)?;
-    let places =
-        [condition.shape(), a.shape(), b.shape()].map(|from| Walk::broadcast(from, &shape).places().collect::<Vec<_>>());
-    let chosen = places[0].iter().zip(&places[1]).zip(&places[2]).map(|((&c, &x), &y)| (truth[c] != 0, x, y));
+    afford(node, &shape, Cost::of(&a))?;
+    let walks = [condition.shape(), a.shape(), b.shape()].map(|from| Walk::broadcast(from, &shape));
+    let places = walks[0].places().zip(walks[1].places()).zip(walks[2].places());
+    let chosen = places.map(|((c, x), y)| (truth[c] != 0, x, y));
     match (&a, &b) {
         (
             Constant::Float(x) | Constant::Quantized { tensor: x, .. },
