@@ -257,29 +257,6 @@ impl<'s> NodeReader<'s> {
         }
     }
 
-    /// Input `index`, which must be an activation.
-    pub(crate) fn activation(&mut self, index: usize) -> Option<ValueId> {
-        match self.input(index)? {
-            Input::Value(id) => Some(id),
-            Input::Constant => {
-                let reason = format!("input {index} ({}) is a constant", self.proto.input[index]);
-                self.refuse("", reason, "fold constants first, for example with onnx-simplifier");
-                None
-            }
-        }
-    }
-
-    /// Input `index` as something that a node of the graph can read; a constant becomes a node of `chain`.
-    pub(crate) fn operand(&mut self, index: usize, chain: &mut Chain) -> Option<Operand> {
-        match self.input(index)? {
-            Input::Value(id) => Some(Operand::Value(id)),
-            Input::Constant => {
-                let param = self.floats(index, "input")?;
-                Some(chain.add(Op::Constant, &[], vec![param]))
-            }
-        }
-    }
-
     /// Shape of input `index`, activation or constant.
     pub(crate) fn input_shape(&mut self, index: usize) -> Option<Vec<usize>> {
         match self.input(index)? {
