@@ -106,10 +106,7 @@ pub fn emit_network(mut network: Network, mut quantized: Quantized, options: &Op
     let (payload, chunks) = emit::payload(&mut network, &mut quantized);
     let has_chunk: Vec<bool> = chunks.iter().map(Option::is_some).collect();
     let plan = plan::layer_by_layer(&network, &tensors, &has_chunk).map_err(|bytes| too_large("ram", bytes))?;
-    let emitted = emit::emit(&network, &quantized, &tensors, &plan, (payload, &chunks), options.split);
-    // What the exporter writes, the runtime must accept.
-    crate::host::accepts(&emitted, options.split).map_err(not_accepted)?;
-    Ok(emitted)
+    emit::emit(&network, &quantized, &tensors, &plan, (payload, &chunks), options.split).map_err(not_accepted)
 }
 
 fn not_accepted(error: staticnet::ArtifactError) -> Error {

@@ -149,6 +149,9 @@ pub fn payload(network: &mut Network, quantized: &mut Quantized) -> (AlignedByte
 }
 
 /// Puts an artifact together. `chunks` say where each layer's weights lie in `payload` (see [`payload`]).
+///
+/// # Errors
+/// [`staticnet::ArtifactError`] where the runtime would not take it.
 pub fn emit(
     network: &Network,
     quantized: &Quantized,
@@ -156,7 +159,7 @@ pub fn emit(
     plan: &Plan,
     (payload, chunks): (AlignedBytes, &[Option<Chunk>]),
     split: bool,
-) -> Emitted {
+) -> Result<Emitted, staticnet::ArtifactError> {
     let mut ops = 0;
     let mut layers = Vec::new();
     for (layer, quant) in network.layers.iter().zip(&quantized.layers) {
@@ -181,8 +184,9 @@ pub fn emit(
         sections.push((SectionId::Labels, texts(network.labels.iter().map(String::as_str))));
     }
     sections.push((SectionId::Names, texts(network.layers.iter().map(|l| l.name.as_str()))));
-    let head = head(&sections, plan, ops, payload.as_ref(), split);
-    Emitted { head, payload }
+    // What the exporter writes, the runtime must accept: judged split, so that the weights need not be copied behind the head.
+    crate::host::accepts(&head(&sections, plan, ops, payload.as_ref(), true))?;
+    Ok(Emitted { head: head(&sections, plan, ops, payload.as_ref(), split), payload })
 }
 
 fn head(sections: &[(SectionId, Vec<u8>)], plan: &Plan, ops: u64, payload: &[u8], split: bool) -> Vec<u8> {

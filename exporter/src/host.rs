@@ -3,9 +3,12 @@
 use crate::error::Error;
 use staticnet::record::{DType, HostType, TensorInfo};
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, quant, top_k};
-use staticnet_graph::file::read_at_most;
+use staticnet_graph::file::read_into;
 use staticnet_graph::graph::{Elem, Tensor};
 use std::path::{Path, PathBuf};
+
+/// No artifact is larger: its offsets have 32 bits.
+const MAX_BYTES: u64 = u32::MAX as u64;
 
 /// Bytes that begin at a multiple of 16, as artifacts and RAM must.
 #[derive(Clone, Debug, Default)]
@@ -59,12 +62,12 @@ impl Model {
     /// [`Error::File`], or [`Error::Artifact`] where it is damaged.
     pub fn load(path: &Path) -> Result<Model, Error> {
         let refuse = |error| Error::Artifact { file: path.to_path_buf(), error };
-        let bytes = AlignedBytes::copy_of(&read_at_most(path, u32::MAX as u64)?);
+        let bytes = read_into(path, MAX_BYTES, AlignedBytes::zeroed)?;
         let artifact = Artifact::new(bytes.as_ref()).map_err(refuse)?;
         let mut weights = None;
         if artifact.is_split() {
             let file = weights_path(path);
-            let split = AlignedBytes::copy_of(&read_at_most(&file, u32::MAX as u64)?);
+            let split = read_into(&file, MAX_BYTES, AlignedBytes::zeroed)?;
             artifact.verify_weights(split.as_ref()).map_err(|error| Error::Artifact { file, error })?;
             weights = Some(split);
         } else {
@@ -166,16 +169,12 @@ impl Model {
     }
 }
 
-/// Whether the runtime takes an artifact that was just made.
+/// Whether the runtime takes the head of an artifact whose weights are in a part of their own.
 ///
 /// # Errors
 /// [`staticnet::ArtifactError`] where it does not.
-pub fn accepts(emitted: &crate::emit::Emitted, split: bool) -> Result<(), staticnet::ArtifactError> {
-    if split {
-        let head = AlignedBytes::copy_of(&emitted.head);
-        return Artifact::new(head.as_ref()).map(|_| ());
-    }
-    Artifact::new(AlignedBytes::copy_of(&emitted.joined()).as_ref()).map(|_| ())
+pub fn accepts(head: &[u8]) -> Result<(), staticnet::ArtifactError> {
+    Artifact::new(AlignedBytes::copy_of(head).as_ref()).map(|_| ())
 }
 
 /// Shape on the host; `n` samples in the first dimension where one sample has 1 there.

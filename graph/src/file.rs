@@ -45,6 +45,24 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     read().map_err(|source| FileError { file: path.to_path_buf(), action: "read", source })
 }
 
+/// As [`read_at_most`], into memory that the caller makes for the file's length.
+///
+/// # Errors
+/// [`FileError`] naming the file.
+pub fn read_into<B: AsMut<[u8]>>(path: &Path, limit: u64, make: impl FnOnce(usize) -> B) -> Result<B, FileError> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        if len > limit {
+            return Err(io::Error::other(format!("it is larger than {limit} bytes")));
+        }
+        let mut bytes = make(len as usize);
+        file.read_exact(bytes.as_mut())?;
+        Ok(bytes)
+    };
+    read().map_err(|source| FileError { file: path.to_path_buf(), action: "read", source })
+}
+
 /// Writes a file by way of a temporary one in the same folder, so that a failure leaves the old file, or none.
 ///
 /// # Errors

@@ -54,7 +54,12 @@ impl Resize {
                 len / 2.0 * (1.0 - adjustment) + (x + 0.5) / scale - 0.5
             }
             Coordinates::PytorchHalfPixel if output > 1.0 => (x + 0.5) / scale - 0.5,
-            Coordinates::AlignCorners if output > 1.0 => x * (len - 1.0) / (output - 1.0),
+            // The specification's output length is the unrounded one; where the model gives sizes it is the size itself.
+            Coordinates::AlignCorners if output > 1.0 => {
+                let exact = scale * len;
+                let output = if exact.round() == output && (exact - output).abs() < 1e-3 { output } else { exact };
+                x * (len - 1.0) / (output - 1.0)
+            }
             Coordinates::PytorchHalfPixel | Coordinates::AlignCorners => 0.0,
             Coordinates::Asymmetric => x / scale,
         }

@@ -157,13 +157,6 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
         (Some(sizes), _) => by_sizes(node, &x, &named, &sizes?, policy)?,
         (None, scales) => by_scales(node, &x, &named, &scales??.tensor.data)?,
     };
-    let whole = |d: usize| x.shape[d] as f32 * target.scale[d] == target.size[d] as f32;
-    if !by_size && coordinates == Some(Coordinates::AlignCorners) && !(0..x.rank()).all(whole) {
-        let reason =
-            format!("{:?} of {:?} are no whole sizes; with align_corners runtimes disagree on that", target.scale, x.shape);
-        node.refuse("scales", reason, "export the model with fixed sizes instead of scales");
-        return None;
-    }
     let interpolation = interpolation(node, mode, nearest_mode, &target, opset)?;
     if antialias && interpolation == Interpolation::Linear && target.scale.iter().any(|&scale| scale < 1.0) {
         node.refuse("antialias", "is on while the picture gets smaller", "export the model with antialias=False");
