@@ -8,7 +8,7 @@ use common::networks::{self, Kind, Operators};
 use common::{Case, Random, compiled, float, floats, run_and_watch, to_host};
 use replay::check;
 use staticnet::Artifact;
-use staticnet::op::{Op, Window};
+use staticnet::op::Window;
 use staticnet::record::{DType, NONE16};
 use staticnet_exporter::host::Model;
 use staticnet_graph::graph::{Graph, Op as Node, Tensor};

@@ -197,8 +197,10 @@ fn payload(
     (rows, channels): (&Range<usize>, &Range<usize>),
     [height, width, all]: [usize; 3],
 ) -> Vec<u8> {
-    let c = channels.clone();
-    let elements = || rows.clone().flat_map(|r| (0..width).flat_map(move |x| c.clone().map(move |c| (r * width + x) * all + c)));
+    let elements = || {
+        let pixels = rows.clone().flat_map(|r| (0..width).map(move |x| r * width + x));
+        pixels.flat_map(|pixel| channels.clone().map(move |c| pixel * all + c))
+    };
     let weights_of = |len: usize, outputs: usize| channels.start * (len / outputs)..channels.end * (len / outputs);
     let c = channels.clone();
     let quantized = match quantized {
