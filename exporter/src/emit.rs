@@ -57,7 +57,8 @@ pub fn layer_payload(layer: &Layer, quantized: &QuantLayer) -> Vec<u8> {
         (_, Parameters::Taps(taps)) => taps
             .iter()
             .flat_map(|tap| {
-                let ([a, b], [c, d], [e, f, g, h]) = (tap.first.to_le_bytes(), tap.second.to_le_bytes(), tap.weight.to_le_bytes());
+                let ([a, b], [c, d], [e, f, g, h]) =
+                    (tap.first.to_le_bytes(), tap.second.to_le_bytes(), tap.weight.to_le_bytes());
                 [a, b, c, d, e, f, g, h]
             })
             .collect(),

@@ -23,7 +23,8 @@ fn streamed_and_layer_by_layer_are_the_same_bytes() {
     for seed in 0..400 {
         let _case = Case("streaming", seed);
         let mut random = Random(seed);
-        let kind = Kind { depth: random.within(1, 6), branches: random.one_in(2), operators: random.pick(&networks::OPERATORS) };
+        let kind =
+            Kind { depth: random.within(1, 6), branches: random.one_in(2), operators: random.pick(&networks::OPERATORS) };
         let graph = networks::random(&mut random, kind);
         let samples = networks::samples(&graph, &mut random, 3);
         for pair in lowered(&graph, &samples) {

@@ -149,7 +149,8 @@ mod tests {
             let images = normal("images", 17 * elements);
             let x: Activation = device.tensor_from_vec(images.clone(), (17, elements));
             let params = weights(&device, &graph);
-            let (y, NoneTape) = forward(&backend, &graph, &Plan::new(&graph).unwrap(), &params, vec![x], Mode::Evaluate).unwrap();
+            let (y, NoneTape) =
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &params, vec![x], Mode::Evaluate).unwrap();
             for picture in [3, 16] {
                 let data = images[picture * elements..][..elements].to_vec();
                 let values = reference::run(&graph, &[Array { shape: shape.clone(), data }]).unwrap();
@@ -229,7 +230,8 @@ mod tests {
         let run = |samples: &[u32], epoch: u32, train: bool| -> Vec<Vec<f32>> {
             let x = device.tensor_from_vec(vec![1.0; samples.len() * 64], (samples.len(), 64));
             let mode = if train { Mode::Train { seed: 1, epoch, samples } } else { Mode::Evaluate };
-            let (y, NoneTape) = forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode).unwrap();
+            let (y, NoneTape) =
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode).unwrap();
             y.iter().map(|y| y.as_vec()).collect()
         };
         let all = run(&[7, 8, 9], 2, true);

@@ -115,10 +115,10 @@ pub fn graph() -> Graph {
     graph
 }
 
-/// Its artifacts: f32 and int8 layer by layer, then f32 and int8 streamed.
+/// Its artifacts: int8 and f32 layer by layer, then int8 and f32 streamed.
 pub fn artifacts() -> [Vec<u8>; 4] {
     let graph = graph();
     let [float, int8] = lowered(&graph, &networks::samples(&graph, &mut Random(3), 3));
     let stream = |pair: &(_, _)| streamed(&pair.0, &pair.1, &mut Random(23));
-    [emitted(&float), emitted(&int8), stream(&float), stream(&int8)].map(|emitted| emitted.joined())
+    [emitted(&int8), emitted(&float), stream(&int8), stream(&float)].map(|emitted| emitted.joined())
 }

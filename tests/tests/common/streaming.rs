@@ -153,7 +153,11 @@ impl<'n> Schedule<'n> {
     }
 
     /// Steps and places, and the chunks of weights that the steps name.
-    fn plan(&self, tensors: &[TensorInfo], payload: impl Fn(usize, &Range<usize>, &Range<usize>) -> Vec<u8>) -> (Plan, Vec<Vec<u8>>) {
+    fn plan(
+        &self,
+        tensors: &[TensorInfo],
+        payload: impl Fn(usize, &Range<usize>, &Range<usize>) -> Vec<u8>,
+    ) -> (Plan, Vec<Vec<u8>>) {
         let layers = &self.network.layers;
         let (mut end, mut slots) = (0, Vec::new());
         for (i, t) in tensors.iter().enumerate() {
@@ -165,7 +169,8 @@ impl<'n> Schedule<'n> {
         let largest = layers.iter().map(scratch).max().unwrap_or(0).next_multiple_of(16) as u32;
         let (mut steps, mut chunks) = (Vec::new(), Vec::new());
         for &(layer, block) in &self.order {
-            let (rows, input) = (&self.blocks[layer].0[block], |i: usize| layers[layer].inputs.get(i).map_or(NONE16, |&t| t as u16));
+            let (rows, input) =
+                (&self.blocks[layer].0[block], |i: usize| layers[layer].inputs.get(i).map_or(NONE16, |&t| t as u16));
             for channels in &self.blocks[layer].1 {
                 let bytes = payload(layer, rows, channels);
                 let chunk = if bytes.is_empty() { NONE32 } else { chunks.len() as u32 };

@@ -186,7 +186,9 @@ fn weight_bytes(layer: &Layer, x: &TensorInfo, y: &TensorInfo, rows: usize, chan
     let (element, int8) = (x.dtype.bytes() as usize, x.dtype == DType::I8);
     let per_channel = if int8 { 8 } else { 4 };
     Weights::Bytes(match &layer.op {
-        Op::Conv2d(conv) => channels * (per_channel + taps(&conv.window) * (x.channels / conv.groups as u32) as usize * element),
+        Op::Conv2d(conv) => {
+            channels * (per_channel + taps(&conv.window) * (x.channels / conv.groups as u32) as usize * element)
+        }
         Op::Linear => channels * (per_channel + (x.height * x.width * x.channels) as usize * element),
         Op::PRelu => 4 * channels,
         Op::Constant => rows * y.width as usize * channels * y.dtype.bytes() as usize,

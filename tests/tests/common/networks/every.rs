@@ -35,8 +35,12 @@ pub fn node(graph: &mut Graph, random: &mut Random, x: ValueId, images: &[ValueI
         }
         1 => {
             let mut numbers = |scale: f32, offset: f32| tensor(&[c], || scale * random.real() + offset);
-            let params =
-                vec![("weight", numbers(1.2, 0.0)), ("bias", numbers(0.3, 0.0)), ("mean", numbers(0.3, 0.0)), ("var", numbers(0.5, 0.7))];
+            let params = vec![
+                ("weight", numbers(1.2, 0.0)),
+                ("bias", numbers(0.3, 0.0)),
+                ("mean", numbers(0.3, 0.0)),
+                ("var", numbers(0.5, 0.7)),
+            ];
             add(graph, &name, Op::BatchNorm { epsilon: 1e-3 }, &[x], params)
         }
         2 => {
