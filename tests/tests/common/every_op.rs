@@ -43,7 +43,7 @@ impl Builder {
         let l = self.add("lrn", Op::Lrn(Lrn { size: 3, alpha: 0.02, beta: 0.75, k: 2.0 }), &[c]);
         let n = self.with("norm", Op::BatchNorm { epsilon: 1e-5 }, &[l], &[&[6][..]; 4]);
         let window = Window { kernel: [2, 2], stride: [1, 1], dilation: [1, 1], pads: [1, 0, 0, 1] };
-        self.add("average", Op::AveragePool(AveragePool { window, counted: [1, 0, 0, 0] }), &[n])
+        self.add("average", Op::AveragePool(AveragePool { window, counted: window.pads }), &[n])
     }
 
     /// Functions, sums and products. `[1, 6, 4, 7]` to the same.

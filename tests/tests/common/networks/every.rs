@@ -78,7 +78,7 @@ pub fn node(graph: &mut Graph, random: &mut Random, x: ValueId, images: &[ValueI
             let mode = random.pick(&[PadMode::Constant, PadMode::Reflect, PadMode::Edge, PadMode::Wrap]);
             let mut some = |axis: usize| if axis == 0 || random.one_in(2) { 0 } else { random.within(0, 2) };
             let (before, after) = ([0, 1, 2, 3].map(&mut some).to_vec(), [0, 1, 2, 3].map(&mut some).to_vec());
-            let value = random.pick(&[0.0, 0.5, -0.3]);
+            let value = if mode == PadMode::Constant { random.pick(&[0.0, 0.5, -0.3]) } else { 0.0 };
             plain(graph, Op::Pad { before, after, mode, value })
         }
         13 if small => {
