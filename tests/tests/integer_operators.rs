@@ -84,7 +84,14 @@ type Count = BTreeMap<&'static str, (usize, usize)>;
 /// Largest difference that an operator's formula leaves room for.
 fn bound(op: &Op, interpolates: bool) -> i64 {
     match op {
-        Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Relu | Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) => 0,
+        Op::Conv2d(_)
+        | Op::Linear
+        | Op::MaxPool(_)
+        | Op::Relu
+        | Op::Constant
+        | Op::Rearrange(_)
+        | Op::Pad(_)
+        | Op::Place(_) => 0,
         Op::ArgMax { .. } | Op::Convert(_) => 0,
         Op::Resize => interpolates as i64,
         Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Softmax => 1,
@@ -133,7 +140,10 @@ fn check(graph: &Graph, network: &Network, model: &staticnet_exporter::host::Mod
             assert!(
                 off <= bound(&layer.op, interpolates),
                 "{} ({:?}), element {at}: {} instead of {want}; grids {from:?} {to:?} to {:?}\n{graph}",
-                layer.name, layer.op, got.q[at], got.grid
+                layer.name,
+                layer.op,
+                got.q[at],
+                got.grid
             );
             *entry = (entry.0 + 1, entry.1 + usize::from(off != 0));
         }

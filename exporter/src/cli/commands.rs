@@ -120,7 +120,7 @@ fn samples(path: &Path, graph: &Graph, limit: usize, split: Split) -> Result<Ten
         let preprocess = graph.preprocess.ok_or_else(|| input(hint.into()))?;
         let data = DataSet::open(path, split)?;
         let n = limit.min(data.len());
-        let mut batch = Tensor::zeros(&[]);
+        let mut batch = Tensor { shape: vec![], data: vec![] };
         for i in 0..n {
             batch.data.extend(sample(&data, i * data.len() / n, &preprocess)?);
         }

@@ -19,7 +19,11 @@ impl Lowering {
             [n, c] => [n, 1, c],
             [n, c, ref rows @ .., w] => [rows.iter().fold(n, |n, r| n.saturating_mul(*r)), w, c],
             _ => {
-                return refused("shape", format!("{shape:?} has no channels"), "give the input a batch and a channel dimension");
+                return refused(
+                    "shape",
+                    format!("{shape:?} has no channels"),
+                    "give the input a batch and a channel dimension",
+                );
             }
         };
         self.value_in(value, &channels_last(shape.len()), size, name)

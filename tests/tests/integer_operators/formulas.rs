@@ -15,15 +15,16 @@ pub fn output(layer: &Layer, inputs: &[Ints], size: [usize; 3], y: Grid) -> Vec<
     for r in 0..height {
         for p in 0..width {
             for c in 0..channels {
+                let sum = sums.get(c);
                 let (row, pixel) = (r as i64, p as i64);
                 let place = (r * width + p) * channels + c;
                 let same = || x.at(row, pixel, c).unwrap_or_default();
                 let code = match &layer.op {
-                    Op::Conv2d(conv) => Some(sums[c].requantized(convolved(conv, x, &sums[c], [r, p, c], channels), y)),
-                    Op::Linear => {
-                        let products = sums[c].weights.iter().zip(&x.q).map(|(w, q)| w * (q - x.grid.zero));
-                        Some(sums[c].requantized(products.sum(), y))
-                    }
+                    Op::Conv2d(conv) => sum.map(|sum| sum.requantized(convolved(conv, x, sum, [r, p, c], channels), y)),
+                    Op::Linear => sum.map(|sum| {
+                        let products = sum.weights.iter().zip(&x.q).map(|(w, q)| w * (q - x.grid.zero));
+                        sum.requantized(products.sum(), y)
+                    }),
                     Op::MaxPool(pool) => largest(pool, x, r, p, c),
                     Op::Relu => x.code(row, pixel, c).map(|q| q.max(x.grid.zero)),
                     Op::AveragePool(pool) => Some(y.nearest(mean(pool, x, r, p, c) * x.grid.scale as f64)),

@@ -33,7 +33,8 @@ pub fn padded(pad: &Pad, x: &Ints, r: usize, p: usize, c: usize) -> i64 {
 
 /// An element of a concatenation, where this part of it lies.
 pub fn placed(offset: &[u16; 3], x: &Ints, r: usize, p: usize, c: usize) -> Option<i64> {
-    let [r, p, c] = [(r, 0), (p, 1), (c, 2)].map(|(i, axis)| i.checked_sub(offset[axis] as usize).filter(|&i| i < x.size[axis]));
+    let [r, p, c] =
+        [(r, 0), (p, 1), (c, 2)].map(|(i, axis)| i.checked_sub(offset[axis] as usize).filter(|&i| i < x.size[axis]));
     x.code(r? as i64, p? as i64, c?)
 }
 
