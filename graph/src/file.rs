@@ -50,6 +50,14 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// [`FileError`] naming `path`.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_parts_atomically(path, &[bytes])
+}
+
+/// As [`write_atomically`], of parts behind each other.
+///
+/// # Errors
+/// [`FileError`] naming `path`.
+pub fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let fail = |source| FileError { file: path.to_path_buf(), action: "write", source };
     let temporary = temporary_beside(path).map_err(fail)?;
     let written = OpenOptions::new()
@@ -57,7 +65,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         .create_new(true)
         .open(&temporary)
         // A full disk may show only when the data is forced out.
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|source| {
         // Nothing more can be done if this fails too; the first error is the one to tell.

@@ -3,7 +3,7 @@
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
 use crate::file::{self, FileError};
-use crate::graph::Tensor;
+use crate::graph::{Elem, Tensor};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -111,25 +111,44 @@ pub fn read_array(path: &Path) -> Result<Array, NpyError> {
 /// # Errors
 /// [`NpyError`] naming the file, which is then left as it was.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<(), NpyError> {
+    write_as(path, tensor, Elem::F32)
+}
+
+/// Writes an array of whole numbers as integers of a type, or as f32.
+///
+/// # Errors
+/// [`NpyError`] naming the file, which is then left as it was.
+pub fn write_as(path: &Path, tensor: &Tensor, elem: Elem) -> Result<(), NpyError> {
     if tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(tensor.data.len()) {
         let reason = format!("{} elements cannot be written as {:?}", tensor.data.len(), tensor.shape);
         return Err(NpyError::Format { file: path.to_path_buf(), reason });
     }
-    file::write_atomically(path, &to_bytes(tensor)).map_err(NpyError::File)
+    file::write_atomically(path, &to_bytes(tensor, elem)).map_err(NpyError::File)
 }
 
-fn to_bytes(tensor: &Tensor) -> Vec<u8> {
+fn to_bytes(tensor: &Tensor, elem: Elem) -> Vec<u8> {
+    let descr = match elem {
+        Elem::F32 => "<f4",
+        Elem::U8 => "|u1",
+        Elem::I8 => "|i1",
+        Elem::I64 => "<i8",
+    };
     let mut shape: String = tensor.shape.iter().map(|d| format!("{d}, ")).collect();
     // A tuple of one keeps its comma, longer ones have none at the end.
     shape.truncate(shape.len().saturating_sub(if tensor.shape.len() == 1 { 1 } else { 2 }));
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     let before = MAGIC.len() + 4;
     let padded = (before + header.len() + 1).next_multiple_of(ALIGNMENT) - before - 1;
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
     header.push('\n');
     // Version 1 holds headers of up to 64 KB, which is some 10,000 dimensions.
     let mut bytes = [MAGIC, &[1, 0][..], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
-    bytes.extend(tensor.data.iter().flat_map(|v| v.to_le_bytes()));
+    match elem {
+        Elem::F32 => bytes.extend(tensor.data.iter().flat_map(|v| v.to_le_bytes())),
+        Elem::U8 => bytes.extend(tensor.data.iter().map(|&v| v as u8)),
+        Elem::I8 => bytes.extend(tensor.data.iter().map(|&v| v as i8 as u8)),
+        Elem::I64 => bytes.extend(tensor.data.iter().flat_map(|&v| (v as i64).to_le_bytes())),
+    }
     bytes
 }
 
@@ -203,7 +222,7 @@ mod tests {
     #[test]
     fn writes_what_numpy_writes() {
         let tensor = Tensor { shape: vec![2, 3], data: vec![1.5, -2.0, 100.0, 3.0, 0.25, -7.0] };
-        assert_eq!(to_bytes(&tensor), NUMPY_F32);
+        assert_eq!(to_bytes(&tensor, Elem::F32), NUMPY_F32);
         assert_eq!(from_bytes(NUMPY_F32), Ok(tensor));
     }
 

@@ -42,10 +42,22 @@ pub fn element(tensor: &TensorInfo, bytes: &[u8], i: usize) -> Option<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::HostType;
 
     #[test]
     fn largest_first_and_ties_by_class() {
-        let tensor = TensorInfo { dtype: DType::I8, rank: 2, zero_point: 0, height: 1, width: 1, channels: 6, scale: 0.5 };
+        let tensor = TensorInfo {
+            dtype: DType::I8,
+            rank: 2,
+            channels_last: true,
+            host: HostType::Real,
+            dims: [1, 6, 0, 0],
+            zero_point: 0,
+            height: 1,
+            width: 1,
+            channels: 6,
+            scale: 0.5,
+        };
         let bytes = [3u8, 250, 9, 9, 4, 3];
         let top = top_k::<4>(&tensor, &bytes);
         let classes: heapless::Vec<u16, 4> = top.iter().map(|s| s.class).collect();

@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 /// Operator sets taken.
-const OPSETS: RangeInclusive<i64> = 7..=22;
+const OPSETS: RangeInclusive<i64> = 7..=25;
 /// No activation of a network has more elements.
 const MAX_ELEMENTS: usize = 1 << 31;
 /// Parameters may take this many times the bytes of the model. More can only come from one tensor used in different ways by very

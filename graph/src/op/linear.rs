@@ -155,12 +155,12 @@ fn times_matrix(node: &mut NodeReader, mut steps: Steps, x: Step, weight: Param)
     let outputs = weight.tensor.shape[0];
     // A bias must not give the output more dimensions than it has.
     let target = if x.rank() > 1 { vec![1, outputs] } else { vec![outputs] };
-    let following = node.bias_behind(|c| match c {
-        Constant::Float(t) => {
-            let (extra, fits) = t.shape.split_at(t.shape.len().saturating_sub(target.len()));
-            t.shape.len() <= x.rank() && extra.iter().all(|&d| d == 1) && index::broadcasts_to(fits, &target)
-        }
-        Constant::Quantized { .. } | Constant::Codes { .. } | Constant::Int { .. } => false,
+    let following = node.bias_behind(|c| {
+        let Constant::Float(Tensor { shape, .. }) = c else {
+            return false;
+        };
+        let (extra, fits) = shape.split_at(shape.len().saturating_sub(target.len()));
+        shape.len() <= x.rank() && extra.iter().all(|&d| d == 1) && index::broadcasts_to(fits, &target)
     });
     let (bias, absorbs) = match following {
         Some((bias, add)) => (param::vector(bias, outputs), Some(add)),

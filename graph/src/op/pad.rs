@@ -22,7 +22,7 @@ pub fn infer(before: &[usize], after: &[usize], mode: PadMode, x: &[usize]) -> R
     let size = |d: usize| {
         let most = match mode {
             PadMode::Constant | PadMode::Edge => usize::MAX,
-            PadMode::Reflect => x[d] - 1,
+            PadMode::Reflect => x[d].saturating_sub(1),
             PadMode::Wrap => x[d],
         };
         let sum = x[d].checked_add(before[d]).and_then(|sum| sum.checked_add(after[d]));
@@ -70,16 +70,17 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     let x = steps.input(node, 0);
     let mode = mode(node);
     let pads = axes::list(node, "pads", 11, 1);
-    let value = if node.opset() < 11 { Some(node.float("value").unwrap_or(0.0)) } else { value(node) };
+    let value = if node.opset() < 11 { Some((node.float("value").unwrap_or(0.0), false)) } else { value(node) };
     let named = if node.opset() < 18 { Some(None) } else { axes::list(node, "axes", 18, 3) };
-    let (mode, pads, value, named) = (mode?, pads?, value?, named?);
+    let (mode, pads, (value, integer), named) = (mode?, pads?, value?, named?);
     let Some(pads) = pads else {
         node.refuse("pads", "is missing", "the file may be damaged; export it again");
         return None;
     };
     let x = x?;
-    if x.elem != Elem::F32 && value != 0.0 {
-        node.refuse("constant_value", "of a quantized value is not supported", "pad before QuantizeLinear");
+    if (x.elem == Elem::F32) == integer && value != 0.0 {
+        let reason = format!("is not of the input's type {:?}", x.elem);
+        node.refuse("constant_value", reason, "check the model with onnx.checker (full_check=True)");
         return None;
     }
     let named = match named {
@@ -124,15 +125,16 @@ fn mode(node: &mut NodeReader) -> Option<PadMode> {
     }
 }
 
-/// The third input, 0 where it is missing.
-fn value(node: &mut NodeReader) -> Option<f32> {
+/// The third input, 0 where it is missing, and whether it is an integer.
+fn value(node: &mut NodeReader) -> Option<(f32, bool)> {
     if !node.has_input(2) {
-        return Some(0.0);
+        return Some((0.0, false));
     }
-    let value = match node.constant(2, "constant_value")? {
-        Constant::Float(tensor) | Constant::Quantized { tensor, .. } => tensor.data.first().copied(),
-        Constant::Codes { data, .. } => data.first().map(|&v| v as f32),
-        Constant::Int { data, .. } => data.first().map(|&v| v as f32),
+    let constant = node.constant(2, "constant_value")?;
+    let value = if let Constant::Float(tensor) | Constant::Quantized { tensor, .. } = &constant {
+        tensor.data.first().map(|&v| (v, false))
+    } else {
+        node.integers(2, "constant_value")?.first().map(|&v| (v as f32, true))
     };
     if value.is_none() {
         node.refuse("constant_value", "is empty", "the file may be damaged; export it again");

@@ -32,11 +32,16 @@ fn sizes_of(resize: &Resize, x: &[usize]) -> Result<Sizes, String> {
     };
     let input = [h, w];
     let all = |f: &dyn Fn(usize) -> bool| (0..2).all(f);
-    if all(&|d| scaled(input[d], resize.scale[d]) == Some(resize.size[d])) {
+    // Where the product is about whole, others may round it down to one pixel less.
+    let exactly = |d: usize| (input[d] as f64 * f64::from(resize.scale[d])).floor() == resize.size[d] as f64;
+    if all(&|d| scaled(input[d], resize.scale[d]) == Some(resize.size[d]) && exactly(d)) {
         return Ok(Sizes::Scales);
     }
     if all(&|d| ratio(resize.size[d], input[d]) == resize.scale[d]) {
         return Ok(Sizes::Exact);
+    }
+    if all(&|d| scaled(input[d], resize.scale[d]) == Some(resize.size[d])) {
+        return Ok(Sizes::Scales);
     }
     // The tight axis gives the scale of both; the other gets room.
     let scale = resize.scale[0];

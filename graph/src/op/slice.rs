@@ -105,7 +105,7 @@ fn required(node: &mut NodeReader, name: &str, list: Option<Vec<i64>>) -> Option
 /// First index, distance and number of the elements from `start` to before `end`, as numpy counts them; `None` where there are
 /// none.
 fn resolve(start: i64, end: i64, step: i64, size: usize) -> Option<(usize, isize, usize)> {
-    let size = i64::try_from(size).ok()?;
+    let size = i64::try_from(size).ok().filter(|&size| size > 0)?;
     let index = |i: i64, lowest: i64, highest: i64| {
         let from_start = if i < 0 { i.saturating_add(size) } else { i };
         i128::from(from_start.clamp(lowest, highest))

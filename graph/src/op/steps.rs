@@ -42,12 +42,12 @@ impl Steps {
     /// Input `index`, which must be of real numbers.
     pub(crate) fn floats(&mut self, node: &mut NodeReader, index: usize) -> Option<Step> {
         let x = self.input(node, index)?;
-        let (what, hint) = match x.elem {
+        let hint = match x.elem {
             Elem::F32 => return Some(x),
-            Elem::U8 | Elem::I8 => ("quantized", "put a DequantizeLinear before it"),
-            Elem::I64 => ("of indices", "make the indices an output of the network"),
+            Elem::U8 | Elem::I8 => "put a DequantizeLinear before it",
+            Elem::I64 => "make the indices an output of the network",
         };
-        node.refuse("", format!("input {index} is {what}, not of real numbers"), hint);
+        node.refuse("", format!("does not take elements of the type {:?} (input {index})", x.elem), hint);
         None
     }
 

@@ -1,6 +1,6 @@
 //! Artifacts taken apart and put together again, from FORMAT.md alone: no code of the runtime or the exporter is used.
 
-use crate::common::Random;
+use super::Random;
 
 /// A section.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 }
 
 /// The format's checksum: the sum of the 32-bit words below, the sum of the running sums above.
-fn fletcher(bytes: &[u8]) -> u64 {
+pub fn fletcher(bytes: &[u8]) -> u64 {
     let words = bytes.chunks(4).map(|chunk| {
         let mut word = [0; 4];
         word[..chunk.len()].copy_from_slice(chunk);
@@ -123,7 +123,9 @@ impl Parts {
         let tensors = self.section(1).map(|t| t.clone()).unwrap_or_default();
         let layers = self.section(2).map(|t| t.clone()).unwrap_or_default();
         let mask = layers.chunks_exact(64).fold(0u64, |mask, layer| {
-            let dtype = tensors.get(32 * u16_at(layer, 6) as usize).copied().unwrap_or(0) & 1;
+            // The input's type, or the output's where there is no input.
+            let tensor = if u16_at(layer, 2) == 0xFFFF { u16_at(layer, 6) } else { u16_at(layer, 2) };
+            let dtype = tensors.get(32 * tensor as usize).copied().unwrap_or(0) & 1;
             mask | 1u64.checked_shl(2 * layer[0] as u32 + dtype as u32).unwrap_or(0)
         });
         put(&mut self.header, 32, &mask.to_le_bytes());
