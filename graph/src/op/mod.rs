@@ -218,7 +218,6 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
         "Conv" => conv::from_onnx(node),
         "DequantizeLinear" => quantized::dequantize_from_onnx(node),
         "Div" => binary::div_from_onnx(node),
-        "DequantizeLinear" => quantized::dequantize_from_onnx(node),
         "Dropout" => dropout::from_onnx(node),
         "Flatten" => reshape::flatten_from_onnx(node),
         "Gemm" => linear::gemm_from_onnx(node),
