@@ -1,7 +1,5 @@
 //! Files made to do harm: each gives an error that says what is wrong, soon, without a panic and without eating the memory.
 
-// Of what several tests need, this one needs the random numbers only.
-#[allow(dead_code)]
 mod common;
 
 use common::Random;
