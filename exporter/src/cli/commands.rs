@@ -2,10 +2,11 @@
 
 use super::progress::Progress;
 use super::{CheckArgs, CompileArgs, EvalArgs, ImportArgs, InspectArgs, RunArgs, VerifyArgs};
-use crate::compile::{Options, compile_float};
+use crate::compile::{Options, emit_network};
 use crate::data::{DataSet, Split, decode, sample};
 use crate::error::Error;
 use crate::host::{Model, host_shape, weights_path};
+use crate::quantized_onnx::{self, Form};
 use crate::report::{Report, report};
 use crate::{evaluate, verify as verification};
 use serde_json::json;
@@ -68,19 +69,27 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
         let reason = "is not quantized yet: give samples with --calibrate, or keep f32 with --float".into();
         return Err(Error::Input { from: args.model.display().to_string(), reason });
     }
-    let emitted = match &args.calibrate {
+    let (network, quantized) = match &args.calibrate {
         Some(path) => {
             let samples = samples(path, &graph, args.calibrate_samples as usize, Split::Train)?;
             let n = samples.shape.first().copied().unwrap_or(0).max(1);
             let samples: Vec<Vec<f32>> = samples.data.chunks_exact(samples.data.len() / n).map(<[f32]>::to_vec).collect();
             eprintln!("quantizing with {} samples of {}", samples.len(), path.display());
-            crate::compile(graph, &samples, &options).map_err(|error| match error {
+            crate::compile::quantized(graph, &samples).map_err(|error| match error {
                 Error::Input { .. } => about(path)(error),
                 other => about(&args.model)(other),
             })?
         }
-        None => compile_float(graph, &options).map_err(about(&args.model))?,
+        None => crate::compile::as_it_is(graph).map_err(about(&args.model))?,
     };
+    for (path, form) in [(&args.qoperator, Form::QOperator), (&args.qdq, Form::Qdq)] {
+        if let Some(path) = path {
+            let bytes =
+                quantized_onnx::write(&network, &quantized, form).map_err(Error::Unsupported).map_err(about(&args.model))?;
+            write_atomically(path, &bytes)?;
+        }
+    }
+    let emitted = emit_network(network, quantized, &options).map_err(about(&args.model))?;
     if args.split {
         if weights_path(&args.output) == args.output {
             let reason = "is where the weights go: give the artifact another ending".into();

@@ -98,6 +98,12 @@ struct CompileArgs {
     /// How many samples to take from it, spread evenly.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     calibrate_samples: u32,
+    /// Write the quantized network as an ONNX model, too: operators on codes, which onnxruntime runs with the artifact's bytes.
+    #[arg(long, value_name = "FILE.onnx")]
+    qoperator: Option<PathBuf>,
+    /// The same with real operators between QuantizeLinear and DequantizeLinear.
+    #[arg(long, value_name = "FILE.onnx")]
+    qdq: Option<PathBuf>,
     /// Write the weights to a file of their own (ending in .weights) beside the artifact.
     #[arg(long)]
     split: bool,

@@ -18,7 +18,9 @@ impl Lowering {
         let size = match shape[..] {
             [n, c] => [n, 1, c],
             [n, c, ref rows @ .., w] => [rows.iter().fold(n, |n, r| n.saturating_mul(*r)), w, c],
-            _ => return refused("shape", format!("{shape:?} has no channels"), "give the input a batch and a channel dimension"),
+            _ => {
+                return refused("shape", format!("{shape:?} has no channels"), "give the input a batch and a channel dimension");
+            }
         };
         self.value_in(value, &channels_last(shape.len()), size, name)
     }
@@ -28,7 +30,11 @@ impl Lowering {
         let shape = self.shape(value);
         let one_pixel = window.kernel == [1, 1] && window.stride == [1, 1] && window.pads == [0; 4];
         if shape.first().is_some_and(|&n| n != 1) && !one_pixel {
-            return refused("batch", format!("the batch is fixed to {}", shape[0]), "export the model with batch 1 or a symbolic batch");
+            return refused(
+                "batch",
+                format!("the batch is fixed to {}", shape[0]),
+                "export the model with batch 1 or a symbolic batch",
+            );
         }
         self.image(value, name)
     }

@@ -11,7 +11,9 @@ pub(super) fn quant(elem: Elem, scale: f32, zero_point: i32) -> Result<Quant, Re
     let shifted = if elem == Elem::U8 { zero_point - 128 } else { zero_point };
     match i8::try_from(shifted) {
         Ok(zero_point) => Ok(Quant { scale, zero_point }),
-        Err(_) => refused("zero_point", format!("{zero_point} is outside its type"), "the file may be damaged; export it again"),
+        Err(_) => {
+            refused("zero_point", format!("{zero_point} is outside its type"), "the file may be damaged; export it again")
+        }
     }
 }
 

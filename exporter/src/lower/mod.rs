@@ -62,7 +62,8 @@ pub(crate) fn problem(node: &str, op: &str, attribute: &str, reason: String, hin
     Diagnostic { node: node.into(), op: op.into(), attribute: attribute.into(), reason, hint: hint.into() }
 }
 
-const SIZE_HINT: &str = "at most 65,535 rows, pixels in a row and channels, and four dimensions of inputs and outputs, run on the device";
+const SIZE_HINT: &str =
+    "at most 65,535 rows, pixels in a row and channels, and four dimensions of inputs and outputs, run on the device";
 
 /// Why a node cannot be lowered.
 #[derive(Debug)]

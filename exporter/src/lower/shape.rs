@@ -60,7 +60,11 @@ impl Lowering {
     pub(super) fn concat(&mut self, node: &Node, axis: usize) -> Result<(), Refused> {
         let shape = self.shape(node.output);
         let Some(along) = Self::device_axis(&shape, axis) else {
-            return refused("axis", format!("{axis} of {shape:?} does not lie along rows, pixels or channels"), "export with batch 1");
+            return refused(
+                "axis",
+                format!("{axis} of {shape:?} does not lie along rows, pixels or channels"),
+                "export with batch 1",
+            );
         };
         let (order, size) = natural(&shape);
         let mut kind = None;
@@ -91,7 +95,11 @@ impl Lowering {
         for (axis, &before) in before.iter().enumerate().filter(|(d, _)| from[*d] != to[*d]) {
             let along = Self::device_axis(&to, axis).filter(|&a| a != 0 || natural(&from).1[0] == from[axis]);
             let (Some(along), Ok(before)) = (along, u16::try_from(before)) else {
-                return refused("pads", format!("dimension {axis} of {from:?} cannot be padded"), "pad height, width and channels");
+                return refused(
+                    "pads",
+                    format!("dimension {axis} of {from:?} cannot be padded"),
+                    "pad height, width and channels",
+                );
             };
             device[along] = before;
         }

@@ -39,6 +39,8 @@ pub enum QuantLayer {
         bias: Vec<i32>,
         /// Input scale x weight scale / output scale.
         multiplier: Vec<f32>,
+        /// Weight scales.
+        scale: Vec<f32>,
     },
     /// LRN.
     Factors {
@@ -180,9 +182,8 @@ fn layer(network: &Network, i: usize, tensors: &[Option<Quant>]) -> Result<Quant
             Some(codes) => sums::from_codes(codes, bias, x, y),
             None => sums::quantized(weights, bias, x, y),
         },
-        (Op::Lrn(attrs), _) => lrn::factors(attrs, network.tensors[layer.output].channels, x, y).map_err(|reason| {
-            problem(&layer.name, "LRN", "alpha", reason, "compile with --float, or replace the LRN")
-        })?,
+        (Op::Lrn(attrs), _) => lrn::factors(attrs, network.tensors[layer.output].channels, x, y)
+            .map_err(|reason| problem(&layer.name, "LRN", "alpha", reason, "compile with --float, or replace the LRN"))?,
         (Op::Unary(function), _) => QuantLayer::Table(tables::of(function, x, y)),
         (Op::Place(place), _) if place.table => QuantLayer::Table(tables::of(&Function::Identity, x, y)),
         (Op::PRelu, Parameters::Slopes(slopes)) => {

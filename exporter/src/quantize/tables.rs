@@ -16,7 +16,13 @@ pub(super) fn of(function: &Function, x: Quant, y: Quant) -> Vec<i8> {
 fn apply(function: &Function, x: f32) -> f32 {
     match *function {
         Function::Identity => x,
-        Function::LeakyRelu { alpha } => if x < 0.0 { alpha * x } else { x },
+        Function::LeakyRelu { alpha } => {
+            if x < 0.0 {
+                alpha * x
+            } else {
+                x
+            }
+        }
         Function::Clip { lo, hi } => x.max(lo).min(hi),
         Function::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
         Function::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),

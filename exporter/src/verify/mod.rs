@@ -166,7 +166,10 @@ pub fn verify_graph(
         for (i, want) in want.iter().enumerate().take(got.len()) {
             let share = got[i].data.len() / samples.len();
             if want.len() != share {
-                let reason = format!("output {i} of the model has {} elements, the artifact's {share}: it was compiled from another", want.len());
+                let reason = format!(
+                    "output {i} of the model has {} elements, the artifact's {share}: it was compiled from another",
+                    want.len()
+                );
                 return Err(Error::Input { from: "verify".into(), reason });
             }
             let got = &got[i].data[s * share..(s + 1) * share];
@@ -225,7 +228,12 @@ fn highest(values: &[f32]) -> usize {
     values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
 }
 
-fn check_layers(network: &Network, model: &Model, samples: &[Sample], progress: &dyn Fn(&str)) -> Result<Vec<LayerCheck>, Error> {
+fn check_layers(
+    network: &Network,
+    model: &Model,
+    samples: &[Sample],
+    progress: &dyn Fn(&str),
+) -> Result<Vec<LayerCheck>, Error> {
     let artifact = model.artifact();
     let runs: Result<Vec<Vec<Vec<u8>>>, Error> =
         samples.iter().take(LAYER_SAMPLES).map(|sample| activations(model, &sample.encoded)).collect();

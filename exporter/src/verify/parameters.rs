@@ -42,7 +42,9 @@ fn compare(network: &Network, artifact: &Artifact, payload: &[u8], i: usize) -> 
     let (weights, bias) = match &want.parameters {
         Parameters::Sum { weights, bias, .. } => (weights, bias),
         Parameters::Slopes(slopes) => (slopes, slopes),
-        Parameters::Elements(elements) => return Some(elements_deviation(elements, rebuild::chunk_of(artifact, payload, i)?, &y)),
+        Parameters::Elements(elements) => {
+            return Some(elements_deviation(elements, rebuild::chunk_of(artifact, payload, i)?, &y));
+        }
         Parameters::None => return Some(0.0),
         Parameters::Taps(_) | Parameters::Grids { .. } => {
             let chunk = rebuild::chunk_of(artifact, payload, i)?;

@@ -234,7 +234,9 @@ fn graph(
         op::Op::Unary(function) => (Op::Unary(*function), Vec::new()),
         op::Op::Binary(binary) => (Op::Binary(*binary), Vec::new()),
         op::Op::Softmax => (Op::Softmax { axis: 1 }, Vec::new()),
-        op::Op::Constant | op::Op::Rearrange(_) | op::Op::Pad(_) | op::Op::Place(_) | op::Op::Resize => (Op::Identity, Vec::new()),
+        op::Op::Constant | op::Op::Rearrange(_) | op::Op::Pad(_) | op::Op::Place(_) | op::Op::Resize => {
+            (Op::Identity, Vec::new())
+        }
         op::Op::ArgMax { .. } | op::Op::Convert(_) => (Op::Identity, Vec::new()),
     };
     let mut output = graph.add("layer", op, &inputs, &params)?;

@@ -75,7 +75,8 @@ fn element(layer: &Rebuilt, inputs: &[Vec<f32>], [h, w, c]: [usize; 3]) -> f32 {
             };
             let rows = tap(h);
             let pixels = tap(layer.output.height as usize + w);
-            let term = |(h, wy): (usize, f64), (w, wx): (usize, f64)| if wy * wx == 0.0 { 0.0 } else { wy * wx * x(h, w, c) as f64 };
+            let term =
+                |(h, wy): (usize, f64), (w, wx): (usize, f64)| if wy * wx == 0.0 { 0.0 } else { wy * wx * x(h, w, c) as f64 };
             rows.iter().map(|&r| pixels.iter().map(|&p| term(r, p)).sum::<f64>()).sum::<f64>() as f32
         }
         Op::ArgMax { last } => {
@@ -92,7 +93,9 @@ fn element(layer: &Rebuilt, inputs: &[Vec<f32>], [h, w, c]: [usize; 3]) -> f32 {
 fn constant(layer: &Rebuilt, at: usize) -> f32 {
     match layer.output.dtype {
         DType::F32 => f32::from_le_bytes(word(&layer.chunk, 4 * at)),
-        DType::I8 => layer.chunk.get(at).map_or(f32::NAN, |&q| (q as i8 as f32 - layer.output.zero_point as f32) * layer.output.scale),
+        DType::I8 => {
+            layer.chunk.get(at).map_or(f32::NAN, |&q| (q as i8 as f32 - layer.output.zero_point as f32) * layer.output.scale)
+        }
         DType::I32 => f32::NAN,
     }
 }
@@ -128,7 +131,8 @@ fn average(pool: &AveragePool, at: [usize; 2], len: [usize; 2], x: impl Fn(usize
     let tap = |axis: usize, k: usize| {
         at[axis] as i64 * window.stride[axis] as i64 + k as i64 * window.dilation[axis] as i64 - window.pads[axis] as i64
     };
-    let counts = |axis: usize, i: i64| i >= -(pool.counted[axis] as i64) && i < len[axis] as i64 + pool.counted[axis + 2] as i64;
+    let counts =
+        |axis: usize, i: i64| i >= -(pool.counted[axis] as i64) && i < len[axis] as i64 + pool.counted[axis + 2] as i64;
     let (mut sum, mut count) = (0.0, 0);
     for ky in 0..window.kernel[0] as usize {
         for kx in 0..window.kernel[1] as usize {
