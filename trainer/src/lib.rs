@@ -17,6 +17,7 @@ pub mod models;
 pub mod network;
 pub mod ops;
 pub mod optim;
+pub mod plan;
 pub mod plot;
 pub mod rng;
 pub mod run;

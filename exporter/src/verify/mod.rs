@@ -110,6 +110,10 @@ impl Difference {
     }
 
     fn sqnr_db(&self) -> f64 {
+        if self.noise == 0.0 {
+            // Also where there is no signal.
+            return f64::INFINITY;
+        }
         10.0 * (self.signal / self.noise).log10()
     }
 }
