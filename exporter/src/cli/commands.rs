@@ -14,7 +14,7 @@ use staticnet::record::{HostType, TensorInfo};
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::{read_at_most, write_atomically, write_parts_atomically};
 use staticnet_graph::graph::{Graph, Tensor};
-use staticnet_graph::{npy, onnx};
+use staticnet_graph::{models, npy, onnx, safetensors};
 use std::path::Path;
 
 fn print_json(value: &serde_json::Value) {
@@ -32,8 +32,20 @@ fn about(file: &Path) -> impl Fn(Error) -> Error {
     }
 }
 
-/// Reads a model with the sizes and constants that the command line gives it.
+fn wrong_input(path: &Path, reason: impl ToString) -> Error {
+    Error::Input { from: path.display().to_string(), reason: reason.to_string() }
+}
+
+/// Reads a model with the sizes and constants that the command line gives it, or parameters of a network by name.
 fn import(path: &Path, args: &ImportArgs) -> Result<Graph, Error> {
+    let holds_parameters = path.extension().is_some_and(|e| e == "safetensors");
+    let wrong = |reason: &str| Err(wrong_input(path, reason));
+    match (args.arch.as_deref().and_then(models::by_name), holds_parameters) {
+        (Some(architecture), true) => return Ok(safetensors::load_architecture(architecture, path)?),
+        (Some(_), false) => return wrong("is no .safetensors file; --arch is for those, an ONNX model has its network with it"),
+        (None, true) => return wrong("holds parameters only; name their network with --arch"),
+        (None, false) => {}
+    }
     let mut options = onnx::ImportOptions::default();
     for (name, size) in &args.sizes {
         options.sizes.insert(name.clone(), *size);
@@ -215,7 +227,10 @@ pub(super) fn eval(args: &EvalArgs) -> Result<bool, Error> {
 
 pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
     let graph = import(&args.model, &args.import)?;
-    let bytes = read_at_most(&args.model, u32::MAX as u64)?;
+    let bytes = match &args.import.arch {
+        Some(_) => onnx::to_bytes(&graph).map_err(|e| wrong_input(&args.model, e))?,
+        None => read_at_most(&args.model, u32::MAX as u64)?,
+    };
     let model = Model::load(&args.artifact)?;
     let inputs = match &args.data {
         Some(path) => vec![samples(path, &graph, args.samples as usize, Split::Test)?],
