@@ -169,8 +169,8 @@ fn cast(node: &mut NodeReader) -> Option<Constant> {
 
 /// Sizes, none of them negative.
 fn sizes(node: &mut NodeReader, role: &str, values: &[i64]) -> Option<Vec<usize>> {
-    let sizes = values.iter().map(|&d| usize::try_from(d).ok()).collect();
-    if sizes == None::<Vec<usize>> {
+    let sizes: Option<Vec<usize>> = values.iter().map(|&d| usize::try_from(d).ok()).collect();
+    if sizes.is_none() {
         node.refuse(role, format!("{values:?} is no shape"), "the file may be damaged");
     }
     sizes
