@@ -42,7 +42,9 @@ fn import(path: &Path, args: &ImportArgs) -> Result<Graph, Error> {
     let wrong = |reason: &str| Err(wrong_input(path, reason));
     match (args.arch.as_deref().and_then(models::by_name), holds_parameters) {
         (Some(architecture), true) => return Ok(safetensors::load_architecture(architecture, path)?),
-        (Some(_), false) => return wrong("is no .safetensors file; --arch is for those, an ONNX model has its network with it"),
+        (Some(_), false) => {
+            return wrong("is no .safetensors file; --arch is for those, an ONNX model has its network with it");
+        }
         (None, true) => return wrong("holds parameters only; name their network with --arch"),
         (None, false) => {}
     }

@@ -12,8 +12,11 @@ pub mod merge_rearranges;
 
 use crate::network::Network;
 
+/// A pass and its name.
+pub type Pass = (&'static str, fn(&mut Network));
+
 /// All passes, in order.
-pub const ALL: [(&str, fn(&mut Network)); 5] = [
+pub const ALL: [Pass; 5] = [
     ("merge_rearranges", merge_rearranges::run),
     ("fold_affine", fold_affine::run),
     ("fuse_activation", fuse_activation::run),
