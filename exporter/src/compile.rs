@@ -23,9 +23,18 @@ pub struct Options {
 /// # Errors
 /// [`Error::Unsupported`] with everything that the runtime cannot run.
 pub fn compile_float(graph: Graph, options: &Options) -> Result<Emitted, Error> {
+    let (network, quantized) = as_it_is(graph)?;
+    emit_network(network, quantized, options)
+}
+
+/// Lowers a graph without calibration: real numbers stay f32.
+///
+/// # Errors
+/// As [`compile_float`].
+pub fn as_it_is(graph: Graph) -> Result<(Network, Quantized), Error> {
     let mut network = network(graph)?;
     let quantized = quantize(&mut network, None).map_err(Error::Unsupported)?;
-    emit_network(network, quantized, options)
+    Ok((network, quantized))
 }
 
 /// Compiles a graph to int8. `samples` are inputs as the ONNX model takes them: f32, NCHW, one sample each.

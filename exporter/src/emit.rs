@@ -41,7 +41,7 @@ pub fn layer_payload(layer: &Layer, quantized: &QuantLayer) -> Vec<u8> {
     let floats = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let bytes = |values: &[i8]| -> Vec<u8> { values.iter().map(|&v| v as u8).collect() };
     match (quantized, &layer.parameters) {
-        (QuantLayer::Weights { weights, bias, multiplier }, _) => {
+        (QuantLayer::Weights { weights, bias, multiplier, .. }, _) => {
             let mut chunk: Vec<u8> = bias.iter().flat_map(|b| b.to_le_bytes()).collect();
             chunk.extend(floats(multiplier));
             chunk.extend(weights.iter().map(|&w| w as u8));

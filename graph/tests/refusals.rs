@@ -209,7 +209,7 @@ fn tensors_must_be_floats_inside_the_file_and_complete() {
 #[test]
 fn the_model_as_a_whole_is_checked() {
     assert!(only(|m| m.opset_import[0].version = 6).reason.contains("[6]"));
-    assert!(only(|m| m.opset_import[0].version = 23).reason.contains("[23]"));
+    assert!(only(|m| m.opset_import[0].version = 26).reason.contains("[26]"));
     assert!(only(|m| m.opset_import.clear()).attribute.contains("opset_import"));
     assert!(only(|m| m.functions.push(Default::default())).op.contains("function"));
     assert!(only(|m| m.metadata_props[0].value = "{}".into()).attribute.contains("staticnet.preprocess"));

@@ -13,7 +13,7 @@ pub mod demo;
 pub mod forward;
 pub mod init;
 pub mod metrics;
-pub mod models;
+pub use staticnet_graph::models;
 pub mod network;
 pub mod ops;
 pub mod optim;

@@ -2,10 +2,11 @@
 
 use super::progress::Progress;
 use super::{CheckArgs, CompileArgs, EvalArgs, ImportArgs, InspectArgs, RunArgs, VerifyArgs};
-use crate::compile::{Options, compile_float};
+use crate::compile::{Options, emit_network};
 use crate::data::{DataSet, Split, decode, sample};
 use crate::error::Error;
 use crate::host::{Model, host_shape, weights_path};
+use crate::quantized_onnx::{self, Form};
 use crate::report::{Report, report};
 use crate::{evaluate, verify as verification};
 use serde_json::json;
@@ -13,7 +14,7 @@ use staticnet::record::{HostType, TensorInfo};
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::{read_at_most, write_atomically, write_parts_atomically};
 use staticnet_graph::graph::{Graph, Tensor};
-use staticnet_graph::{npy, onnx};
+use staticnet_graph::{models, npy, onnx, safetensors};
 use std::path::Path;
 
 fn print_json(value: &serde_json::Value) {
@@ -31,8 +32,22 @@ fn about(file: &Path) -> impl Fn(Error) -> Error {
     }
 }
 
-/// Reads a model with the sizes and constants that the command line gives it.
+fn wrong_input(path: &Path, reason: impl ToString) -> Error {
+    Error::Input { from: path.display().to_string(), reason: reason.to_string() }
+}
+
+/// Reads a model with the sizes and constants that the command line gives it, or parameters of a network by name.
 fn import(path: &Path, args: &ImportArgs) -> Result<Graph, Error> {
+    let holds_parameters = path.extension().is_some_and(|e| e == "safetensors");
+    let wrong = |reason: &str| Err(wrong_input(path, reason));
+    match (args.arch.as_deref().and_then(models::by_name), holds_parameters) {
+        (Some(architecture), true) => return Ok(safetensors::load_architecture(architecture, path)?),
+        (Some(_), false) => {
+            return wrong("is no .safetensors file; --arch is for those, an ONNX model has its network with it");
+        }
+        (None, true) => return wrong("holds parameters only; name their network with --arch"),
+        (None, false) => {}
+    }
     let mut options = onnx::ImportOptions::default();
     for (name, size) in &args.sizes {
         options.sizes.insert(name.clone(), *size);
@@ -68,19 +83,27 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
         let reason = "is not quantized yet: give samples with --calibrate, or keep f32 with --float".into();
         return Err(Error::Input { from: args.model.display().to_string(), reason });
     }
-    let emitted = match &args.calibrate {
+    let (network, quantized) = match &args.calibrate {
         Some(path) => {
             let samples = samples(path, &graph, args.calibrate_samples as usize, Split::Train)?;
             let n = samples.shape.first().copied().unwrap_or(0).max(1);
             let samples: Vec<Vec<f32>> = samples.data.chunks_exact(samples.data.len() / n).map(<[f32]>::to_vec).collect();
             eprintln!("quantizing with {} samples of {}", samples.len(), path.display());
-            crate::compile(graph, &samples, &options).map_err(|error| match error {
+            crate::compile::quantized(graph, &samples).map_err(|error| match error {
                 Error::Input { .. } => about(path)(error),
                 other => about(&args.model)(other),
             })?
         }
-        None => compile_float(graph, &options).map_err(about(&args.model))?,
+        None => crate::compile::as_it_is(graph).map_err(about(&args.model))?,
     };
+    for (path, form) in [(&args.qoperator, Form::QOperator), (&args.qdq, Form::Qdq)] {
+        if let Some(path) = path {
+            let bytes =
+                quantized_onnx::write(&network, &quantized, form).map_err(Error::Unsupported).map_err(about(&args.model))?;
+            write_atomically(path, &bytes)?;
+        }
+    }
+    let emitted = emit_network(network, quantized, &options).map_err(about(&args.model))?;
     if args.split {
         if weights_path(&args.output) == args.output {
             let reason = "is where the weights go: give the artifact another ending".into();
@@ -206,7 +229,10 @@ pub(super) fn eval(args: &EvalArgs) -> Result<bool, Error> {
 
 pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
     let graph = import(&args.model, &args.import)?;
-    let bytes = read_at_most(&args.model, u32::MAX as u64)?;
+    let bytes = match &args.import.arch {
+        Some(_) => onnx::to_bytes(&graph).map_err(|e| wrong_input(&args.model, e))?,
+        None => read_at_most(&args.model, u32::MAX as u64)?,
+    };
     let model = Model::load(&args.artifact)?;
     let inputs = match &args.data {
         Some(path) => vec![samples(path, &graph, args.samples as usize, Split::Test)?],

@@ -3,7 +3,9 @@
 mod commands;
 mod progress;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use staticnet_graph::models::ARCHITECTURES;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,12 +48,19 @@ enum Command {
 /// What a model leaves open.
 #[derive(Debug, Args)]
 struct ImportArgs {
+    /// The network whose parameters a .safetensors file holds, under PyTorch's names. It brings no preprocessing.
+    #[arg(long, value_name = "NAME", value_parser = architectures(), conflicts_with_all = ["sizes", "bind"])]
+    arch: Option<String>,
     /// Give a symbolic dimension a size.
     #[arg(long = "size", value_name = "SYMBOL=N", value_parser = named_size)]
     sizes: Vec<(String, usize)>,
     /// Make an input a constant.
     #[arg(long, value_name = "INPUT=FILE.npy", value_parser = named_file)]
     bind: Vec<(String, PathBuf)>,
+}
+
+fn architectures() -> PossibleValuesParser {
+    PossibleValuesParser::new(ARCHITECTURES.map(|a| a.name))
 }
 
 fn named(text: &str) -> Result<(&str, &str), String> {
@@ -71,7 +80,7 @@ fn named_file(text: &str) -> Result<(String, PathBuf), String> {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The ONNX model.
+    /// The ONNX model, or a .safetensors file with --arch.
     model: PathBuf,
     #[command(flatten)]
     import: ImportArgs,
@@ -82,7 +91,7 @@ struct CheckArgs {
 
 #[derive(Debug, Args)]
 struct CompileArgs {
-    /// The ONNX model.
+    /// The ONNX model, or a .safetensors file with --arch.
     model: PathBuf,
     #[command(flatten)]
     import: ImportArgs,
@@ -98,6 +107,12 @@ struct CompileArgs {
     /// How many samples to take from it, spread evenly.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     calibrate_samples: u32,
+    /// Write the quantized network as an ONNX model, too: operators on codes, which onnxruntime runs with the artifact's bytes.
+    #[arg(long, value_name = "FILE.onnx")]
+    qoperator: Option<PathBuf>,
+    /// The same with real operators between QuantizeLinear and DequantizeLinear.
+    #[arg(long, value_name = "FILE.onnx")]
+    qdq: Option<PathBuf>,
     /// Write the weights to a file of their own (ending in .weights) beside the artifact.
     #[arg(long)]
     split: bool,
@@ -131,7 +146,7 @@ struct EvalArgs {
 
 #[derive(Debug, Args)]
 struct VerifyArgs {
-    /// The ONNX model.
+    /// The ONNX model, or a .safetensors file with --arch.
     model: PathBuf,
     #[command(flatten)]
     import: ImportArgs,

@@ -4,7 +4,7 @@ use super::view::{Axis, View};
 use super::{Held, Lowering, Refused, natural};
 use crate::network::{Kind, Parameters};
 use staticnet::op::{Op, Rearrange};
-use staticnet_graph::graph::{Elem, ValueId};
+use staticnet_graph::graph::{Elem, Node, ValueId};
 
 /// A walk that leaves every element where it is.
 const fn in_place([_, width, channels]: [usize; 3]) -> Rearrange {
@@ -17,6 +17,21 @@ const fn in_place([_, width, channels]: [usize; 3]) -> Rearrange {
 }
 
 impl Lowering {
+    /// Whether all that is read of a value is its transpose from `[N, H, W, C]` to `[N, C, H, W]`.
+    pub(super) fn turned_channels_first(&self, value: ValueId) -> bool {
+        use staticnet_graph::graph::Op;
+        let mut readers = self.graph.nodes.iter().filter(|node| node.inputs.contains(&value)).peekable();
+        let turned = |node: &Node| match &node.op {
+            Op::Transpose { perm } => perm[..] == [0, 3, 1, 2],
+            Op::Quantize(_) | Op::Dequantize(_) | Op::Dropout { .. } | Op::Identity => self.turned_channels_first(node.output),
+            Op::Conv(_) | Op::Linear | Op::MatMul | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) => false,
+            Op::BatchNorm { .. } | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) => false,
+            Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } | Op::Pad { .. } | Op::ReduceMean { .. } => false,
+            Op::ArgMax { .. } | Op::Resize(_) | Op::Constant | Op::Flatten => false,
+        };
+        readers.peek().is_some() && !self.graph.outputs.contains(&value) && readers.all(turned)
+    }
+
     /// A value's view; a constant becomes a layer, channels last where it is an image.
     pub(super) fn lies(&mut self, value: ValueId, name: &str) -> Result<View, Refused> {
         match self.held[value.0].clone() {

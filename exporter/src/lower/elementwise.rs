@@ -1,7 +1,7 @@
 //! Element by element: functions, sums and products, and what is a scale and a shift for each channel.
 
 use super::linear::pointwise;
-use super::view::View;
+use super::view::{Axis, View};
 use super::{Held, Lowering, Refused, natural, refused};
 use crate::network::{Kind, Parameters};
 use staticnet::op::{BinaryOp, Function, Op};
@@ -155,6 +155,21 @@ impl Lowering {
         Ok(())
     }
 
+    /// A value whose tensor has one of its dimensions, for which `numbers` gives one number an index, as channels already, whatever
+    /// the order of the others; with those numbers.
+    fn channels_in_place(
+        &self,
+        value: ValueId,
+        numbers: impl Fn(usize, usize) -> Option<Vec<f32>>,
+    ) -> Option<(View, Vec<f32>)> {
+        let Some(Held::Lies(view)) = &self.held[value.0] else { return None };
+        let tensor = &self.network.tensors[view.tensor];
+        let channels = tensor.channels as usize;
+        let innermost = |dim: &[Axis]| dim == [Axis { size: channels, stride: 1 }];
+        let axis = view.dims.iter().position(|dim| innermost(dim)).filter(|_| view.covers(tensor.elements()))?;
+        Some((view.clone(), numbers(axis, channels)?))
+    }
+
     /// One operand and one number a channel: a scale and a shift. Returns whether it is that.
     fn affine_binary(&mut self, node: &Node, op: BinaryOp, a: &Held, b: &Held) -> Result<bool, Refused> {
         let (constant, x, constant_first) = match (a, b) {
@@ -163,12 +178,15 @@ impl Lowering {
             _ => return Ok(false),
         };
         let shape = self.shape(x);
-        let (order, size) = natural(&shape);
-        let Some(&axis) = order.last() else { return Ok(false) };
         if shape != self.shape(node.output) {
             return Ok(false);
         }
-        let Some(c) = per_channel(&constant.data, &constant.shape, shape.len(), axis, size[2]) else { return Ok(false) };
+        let (order, size) = natural(&shape);
+        let in_place = self
+            .channels_in_place(x, |axis, channels| per_channel(&constant.data, &constant.shape, shape.len(), axis, channels));
+        let axis = order.last().copied().unwrap_or(0);
+        let natural = || per_channel(&constant.data, &constant.shape, shape.len(), axis, size[2]);
+        let Some(c) = in_place.clone().map(|(_, c)| c).or_else(natural) else { return Ok(false) };
         let n = c.len();
         let negated = |c: Vec<f32>| c.into_iter().map(|v| -v).collect();
         let (scale, shift) = match (op, constant_first) {
@@ -177,10 +195,12 @@ impl Lowering {
             (BinaryOp::Sub, true) => (vec![-1.0; n], c),
             (BinaryOp::Mul, _) => (c, vec![0.0; n]),
         };
-        let x = self.value_in(x, &order, size, &node.name)?;
-        let y = self.affine(&node.name, x, scale, shift)?;
-        let view = View::in_order(y, &shape, &order);
-        self.hold(node.output, view);
+        let view = match in_place {
+            Some((view, _)) => view,
+            None => View::in_order(self.value_in(x, &order, size, &node.name)?, &shape, &order),
+        };
+        let y = self.affine(&node.name, view.tensor, scale, shift)?;
+        self.hold(node.output, view.on(y));
         Ok(true)
     }
 

@@ -176,14 +176,16 @@ impl Lowering {
         if v.shape.len() > 4 {
             return Err(format!("{} has {} dimensions", v.name, v.shape.len()));
         }
-        let (order, size) = natural(&v.shape);
+        // A picture [N, H, W, C] that the model itself turns into [N, C, H, W] lies on the device as the model takes it.
+        let channels_behind = v.shape.len() == 4 && self.turned_channels_first(value);
+        let (order, size) = if channels_behind { (vec![0, 1, 2, 3], grouped(&v.shape)) } else { natural(&v.shape) };
         let kind = match v.elem {
             Elem::F32 => Kind::Real,
             Elem::I8 | Elem::U8 => Kind::Codes(Quant { scale: 1.0, zero_point: if v.elem == Elem::U8 { -128 } else { 0 } }),
             Elem::I64 => return Err(format!("{} is of integers", v.name)),
         };
         let tensor = self.tensor(&v.name, size, kind)?;
-        self.show(tensor, &v.shape, v.shape.len() == 4, v.elem);
+        self.show(tensor, &v.shape, v.shape.len() == 4 && !channels_behind, v.elem);
         self.network.inputs.push(tensor);
         self.hold(value, View::in_order(tensor, &v.shape, &order));
         Ok(())
@@ -231,7 +233,7 @@ impl Lowering {
         let preprocess = self.network.preprocess?;
         let t = &self.network.tensors[*self.network.inputs.first()?];
         let made = [preprocess.height as u32, preprocess.width as u32, preprocess.channels as u32];
-        (made != t.size() || t.dims.len() != 4).then(|| {
+        (made != t.size() || !t.channels_last).then(|| {
             let reason = format!("the stored preprocessing makes {}x{}x{}", made[0], made[1], made[2]);
             let hint = "export the model again with the preprocessing of its input's size";
             problem(&t.name, "input", "preprocess", reason, hint)

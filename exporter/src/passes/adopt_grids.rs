@@ -5,7 +5,8 @@
 //! What is left over stays in f32, with the conversions as layers.
 
 use crate::network::{Kind, Layer, Network, Parameters, Quant, Tensor};
-use staticnet::op::{Convert, Function, Op};
+use staticnet::op::{Convert, Function, Op, Pad, PadMode};
+use staticnet::quant;
 
 /// Puts integer layers wherever the model's grids allow it.
 pub fn run(network: &mut Network) {
@@ -80,10 +81,26 @@ fn outputs(network: &mut Network) {
     }
 }
 
-/// Whether the operator makes no new numbers.
+/// Whether the operator's int8 form has one grid for input and output.
 fn keeps_grid(op: &Op) -> bool {
     match op {
         Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) | Op::Pad(_) | Op::Resize => true,
+        Op::Conv2d(_) | Op::Linear | Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => false,
+        Op::Constant | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
+    }
+}
+
+/// Whether a layer that keeps the grid `codes` makes no number beside it.
+fn stays_on_grid(layer: &Layer, codes: Option<Quant>) -> bool {
+    let is_code = |v: f32| {
+        let rounded = |q: Quant| quant::dequantize(quant::quantize(v, q.scale, q.zero_point), q.scale, q.zero_point);
+        codes.is_some_and(|q| rounded(q) == v)
+    };
+    match layer.op {
+        Op::Pad(Pad { mode: PadMode::Constant, value, .. }) => is_code(value),
+        // Taps without a second weight only choose.
+        Op::Resize => matches!(&layer.parameters, Parameters::Taps(taps) if taps.iter().all(|tap| tap.weight == 0.0)),
+        Op::Pad(_) | Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) => true,
         Op::Conv2d(_) | Op::Linear | Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => false,
         Op::Constant | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
     }
@@ -120,7 +137,8 @@ fn adopt(network: &mut Network, i: usize) {
             }
             y
         }
-        _ if keeps_grid(&layer.op) => kept(network, i, codes[0][0]),
+        // Behind it the model goes on in real numbers: the codes must be exactly those.
+        _ if stays_on_grid(layer, grid(network, codes[0][0])) => kept(network, i, codes[0][0]),
         _ => return,
     };
     let to = grid(network, target);
@@ -135,7 +153,7 @@ fn adopt(network: &mut Network, i: usize) {
             Op::Place(place) => place.table = differs,
             Op::Pad(pad) => {
                 if let Some(q) = pad_value {
-                    pad.value_i8 = staticnet::quant::quantize(pad.value, q.scale, q.zero_point);
+                    pad.value_i8 = quant::quantize(pad.value, q.scale, q.zero_point);
                 }
             }
             Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) => {}

@@ -39,6 +39,8 @@ pub enum QuantLayer {
         bias: Vec<i32>,
         /// Input scale x weight scale / output scale.
         multiplier: Vec<f32>,
+        /// Weight scales.
+        scale: Vec<f32>,
     },
     /// LRN.
     Factors {

@@ -40,12 +40,13 @@ struct Sums {
     weights: Vec<i8>,
     bias: Vec<i32>,
     multiplier: Vec<f32>,
+    scale: Vec<f32>,
 }
 
 impl Sums {
     fn new(weights: usize, channels: usize) -> Self {
         let (bias, multiplier) = (Vec::with_capacity(channels), Vec::with_capacity(channels));
-        Sums { weights: Vec::with_capacity(weights), bias, multiplier }
+        Sums { weights: Vec::with_capacity(weights), bias, multiplier, scale: Vec::with_capacity(channels) }
     }
 
     fn channel(&mut self, weights: impl Iterator<Item = i8>, bias: i32, scale: f32, x: Quant, y: Quant) {
@@ -54,9 +55,10 @@ impl Sums {
         let sum = self.weights[first..].iter().map(|&q| q as i32).fold(0, i32::wrapping_add);
         self.bias.push(bias.wrapping_sub(sum.wrapping_mul(x.zero_point as i32)));
         self.multiplier.push(x.scale * scale / y.scale);
+        self.scale.push(scale);
     }
 
     fn done(self) -> QuantLayer {
-        QuantLayer::Weights { weights: self.weights, bias: self.bias, multiplier: self.multiplier }
+        QuantLayer::Weights { weights: self.weights, bias: self.bias, multiplier: self.multiplier, scale: self.scale }
     }
 }

@@ -236,6 +236,11 @@ impl Import<'_> {
                 reader.finish(lowered)
             }
             Plan::Run => self.run(index, &name),
+            Plan::Skip => {
+                let spent = proto.output.iter().map(|_| Slot::Spent).collect();
+                self.define_outputs(index, spent);
+                return None;
+            }
         };
         let mut absorbed = None;
         let slots = match lowered {

@@ -21,6 +21,8 @@ pub(super) enum Plan {
     Node,
     /// Computed by [`fold`].
     Fold,
+    /// Not at all: what it computes is a constant that nothing reads.
+    Skip,
     /// As nodes of the graph that are run at once on the constant that is the first input.
     Run,
 }
@@ -39,6 +41,9 @@ pub(super) fn plan(scope: &Scope, index: usize, node: &NodeProto) -> Plan {
     let is_constant = |name: &String| matches!(scope.slot(name, index), Ok(Slot::Initializer(_) | Slot::Constant(..)));
     if given.peek().is_none() || !given.all(is_constant) {
         return Plan::Node;
+    }
+    if !node.output.iter().any(|name| scope.is_used(name)) {
+        return Plan::Skip;
     }
     if moves::OPERATORS.contains(&op) || arithmetic::OPERATORS.contains(&op) || MAKERS.contains(&op) {
         return Plan::Fold;

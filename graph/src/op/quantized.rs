@@ -4,7 +4,6 @@
 use crate::graph::{Codes, Elem, Grid, Interpolation, Op, Tensor};
 use crate::onnx::node::{Input, Lowered, NodeReader};
 use crate::onnx::tensor::Constant;
-use staticnet::op::PadMode;
 
 const INT8: &str = "quantize the model to int8 or uint8, with one scale for each tensor or channel";
 /// ONNX's numbers of the types that `output_dtype` may name.
@@ -208,8 +207,8 @@ pub(crate) fn takes_codes(op: &Op) -> bool {
         Op::MaxPool(_) | Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } => true,
         Op::ArgMax { .. } | Op::Dequantize(_) | Op::Dropout { .. } | Op::Flatten | Op::Identity => true,
         Op::Resize(resize) => resize.interpolation != Interpolation::Linear,
-        // The value outside is a real number.
-        Op::Pad { mode, .. } => *mode != PadMode::Constant,
+        // The value outside is a code then as well.
+        Op::Pad { .. } => true,
         Op::Conv(_) | Op::Linear | Op::MatMul | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } | Op::Relu => false,
         Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::ReduceMean { .. } => false,
         Op::Constant | Op::Quantize(_) => false,

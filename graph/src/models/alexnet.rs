@@ -1,7 +1,7 @@
 //! AlexNet as torchvision defines it ("One weird trick for parallelizing convolutional neural networks", 2014).
 
 use super::layers::Layers;
-use staticnet_graph::graph::{Graph, ShapeError};
+use crate::graph::{Graph, ShapeError};
 
 /// 224 x 224, 61,100,840 parameters for 1000 classes. The adaptive average pool before the classifier is the identity at this
 /// size and left out.

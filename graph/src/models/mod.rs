@@ -1,4 +1,4 @@
-//! The networks that can be trained by name.
+//! Networks by name: plain graphs with zero parameters, which the trainer trains and a `.safetensors` file fills.
 
 mod alexnet;
 mod alexnet_cifar;
@@ -13,8 +13,8 @@ pub use alexnet_paper::alexnet_paper;
 pub use cifar_small::cifar_small;
 pub use lenet::lenet;
 
+use crate::graph::{Graph, ShapeError};
 use staticnet::preprocess::Fit;
-use staticnet_graph::graph::{Graph, ShapeError};
 
 /// A network that can be built by name.
 #[derive(Clone, Copy, Debug)]

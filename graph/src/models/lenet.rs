@@ -1,7 +1,7 @@
 //! LeNet, in the form Caffe made popular.
 
 use super::layers::Layers;
-use staticnet_graph::graph::{Graph, ShapeError};
+use crate::graph::{Graph, ShapeError};
 
 /// 28 x 28: conv 5x5 20, pool 2/2, conv 5x5 50, pool 2/2, FC 500, FC `classes`; ReLU after each layer but the last.
 ///

@@ -1,7 +1,7 @@
 //! AlexNet as published: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012.
 
 use super::layers::Layers;
-use staticnet_graph::graph::{Graph, ShapeError};
+use crate::graph::{Graph, ShapeError};
 
 /// 227 x 227, 96-256-384-384-256 channels, LRN, convolutions 2, 4 and 5 in two groups; 60,965,224 parameters for 1000 classes.
 ///

@@ -1,7 +1,7 @@
 //! The small CIFAR net of CMSIS-NN's example, the common yardstick of inference engines for microcontrollers.
 
 use super::layers::Layers;
-use staticnet_graph::graph::{Graph, ShapeError};
+use crate::graph::{Graph, ShapeError};
 
 /// 32 x 32: conv 5x5 32, pool, conv 5x5 32, pool, conv 5x5 64, pool, FC `classes`; padded convolutions with ReLU, pools 2/2.
 ///

@@ -1,7 +1,7 @@
 //! A straight stack of layers, named and numbered as PyTorch's `Sequential` modules are.
 
+use crate::graph::{Graph, Op, ShapeError, ValueId};
 use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
-use staticnet_graph::graph::{Graph, Op, ShapeError, ValueId};
 
 /// Builds a [`Graph`] layer by layer; the first error is kept and reported at the end.
 pub(super) struct Layers {

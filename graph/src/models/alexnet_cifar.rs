@@ -1,7 +1,7 @@
 //! AlexNet's layers scaled to pictures of 32 x 32.
 
 use super::layers::Layers;
-use staticnet_graph::graph::{Graph, ShapeError};
+use crate::graph::{Graph, ShapeError};
 
 fn classifier(features: Layers, classes: usize) -> Result<Graph, ShapeError> {
     let hidden = features.classifier().dropout(0.5).linear(1024).relu().dropout(0.5).linear(1024).relu();
