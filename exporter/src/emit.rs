@@ -36,47 +36,82 @@ pub fn tensor_infos(network: &Network, quantized: &Quantized) -> Vec<TensorInfo>
     network.tensors.iter().zip(&quantized.tensors).map(info).collect()
 }
 
-/// Weights of a layer as the kernels read them (see [`staticnet::op::Op`] and FORMAT.md). Empty where it has none.
-pub fn layer_payload(layer: &Layer, quantized: &QuantLayer) -> Vec<u8> {
-    let floats = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
-    let bytes = |values: &[i8]| -> Vec<u8> { values.iter().map(|&v| v as u8).collect() };
-    match (quantized, &layer.parameters) {
-        (QuantLayer::Weights { weights, bias, multiplier, .. }, _) => {
-            let mut chunk: Vec<u8> = bias.iter().flat_map(|b| b.to_le_bytes()).collect();
-            chunk.extend(floats(multiplier));
-            chunk.extend(weights.iter().map(|&w| w as u8));
-            chunk
-        }
-        (QuantLayer::Factors { table, .. }, _) => table.iter().flat_map(|t| t.to_le_bytes()).collect(),
-        (QuantLayer::Table(table), _) => bytes(table),
-        (QuantLayer::Elements(elements), _) => bytes(elements),
-        (QuantLayer::Exponentials(table), _) => floats(table),
-        (QuantLayer::Slopes { negative, .. }, _) => floats(negative),
-        (_, Parameters::Sum { weights, bias, .. }) => [floats(bias), floats(weights)].concat(),
-        (_, Parameters::Slopes(values) | Parameters::Elements(values)) => floats(values),
-        (_, Parameters::Taps(taps)) => taps
-            .iter()
-            .flat_map(|tap| {
-                let ([a, b], [c, d], [e, f, g, h]) =
-                    (tap.first.to_le_bytes(), tap.second.to_le_bytes(), tap.weight.to_le_bytes());
-                [a, b, c, d, e, f, g, h]
-            })
-            .collect(),
-        (_, Parameters::Grids { scale, zero_point }) => {
-            let mut chunk = floats(scale);
-            chunk.extend(zero_point.iter().flat_map(|z| z.to_le_bytes()));
-            chunk
-        }
-        (QuantLayer::Float | QuantLayer::Multipliers(..) | QuantLayer::Plain, Parameters::None) => vec![],
+/// Where a layer's weights are written to, from front to back.
+struct Chunks<'p> {
+    rest: &'p mut [u8],
+}
+
+impl Chunks<'_> {
+    fn write<const N: usize>(&mut self, elements: impl ExactSizeIterator<Item = [u8; N]>) {
+        let (front, rest) = std::mem::take(&mut self.rest).split_at_mut(N * elements.len());
+        front.as_chunks_mut::<N>().0.iter_mut().zip(elements).for_each(|(to, from)| *to = from);
+        self.rest = rest;
+    }
+
+    fn floats(&mut self, values: &[f32]) {
+        self.write(values.iter().map(|v| v.to_le_bytes()));
+    }
+
+    fn words(&mut self, values: &[i32]) {
+        self.write(values.iter().map(|v| v.to_le_bytes()));
+    }
+
+    fn bytes(&mut self, values: &[i8]) {
+        self.write(values.iter().map(|v| v.to_le_bytes()));
     }
 }
 
-/// Length of [`layer_payload`], without making it.
+/// Weights of a layer as the kernels read them (see [`staticnet::op::Op`] and FORMAT.md). Empty where it has none.
+pub fn layer_payload(layer: &Layer, quantized: &QuantLayer) -> Vec<u8> {
+    let mut bytes = vec![0; payload_len(layer, quantized)];
+    write_payload(layer, quantized, &mut bytes);
+    bytes
+}
+
+/// As [`layer_payload`], into memory of [`payload_len`] bytes: the largest layers are most of a network and need not lie there twice.
+fn write_payload(layer: &Layer, quantized: &QuantLayer, bytes: &mut [u8]) {
+    let mut out = Chunks { rest: bytes };
+    match (quantized, &layer.parameters) {
+        (QuantLayer::Weights { weights, bias, multiplier, .. }, _) => {
+            out.words(bias);
+            out.floats(multiplier);
+            out.bytes(weights);
+        }
+        (QuantLayer::Factors { table, .. }, _) => out.words(table),
+        (QuantLayer::Table(table), _) => out.bytes(table),
+        (QuantLayer::Elements(elements), _) => out.bytes(elements),
+        (QuantLayer::Exponentials(table), _) => out.floats(table),
+        (QuantLayer::Slopes { negative, .. }, _) => out.floats(negative),
+        (_, Parameters::Sum { weights, bias, .. }) => {
+            out.floats(bias);
+            out.floats(weights);
+        }
+        (_, Parameters::Slopes(values) | Parameters::Elements(values)) => out.floats(values),
+        (_, Parameters::Taps(taps)) => out.write(taps.iter().map(|tap| {
+            let ([a, b], [c, d], [e, f, g, h]) = (tap.first.to_le_bytes(), tap.second.to_le_bytes(), tap.weight.to_le_bytes());
+            [a, b, c, d, e, f, g, h]
+        })),
+        (_, Parameters::Grids { scale, zero_point }) => {
+            out.floats(scale);
+            out.words(zero_point);
+        }
+        (QuantLayer::Float | QuantLayer::Multipliers(..) | QuantLayer::Plain, Parameters::None) => {}
+    }
+}
+
+/// Length of [`layer_payload`].
 pub fn payload_len(layer: &Layer, quantized: &QuantLayer) -> usize {
     match (quantized, &layer.parameters) {
         (QuantLayer::Weights { weights, bias, .. }, _) => weights.len() + 8 * bias.len(),
+        (QuantLayer::Factors { table, .. }, _) => 4 * table.len(),
+        (QuantLayer::Table(table) | QuantLayer::Elements(table), _) => table.len(),
+        (QuantLayer::Exponentials(table), _) => 4 * table.len(),
+        (QuantLayer::Slopes { negative, .. }, _) => 4 * negative.len(),
         (_, Parameters::Sum { weights, bias, .. }) => 4 * (weights.len() + bias.len()),
-        _ => layer_payload(layer, quantized).len(),
+        (_, Parameters::Slopes(values) | Parameters::Elements(values)) => 4 * values.len(),
+        (_, Parameters::Taps(taps)) => 8 * taps.len(),
+        (_, Parameters::Grids { scale, .. }) => 8 * scale.len(),
+        (QuantLayer::Float | QuantLayer::Multipliers(..) | QuantLayer::Plain, Parameters::None) => 0,
     }
 }
 
@@ -133,7 +168,9 @@ pub fn payload(network: &mut Network, quantized: &mut Quantized) -> (AlignedByte
     let mut payload = AlignedBytes::zeroed(lens.sum());
     let (mut at, mut chunks) = (0, Vec::with_capacity(network.layers.len()));
     for (layer, quantized) in network.layers.iter_mut().zip(&mut quantized.layers) {
-        let bytes = layer_payload(layer, quantized);
+        let len = payload_len(layer, quantized);
+        let bytes = &mut payload.as_mut()[at..at + len];
+        write_payload(layer, quantized, bytes);
         layer.parameters = Parameters::None;
         if let QuantLayer::Weights { weights, .. } = quantized {
             *weights = Vec::new();
@@ -142,9 +179,8 @@ pub fn payload(network: &mut Network, quantized: &mut Quantized) -> (AlignedByte
             chunks.push(None);
             continue;
         }
-        payload.as_mut()[at..at + bytes.len()].copy_from_slice(&bytes);
-        chunks.push(Some(Chunk { offset: at as u32, len: bytes.len() as u32, checksum: checksum(&bytes) }));
-        at += bytes.len().next_multiple_of(ALIGN);
+        chunks.push(Some(Chunk { offset: at as u32, len: len as u32, checksum: checksum(bytes) }));
+        at += len.next_multiple_of(ALIGN);
     }
     (payload, chunks)
 }

@@ -120,8 +120,16 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     println!("{report}");
     print_json(&json!({
         "output": args.output, "ram_bytes": report.ram_bytes, "weight_bytes": report.weight_bytes, "macs": report.macs,
+        "peak_rss_bytes": peak_rss(),
     }));
     Ok(true)
+}
+
+/// The most memory that this process has had, where the system tells (Linux).
+fn peak_rss() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(1024 * kibibytes.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
 }
 
 /// Samples as the ONNX model takes them, `[N, C, H, W]`: from a .npy, or a data set through the model's preprocessing.

@@ -78,7 +78,15 @@ fn in_memory_order<T: Copy>(weights: Vec<T>, features: usize, places: Option<&[u
     let Some(places) = places else { return weights };
     let mut feature_at = vec![0; features];
     places.iter().enumerate().for_each(|(i, &p)| feature_at[p] = i);
-    weights.chunks_exact(features).flat_map(|row| feature_at.iter().map(|&i| row[i])).collect()
+    // A row at a time, in place: the first of these layers is often most of a network.
+    let mut weights = weights;
+    let mut row = Vec::with_capacity(features);
+    for into in weights.chunks_exact_mut(features) {
+        row.clear();
+        row.extend(feature_at.iter().map(|&i| into[i]));
+        into.copy_from_slice(&row);
+    }
+    weights
 }
 
 /// Each matrix `[K, N]` of a stack as `[N, K]`.
