@@ -209,10 +209,11 @@ fn payload(
     let weights_of = |len: usize, outputs: usize| channels.start * (len / outputs)..channels.end * (len / outputs);
     let c = channels.clone();
     let quantized = match quantized {
-        QuantLayer::Weights { weights, bias, multiplier } => QuantLayer::Weights {
+        QuantLayer::Weights { weights, bias, multiplier, scale } => QuantLayer::Weights {
             weights: weights[weights_of(weights.len(), bias.len())].to_vec(),
             bias: bias[c.clone()].to_vec(),
             multiplier: multiplier[c.clone()].to_vec(),
+            scale: scale[c.clone()].to_vec(),
         },
         QuantLayer::Slopes { negative, positive } => {
             QuantLayer::Slopes { negative: negative[c.clone()].to_vec(), positive: *positive }
