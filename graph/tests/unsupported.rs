@@ -128,7 +128,6 @@ fn attributes_are_named() {
         ("coordinate_transformation_mode", shrunk(resize(13)).text("coordinate_transformation_mode", "tf_crop_and_resize")),
         ("exclude_outside", shrunk(resize(13)).int("exclude_outside", 1)),
         ("antialias", resize(18).input("").integers(&[1, 2, 2, 3]).text("mode", "linear").int("antialias", 1)),
-        ("scales", shrunk(resize(13)).text("coordinate_transformation_mode", "align_corners").text("mode", "linear")),
         ("scales", resize(13).floats(&[3])),
         ("sizes", resize(13).input("").integers(&[1, 2, 0, 4])),
         ("axes", resize(18).floats(&[2]).list("axes", &[2, 2])),

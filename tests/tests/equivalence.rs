@@ -194,7 +194,9 @@ fn one_thing_wrong_is_noticed_in_int8() {
     assert!(subject.verify(&emitted(&(network.clone(), good.clone()))).ok);
     for (what, layer, damage) in damages {
         let mut bad = good.clone();
-        let QuantLayer::Weights { weights, bias, multiplier, .. } = &mut bad.layers[layer] else { panic!("a layer of weights") };
+        let QuantLayer::Weights { weights, bias, multiplier, .. } = &mut bad.layers[layer] else {
+            panic!("a layer of weights")
+        };
         damage(weights, bias, multiplier);
         let verification = subject.verify(&emitted(&(network.clone(), bad)));
         assert!(!verification.ok, "{what}: not noticed");

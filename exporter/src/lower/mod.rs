@@ -41,10 +41,14 @@ pub fn lower(graph: Graph) -> Result<Network, Vec<Diagnostic>> {
     }
     for node in std::mem::take(&mut lowering.graph.nodes) {
         // After a problem the values behind it are unknown; their nodes are skipped, not reported.
-        if node.inputs.iter().all(|i| lowering.held[i.0].is_some())
-            && let Err(refused) = lowering.node(&node)
-        {
-            problems.push(problem(&node.name, node.op.name(), refused.attribute, refused.reason, refused.hint));
+        if node.inputs.iter().any(|i| lowering.held[i.0].is_none()) {
+            continue;
+        }
+        match lowering.node(&node) {
+            Ok(()) => lowering.show_made(&node),
+            Err(refused) => {
+                problems.push(problem(&node.name, node.op.name(), refused.attribute, refused.reason, refused.hint));
+            }
         }
     }
     for output in lowering.graph.outputs.clone() {
@@ -197,6 +201,18 @@ impl Lowering {
         t.dims = shape.iter().map(|&d| d as u16).collect();
         t.channels_last = channels_last;
         t.host = host_type(t.kind, elem);
+    }
+
+    /// Gives the tensor that a node has just made the look of the node's value, for reports: inputs and outputs have theirs anyway.
+    fn show_made(&mut self, node: &Node) {
+        let Some(Held::Lies(view)) = &self.held[node.output.0] else { return };
+        let (tensor, shape) = (view.tensor, view.shape());
+        let fills = view.lies_in(&natural(&shape).0, self.network.tensors[tensor].elements());
+        let made = self.network.layers.last().is_some_and(|layer| layer.output == tensor && layer.name == node.name);
+        if made && fills && shape.len() <= 4 {
+            let elem = self.graph.value(node.output).elem;
+            self.show(tensor, &shape, shape.len() == 4, elem);
+        }
     }
 
     /// Makes a value a network output: a tensor of its own that holds the value's elements and nothing else.
