@@ -1,6 +1,8 @@
 //! Plans, judged by replaying them ([`replay`]), and what they compute by the graph's reference.
 
 mod common;
+#[path = "plan/definitions.rs"]
+mod definitions;
 #[path = "plan/replay.rs"]
 mod replay;
 
