@@ -1,10 +1,11 @@
 //! Convolution: weights `[O, C / groups, KH, KW]` become `[O][KH][KW][C / groups]`.
 
+use super::codes::Integers;
 use super::view::View;
 use super::{Held, Lowering, Refused, refused};
-use crate::network::{Kind, Parameters, SumCodes};
+use crate::network::Kind;
 use staticnet::op::{Conv2d, Op, Window};
-use staticnet_graph::graph::{Codes, Node, ValueId};
+use staticnet_graph::graph::{Node, ValueId};
 
 /// The order of `[N, C, H, W]`, or of any value with channels second, that puts the channels last.
 pub(super) fn channels_last(rank: usize) -> Vec<usize> {
@@ -56,10 +57,10 @@ impl Lowering {
         let (weight, bias) = (self.param(node, 0)?, self.param(node, 1)?);
         let taps = weight.shape[2] * weight.shape[3];
         let row = weight.shape[1] * taps;
-        let reorder = |w: &[i8]| taps_outermost(w, row, taps);
-        let codes = codes.map(|c| sum_codes(&c, bias_codes.as_ref(), weight.shape[0], reorder)).transpose()?;
-        let weights = taps_outermost(&weight.data, row, taps);
-        let parameters = Parameters::Sum { weights, bias: bias.data, codes };
+        let reorder = |w: Vec<i16>| taps_outermost(&w, row, taps);
+        let integers = codes.map(|c| Integers::new(&c, bias_codes.as_ref(), weight.shape[0], reorder)).transpose()?;
+        let real = (taps_outermost(&weight.data, row, taps), bias.data);
+        let (x, parameters) = self.sum_parameters(x, real, integers, weight.shape[1], &node.name)?;
         let &[n, c, h, w] = &self.shape(node.output)[..] else {
             return refused("shape", "its output is no image", "the file may be damaged; export it again");
         };
@@ -79,36 +80,4 @@ fn taps_outermost<T: Copy>(weights: &[T], row: usize, taps: usize) -> Vec<T> {
         }
     }
     reordered
-}
-
-/// The integers of a weight `[O, ..]` in the device's order, each minus its zero point.
-pub(super) fn sum_codes(
-    codes: &Codes,
-    bias: Option<&Codes>,
-    outputs: usize,
-    reorder: impl Fn(&[i8]) -> Vec<i8>,
-) -> Result<SumCodes, Refused> {
-    let per_channel = |values: usize| values == outputs && codes.axis == Some(0);
-    if codes.scale.len() != 1 && !per_channel(codes.scale.len()) {
-        let reason = format!("has {} scales along dimension {:?}, its outputs are {outputs}", codes.scale.len(), codes.axis);
-        return refused("W", reason, "quantize weights per tensor or per output channel");
-    }
-    let of = |c: usize| if codes.scale.len() == 1 { 0 } else { c };
-    let row = codes.codes.len() / outputs.max(1);
-    let mut weights = Vec::with_capacity(codes.codes.len());
-    for (i, &code) in codes.codes.iter().enumerate() {
-        match i8::try_from(code - codes.zero_point[of(i / row)]) {
-            Ok(w) => weights.push(w),
-            Err(_) => {
-                let reason = format!("weights of zero point {} are wider than 8 bits", codes.zero_point[of(i / row)]);
-                return refused("W", reason, "quantize the weights symmetrically (zero point 0, or 128 for uint8)");
-            }
-        }
-    }
-    let bias = match bias {
-        Some(b) => b.codes.iter().enumerate().map(|(c, &q)| (q, b.scale[if b.scale.len() == 1 { 0 } else { c }])).collect(),
-        None => vec![],
-    };
-    let scale = (0..outputs).map(|c| codes.scale[of(c)]).collect();
-    Ok(SumCodes { weights: reorder(&weights), scale, bias })
 }

@@ -4,12 +4,12 @@
 //! order. Several rows are a 1x1 convolution over as many rows of one pixel; a product of stacks of matrices is one with a group for
 //! each matrix.
 
-use super::conv::sum_codes;
+use super::codes::Integers;
 use super::view::View;
 use super::{Held, Lowering, Refused, refused};
-use crate::network::{Kind, Parameters};
+use crate::network::Kind;
 use staticnet::op::{Conv2d, Op, Window};
-use staticnet_graph::graph::{Node, Tensor};
+use staticnet_graph::graph::Node;
 
 /// A 1x1 convolution.
 pub(super) fn pointwise(groups: usize) -> Result<Op, Refused> {
@@ -41,11 +41,13 @@ impl Lowering {
         };
         // Where the input lies in row-major order there is nothing to permute.
         let order = order.filter(|places| places.iter().enumerate().any(|(i, &p)| i != p));
-        let reorder = |w: &[i8]| in_memory_order(w.to_vec(), features, order.as_deref());
-        let codes = codes.map(|c| sum_codes(&c, bias_codes.as_ref(), outputs, reorder)).transpose()?;
-        let weights = in_memory_order(weight.data, features, order.as_deref());
+        let reorder = |w: Vec<i16>| in_memory_order(w, features, order.as_deref());
+        let integers = codes.map(|c| Integers::new(&c, bias_codes.as_ref(), outputs, reorder)).transpose()?;
+        let real = (in_memory_order(weight.data, features, order.as_deref()), bias.data);
+        let channels = self.network.tensors[input].channels as usize;
+        let (input, parameters) = self.sum_parameters(input, real, integers, channels, &node.name)?;
         let y = self.tensor(&node.name, [rows, 1, outputs], Kind::Real)?;
-        self.layer(&node.name, op, &[input], y, Parameters::Sum { weights, bias: bias.data, codes });
+        self.layer(&node.name, op, &[input], y, parameters);
         let view = View::row_major(y, &self.shape(node.output));
         self.hold(node.output, view);
         Ok(())
@@ -63,9 +65,9 @@ impl Lowering {
         }
         let order: Vec<usize> = [rank - 2].into_iter().chain(0..rank - 2).chain([rank - 1]).collect();
         let input = self.value_in(node.inputs[0], &order, [m, 1, stack * k], &node.name)?;
-        let codes = codes.map(|c| sum_codes(&c, None, stack * n, |w| transposed(w, k, n))).transpose()?;
-        let Tensor { data, .. } = b;
-        let parameters = Parameters::Sum { weights: transposed(&data, k, n), bias: vec![0.0; stack * n], codes };
+        let integers = codes.map(|c| Integers::new(&c, None, stack * n, |w| transposed(&w, k, n))).transpose()?;
+        let real = (transposed(&b.data, k, n), vec![0.0; stack * n]);
+        let (input, parameters) = self.sum_parameters(input, real, integers, k, &node.name)?;
         let y = self.tensor(&node.name, [m, 1, stack * n], Kind::Real)?;
         self.layer(&node.name, pointwise(stack)?, &[input], y, parameters);
         self.held[node.output.0] = Some(Held::Lies(View::in_order(y, &self.shape(node.output), &order)));

@@ -6,6 +6,7 @@
 //! last, as N x H rows of W pixels; everything else row-major.
 
 mod arrange;
+mod codes;
 mod conv;
 mod elementwise;
 mod ends;
