@@ -6,8 +6,9 @@
 
 use crate::error::Error;
 use crate::host::Model;
-use crate::network::Network;
+use crate::network::{Kind, Network};
 use rayon::prelude::*;
+use staticnet::record::DType;
 
 /// An interval of real values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,13 +92,13 @@ pub fn ranges(network: &Network, float: &Model, samples: &[Vec<u8>]) -> Result<V
             values.iter().fold(ranges[tensor], |range, &v| if v.is_nan() { Range { lo: v, hi: v } } else { range.with(v) });
     })?;
     let extremes = extremes.into_iter().reduce(|a, b| a.iter().zip(b).map(|(a, b)| a.and(b)).collect()).unwrap_or_default();
-    for (tensor, range) in network.tensors.iter().zip(&extremes) {
+    for (tensor, range) in network.tensors.iter().zip(&extremes).filter(|(t, _)| t.kind == Kind::Real) {
         if !range.lo.is_finite() || !range.hi.is_finite() {
             let reason = format!("the calibration samples make {} infinite or not a number", tensor.name);
             return Err(Error::Input { from: "calibration".into(), reason });
         }
     }
-    let start = || extremes.iter().map(|&range| Histogram::new(range)).collect();
+    let start = || extremes.iter().map(|&range| Histogram::new(range)).collect::<Vec<_>>();
     let histograms = observe(float, samples, start, |histograms: &mut Vec<Histogram>, tensor, values| {
         values.iter().for_each(|&v| histograms[tensor].add(v));
     })?;
@@ -122,17 +123,24 @@ fn observe<A: Send>(
         let mut seen = start();
         let mut ram = float.ram();
         let artifact = float.artifact();
+        let real = |tensor: usize| artifact.tensor(tensor).is_some_and(|t| t.dtype == DType::F32);
+        let mut last_maker = vec![0; artifact.tensor_count()];
+        for i in 0..artifact.layer_count() {
+            last_maker[artifact.layer(i).map_or(0, |layer| layer.output as usize)] = i;
+        }
         let mut engine = float.engine(&mut ram)?;
         for sample in samples {
             if let Some(bytes) = engine.input_bytes_mut(0) {
                 bytes.copy_from_slice(sample);
             }
-            if let Some(slot) = artifact.input_slot(0) {
+            if let Some(slot) = artifact.input_slot(0).filter(|slot| real(slot.tensor as usize)) {
                 look(&mut seen, slot.tensor as usize, &floats(sample));
             }
             engine.reset();
             engine.run_tapped(|done, _, bytes| {
-                if let Some(layer) = artifact.layer(done.layer) {
+                // A concatenation is complete when its last part is there.
+                let layer = artifact.layer(done.layer).filter(|layer| last_maker[layer.output as usize] == done.layer);
+                if let Some(layer) = layer.filter(|l| real(l.output as usize)) {
                     look(&mut seen, layer.output as usize, &floats(bytes));
                 }
             })?;

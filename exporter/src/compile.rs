@@ -4,9 +4,9 @@ use crate::calibrate;
 use crate::emit::{self, Emitted};
 use crate::error::Error;
 use crate::host::Model;
-use crate::lower::lower;
+use crate::lower::{lower, problem};
 use crate::network::Network;
-use crate::quantize::{QuantLayer, Quantized, quantize};
+use crate::quantize::{Quantized, quantize};
 use crate::{passes, plan};
 use staticnet::record::TensorInfo;
 use staticnet_graph::graph::Graph;
@@ -18,74 +18,104 @@ pub struct Options {
     pub split: bool,
 }
 
-/// Compiles a graph to f32.
+/// Compiles a graph as it is: real numbers stay f32, what the model itself quantizes is int8.
 ///
 /// # Errors
 /// [`Error::Unsupported`] with everything that the runtime cannot run.
-pub fn compile_float(graph: &Graph, options: &Options) -> Result<Emitted, Error> {
-    emit_network(&network(graph)?, None, options)
+pub fn compile_float(graph: Graph, options: &Options) -> Result<Emitted, Error> {
+    let (network, quantized) = as_it_is(graph)?;
+    emit_network(network, quantized, options)
+}
+
+/// Lowers a graph without calibration: real numbers stay f32.
+///
+/// # Errors
+/// As [`compile_float`].
+pub fn as_it_is(graph: Graph) -> Result<(Network, Quantized), Error> {
+    let mut network = network(graph)?;
+    let quantized = quantize(&mut network, None).map_err(Error::Unsupported)?;
+    Ok((network, quantized))
 }
 
 /// Compiles a graph to int8. `samples` are inputs as the ONNX model takes them: f32, NCHW, one sample each.
 ///
 /// # Errors
 /// [`Error::Unsupported`], or [`Error::Input`] where a sample does not fit.
-pub fn compile(graph: &Graph, samples: &[Vec<f32>], options: &Options) -> Result<Emitted, Error> {
-    let network = network(graph)?;
-    let float = emit_network(&network, None, &Options::default())?;
-    let float = Model::from_bytes(&float.joined()).map_err(not_accepted)?;
+pub fn compile(graph: Graph, samples: &[Vec<f32>], options: &Options) -> Result<Emitted, Error> {
+    let (network, quantized) = quantized(graph, samples)?;
+    emit_network(network, quantized, options)
+}
+
+/// Calibrates and quantizes a graph.
+///
+/// # Errors
+/// As [`compile`].
+pub fn quantized(graph: Graph, samples: &[Vec<f32>]) -> Result<(Network, Quantized), Error> {
+    let mut network = network(graph)?;
+    if network.inputs.len() != 1 {
+        let reason = format!("has {} inputs", network.inputs.len());
+        let hint = "calibrate a model with one input, or compile with --float";
+        return Err(Error::Unsupported(vec![problem(&network.name, "model", "input", reason, hint)]));
+    }
+    let mut float = network.clone();
+    let quantized = quantize(&mut float, None).map_err(Error::Unsupported)?;
+    let float = Model::from_emitted(emit_network(float, quantized, &Options { split: true })?).map_err(not_accepted)?;
     let artifact = float.artifact();
     let info = artifact.input_slot(0).and_then(|slot| artifact.tensor(slot.tensor as usize));
-    let info = info.ok_or(Error::Input { from: graph.name.clone(), reason: "the network has no input".into() })?;
+    let info = info.ok_or(Error::Input { from: network.name.clone(), reason: "the network has no input".into() })?;
     if let Some(bad) = samples.iter().find(|s| s.len() as u64 != info.elements()) {
         let reason = format!("a sample has {} elements, the input {}", bad.len(), info.elements());
         return Err(Error::Input { from: "calibration".into(), reason });
     }
     let encoded: Vec<Vec<u8>> = samples.iter().map(|s| crate::host::encode(&info, s)).collect();
     let ranges = calibrate::ranges(&network, &float, &encoded)?;
-    let quantized = quantize(&network, &ranges).map_err(Error::Unsupported)?;
-    emit_network(&network, Some(&quantized), options)
+    drop(float);
+    let quantized = quantize(&mut network, Some(&ranges)).map_err(Error::Unsupported)?;
+    Ok((network, quantized))
+}
+
+/// Whether a graph holds integers of its own: then it needs no calibration.
+pub fn is_quantized(graph: &Graph) -> bool {
+    use staticnet_graph::graph::Op;
+    graph.nodes.iter().any(|node| matches!(node.op, Op::Quantize(_) | Op::Dequantize(_)))
 }
 
 /// Lowers a graph and runs the passes.
 ///
 /// # Errors
 /// [`Error::Unsupported`].
-pub fn network(graph: &Graph) -> Result<Network, Error> {
+pub fn network(graph: Graph) -> Result<Network, Error> {
     let mut network = lower(graph).map_err(Error::Unsupported)?;
     passes::run(&mut network);
-    if network.layers.is_empty() || network.outputs.is_empty() || network.inputs.len() != 1 {
-        let reason = format!("{} inputs, {} layers", network.inputs.len(), network.layers.len());
-        let hint = "give the model exactly one input and at least one layer";
-        return Err(Error::Unsupported(vec![crate::lower::problem(&network.name, "model", "graph", reason, hint)]));
+    network.drop_unused_layers();
+    // Indices of the format are 16 bits wide.
+    if network.outputs.is_empty() || network.layers.len().max(network.tensors.len()) >= u16::MAX as usize {
+        let reason = format!("has {} layers and {} outputs", network.layers.len(), network.outputs.len());
+        let hint = "give the model an output and at most 65,000 layers";
+        return Err(Error::Unsupported(vec![problem(&network.name, "model", "graph", reason, hint)]));
     }
     Ok(network)
 }
 
-/// Plans and writes a network: quantized, or f32.
+/// Plans and writes a network.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where it is too large for the format.
-pub fn emit_network(network: &Network, quantized: Option<&Quantized>, options: &Options) -> Result<Emitted, Error> {
-    let tensors: Vec<TensorInfo> = emit::tensor_infos(network, quantized);
-    let payload =
-        |i: usize| emit::layer_payload(&network.layers[i], quantized.map(|q: &Quantized| -> &QuantLayer { &q.layers[i] }));
-    let payloads: Vec<Vec<u8>> = (0..network.layers.len()).map(payload).collect();
-    let has_chunk: Vec<bool> = payloads.iter().map(|p| !p.is_empty()).collect();
+pub fn emit_network(mut network: Network, mut quantized: Quantized, options: &Options) -> Result<Emitted, Error> {
+    let name = network.name.clone();
     let too_large = |what: &str, bytes: u64| {
         let hint = "the format addresses 4 GiB of weights and of RAM";
-        Error::Unsupported(vec![crate::lower::problem(&network.name, "model", what, format!("needs {bytes} bytes"), hint)])
+        Error::Unsupported(vec![problem(&name, "model", what, format!("needs {bytes} bytes"), hint)])
     };
-    let weights: u64 = payloads.iter().map(|p| p.len() as u64 + 16).sum();
+    let weights: u64 = network.layers.iter().zip(&quantized.layers).map(|(l, q)| emit::payload_len(l, q) as u64 + 16).sum();
     if weights > u32::MAX as u64 {
         return Err(too_large("weights", weights));
     }
-    let plan = plan::layer_by_layer(network, &tensors, &has_chunk).map_err(|bytes| too_large("ram", bytes))?;
-    let emitted = emit::emit(network, quantized, &tensors, &plan, &payloads, options.split);
-    // What the exporter writes, the runtime must accept.
-    let head = crate::host::AlignedBytes::copy_of(&emitted.joined());
-    staticnet::Artifact::new(head.as_ref()).map_err(not_accepted)?;
-    Ok(emitted)
+    let tensors: Vec<TensorInfo> = emit::tensor_infos(&network, &quantized);
+    let (payload, chunks) = emit::payload(&mut network, &mut quantized);
+    let has_chunk: Vec<bool> = chunks.iter().map(Option::is_some).collect();
+    let plan = plan::layer_by_layer(&network, &tensors, &has_chunk).map_err(|bytes| too_large("ram", bytes))?;
+    emit::emit(&network, &quantized, &tensors, &plan, (payload, &chunks), options.split).map_err(not_accepted)
 }
 
 fn not_accepted(error: staticnet::ArtifactError) -> Error {

@@ -1,6 +1,7 @@
 //! The artifact's bytes. The records write themselves ([`staticnet::record`]); this puts them together.
 
-use crate::network::{Layer, Network};
+use crate::host::AlignedBytes;
+use crate::network::{Kind, Layer, Network, Parameters};
 use crate::plan::Plan;
 use crate::quantize::{QuantLayer, Quantized};
 use staticnet::artifact::{
@@ -10,13 +11,21 @@ use staticnet::checksum;
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet::record::{self, Chunk, DType, NONE16, TensorInfo};
 
-/// Descriptions of a network's tensors: quantized, or f32.
-pub fn tensor_infos(network: &Network, quantized: Option<&Quantized>) -> Vec<TensorInfo> {
-    let info = |(i, t): (usize, &crate::network::Tensor)| {
-        let quant = quantized.map(|q| q.tensors[i]);
+/// Descriptions of a network's tensors.
+pub fn tensor_infos(network: &Network, quantized: &Quantized) -> Vec<TensorInfo> {
+    let info = |(t, quant): (&crate::network::Tensor, &Option<crate::network::Quant>)| {
+        let mut dims = [0; 4];
+        dims.iter_mut().zip(&t.dims).for_each(|(to, from)| *to = *from);
         TensorInfo {
-            dtype: if quant.is_some() { DType::I8 } else { DType::F32 },
-            rank: t.rank,
+            dtype: match (quant, t.kind) {
+                (Some(_), _) => DType::I8,
+                (None, Kind::Index) => DType::I32,
+                (None, Kind::Real | Kind::Codes(_)) => DType::F32,
+            },
+            rank: t.dims.len().min(4) as u8,
+            channels_last: t.channels_last,
+            host: t.host,
+            dims,
             zero_point: quant.map_or(0, |q| q.zero_point),
             height: t.height,
             width: t.width,
@@ -24,83 +33,179 @@ pub fn tensor_infos(network: &Network, quantized: Option<&Quantized>) -> Vec<Ten
             scale: quant.map_or(1.0, |q| q.scale),
         }
     };
-    network.tensors.iter().enumerate().map(info).collect()
+    network.tensors.iter().zip(&quantized.tensors).map(info).collect()
 }
 
-/// Weights of a layer as the kernels read them: biases, multipliers, rows (see [`staticnet::engine`]). Empty where it has none.
-pub fn layer_payload(layer: &Layer, quantized: Option<&QuantLayer>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    match quantized {
-        Some(QuantLayer::Weights { weights, bias, multiplier }) => {
-            bytes.extend(bias.iter().flat_map(|b| b.to_le_bytes()));
-            bytes.extend(multiplier.iter().flat_map(|m| m.to_le_bytes()));
-            bytes.extend(weights.iter().map(|&w| w as u8));
-        }
-        Some(QuantLayer::Factors { table, .. }) => bytes.extend(table.iter().flat_map(|t| t.to_le_bytes())),
-        Some(QuantLayer::None) => {}
-        None => bytes.extend(layer.bias.iter().chain(&layer.weights).flat_map(|v| v.to_le_bytes())),
+/// Where a layer's weights are written to, from front to back.
+struct Chunks<'p> {
+    rest: &'p mut [u8],
+}
+
+impl Chunks<'_> {
+    fn write<const N: usize>(&mut self, elements: impl ExactSizeIterator<Item = [u8; N]>) {
+        let (front, rest) = std::mem::take(&mut self.rest).split_at_mut(N * elements.len());
+        front.as_chunks_mut::<N>().0.iter_mut().zip(elements).for_each(|(to, from)| *to = from);
+        self.rest = rest;
     }
+
+    fn floats(&mut self, values: &[f32]) {
+        self.write(values.iter().map(|v| v.to_le_bytes()));
+    }
+
+    fn words(&mut self, values: &[i32]) {
+        self.write(values.iter().map(|v| v.to_le_bytes()));
+    }
+
+    fn bytes(&mut self, values: &[i8]) {
+        self.write(values.iter().map(|v| v.to_le_bytes()));
+    }
+}
+
+/// Weights of a layer as the kernels read them (see [`staticnet::op::Op`] and FORMAT.md). Empty where it has none.
+pub fn layer_payload(layer: &Layer, quantized: &QuantLayer) -> Vec<u8> {
+    let mut bytes = vec![0; payload_len(layer, quantized)];
+    write_payload(layer, quantized, &mut bytes);
     bytes
 }
 
-fn layer_record(layer: &Layer, quantized: Option<(&QuantLayer, &TensorInfo)>) -> record::Layer {
-    let (table_shift, multiplier) = match quantized {
-        Some((QuantLayer::Factors { shift, multiplier, .. }, _)) => (*shift, *multiplier),
-        _ => (0, 0.0),
+/// As [`layer_payload`], into memory of [`payload_len`] bytes: the largest layers are most of a network and need not lie there twice.
+fn write_payload(layer: &Layer, quantized: &QuantLayer, bytes: &mut [u8]) {
+    let mut out = Chunks { rest: bytes };
+    match (quantized, &layer.parameters) {
+        (QuantLayer::Weights { weights, bias, multiplier, .. }, _) => {
+            out.words(bias);
+            out.floats(multiplier);
+            out.bytes(weights);
+        }
+        (QuantLayer::Factors { table, .. }, _) => out.words(table),
+        (QuantLayer::Table(table), _) => out.bytes(table),
+        (QuantLayer::Elements(elements), _) => out.bytes(elements),
+        (QuantLayer::Exponentials(table), _) => out.floats(table),
+        (QuantLayer::Slopes { negative, .. }, _) => out.floats(negative),
+        (_, Parameters::Sum { weights, bias, .. }) => {
+            out.floats(bias);
+            out.floats(weights);
+        }
+        (_, Parameters::Slopes(values) | Parameters::Elements(values)) => out.floats(values),
+        (_, Parameters::Taps(taps)) => out.write(taps.iter().map(|tap| {
+            let ([a, b], [c, d], [e, f, g, h]) = (tap.first.to_le_bytes(), tap.second.to_le_bytes(), tap.weight.to_le_bytes());
+            [a, b, c, d, e, f, g, h]
+        })),
+        (_, Parameters::Grids { scale, zero_point }) => {
+            out.floats(scale);
+            out.words(zero_point);
+        }
+        (QuantLayer::Float | QuantLayer::Multipliers(..) | QuantLayer::Plain, Parameters::None) => {}
+    }
+}
+
+/// Length of [`layer_payload`].
+pub fn payload_len(layer: &Layer, quantized: &QuantLayer) -> usize {
+    match (quantized, &layer.parameters) {
+        (QuantLayer::Weights { weights, bias, .. }, _) => weights.len() + 8 * bias.len(),
+        (QuantLayer::Factors { table, .. }, _) => 4 * table.len(),
+        (QuantLayer::Table(table) | QuantLayer::Elements(table), _) => table.len(),
+        (QuantLayer::Exponentials(table), _) => 4 * table.len(),
+        (QuantLayer::Slopes { negative, .. }, _) => 4 * negative.len(),
+        (_, Parameters::Sum { weights, bias, .. }) => 4 * (weights.len() + bias.len()),
+        (_, Parameters::Slopes(values) | Parameters::Elements(values)) => 4 * values.len(),
+        (_, Parameters::Taps(taps)) => 8 * taps.len(),
+        (_, Parameters::Grids { scale, .. }) => 8 * scale.len(),
+        (QuantLayer::Float | QuantLayer::Multipliers(..) | QuantLayer::Plain, Parameters::None) => 0,
+    }
+}
+
+/// The smallest and largest int8 output of a layer.
+fn range_i8(layer: &Layer, y: &TensorInfo) -> [i8; 2] {
+    let bound = |real: f32, otherwise: i8| match real.is_finite() {
+        true => staticnet::quant::quantize(real, y.scale, y.zero_point),
+        false => otherwise,
     };
-    let lowest = quantized.map_or(i8::MIN, |(_, output)| if layer.relu { output.zero_point } else { i8::MIN });
+    [bound(layer.clamp[0], i8::MIN), bound(layer.clamp[1], i8::MAX)]
+}
+
+fn layer_record(layer: &Layer, quantized: &QuantLayer, y: &TensorInfo) -> record::Layer {
+    let (table_shift, multiplier, multiplier2) = match quantized {
+        QuantLayer::Factors { shift, multiplier, .. } => (*shift, *multiplier, 0.0),
+        QuantLayer::Multipliers(first, second) => (0, *first, *second),
+        QuantLayer::Slopes { positive, .. } => (0, *positive, 0.0),
+        QuantLayer::Float | QuantLayer::Weights { .. } | QuantLayer::Table(_) => (0, 0.0, 0.0),
+        QuantLayer::Exponentials(_) | QuantLayer::Elements(_) | QuantLayer::Plain => (0, 0.0, 0.0),
+    };
+    let input = |i: usize| layer.inputs.get(i).map_or(NONE16, |&t| t as u16);
     record::Layer {
         op: layer.op,
-        input: layer.input as u16,
-        input2: NONE16,
+        input: input(0),
+        input2: input(1),
         output: layer.output as u16,
-        range_i8: [lowest, i8::MAX],
-        range_f32: [if layer.relu { 0.0 } else { f32::NEG_INFINITY }, f32::INFINITY],
+        range_i8: if y.dtype == DType::I8 { range_i8(layer, y) } else { [i8::MIN, i8::MAX] },
+        range_f32: layer.clamp,
         table_shift,
         multiplier,
+        multiplier2,
     }
 }
 
 /// An artifact's two parts; the file is one behind the other, or two files with `--split`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Emitted {
     /// The head.
     pub head: Vec<u8>,
     /// The weights.
-    pub payload: Vec<u8>,
+    pub payload: AlignedBytes,
 }
 
 impl Emitted {
     /// Head and payload in one.
     pub fn joined(&self) -> Vec<u8> {
-        [&self.head[..], &self.payload].concat()
+        [&self.head[..], self.payload.as_ref()].concat()
     }
 }
 
-/// Puts an artifact together. `payloads` are the layers' [`layer_payload`]s.
+/// The weights of all layers, taken out of the network so that they are not held twice, and where each layer's lie.
+pub fn payload(network: &mut Network, quantized: &mut Quantized) -> (AlignedBytes, Vec<Option<Chunk>>) {
+    let lens = network.layers.iter().zip(&quantized.layers).map(|(layer, q)| payload_len(layer, q).next_multiple_of(ALIGN));
+    let mut payload = AlignedBytes::zeroed(lens.sum());
+    let (mut at, mut chunks) = (0, Vec::with_capacity(network.layers.len()));
+    for (layer, quantized) in network.layers.iter_mut().zip(&mut quantized.layers) {
+        let len = payload_len(layer, quantized);
+        let bytes = &mut payload.as_mut()[at..at + len];
+        write_payload(layer, quantized, bytes);
+        layer.parameters = Parameters::None;
+        if let QuantLayer::Weights { weights, .. } = quantized {
+            *weights = Vec::new();
+        }
+        if bytes.is_empty() {
+            chunks.push(None);
+            continue;
+        }
+        chunks.push(Some(Chunk { offset: at as u32, len: len as u32, checksum: checksum(bytes) }));
+        at += len.next_multiple_of(ALIGN);
+    }
+    (payload, chunks)
+}
+
+/// Puts an artifact together. `chunks` say where each layer's weights lie in `payload` (see [`payload`]).
+///
+/// # Errors
+/// [`staticnet::ArtifactError`] where the runtime would not take it.
 pub fn emit(
     network: &Network,
-    quantized: Option<&Quantized>,
+    quantized: &Quantized,
     tensors: &[TensorInfo],
     plan: &Plan,
-    payloads: &[Vec<u8>],
+    (payload, chunks): (AlignedBytes, &[Option<Chunk>]),
     split: bool,
-) -> Emitted {
-    let mut payload = Vec::new();
-    let mut chunks = Vec::new();
-    for bytes in payloads.iter().filter(|bytes| !bytes.is_empty()) {
-        let (offset, len) = (payload.len() as u32, bytes.len() as u32);
-        chunks.extend(Chunk { offset, len, checksum: checksum(bytes) }.encode());
-        payload.extend_from_slice(bytes);
-        payload.resize(payload.len().next_multiple_of(ALIGN), 0);
-    }
+) -> Result<Emitted, staticnet::ArtifactError> {
     let mut ops = 0;
     let mut layers = Vec::new();
-    for (i, layer) in network.layers.iter().enumerate() {
-        let record = layer_record(layer, quantized.map(|q| (&q.layers[i], &tensors[layer.output])));
-        ops |= layer.op.code().bit(tensors[layer.output].dtype);
+    for (layer, quant) in network.layers.iter().zip(&quantized.layers) {
+        let record = layer_record(layer, quant, &tensors[layer.output]);
+        // A constant has no input; its output's type counts.
+        ops |= layer.op.code().bit(tensors[*layer.inputs.first().unwrap_or(&layer.output)].dtype);
         layers.extend(record.encode());
     }
+    let chunks = chunks.iter().flatten().flat_map(|chunk| chunk.encode()).collect();
     let mut sections = vec![
         (SectionId::Tensors, tensors.iter().flat_map(TensorInfo::encode).collect()),
         (SectionId::Layers, layers),
@@ -116,7 +221,9 @@ pub fn emit(
         sections.push((SectionId::Labels, texts(network.labels.iter().map(String::as_str))));
     }
     sections.push((SectionId::Names, texts(network.layers.iter().map(|l| l.name.as_str()))));
-    Emitted { head: head(&sections, plan, ops, &payload, split), payload }
+    // What the exporter writes, the runtime must accept: judged split, so that the weights need not be copied behind the head.
+    crate::host::accepts(&head(&sections, plan, ops, payload.as_ref(), true))?;
+    Ok(Emitted { head: head(&sections, plan, ops, payload.as_ref(), split), payload })
 }
 
 fn head(sections: &[(SectionId, Vec<u8>)], plan: &Plan, ops: u64, payload: &[u8], split: bool) -> Vec<u8> {

@@ -6,6 +6,7 @@ use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::FileError;
 use staticnet_graph::npy::NpyError;
 use staticnet_graph::onnx::ImportError;
+use staticnet_graph::safetensors::SafetensorsError;
 use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub enum Error {
     File(FileError),
     /// A model cannot be imported.
     Import(ImportError),
+    /// Parameters cannot be loaded.
+    Parameters(SafetensorsError),
     /// The model is valid, but the runtime or int8 cannot express it.
     Unsupported(Vec<Diagnostic>),
     /// A data set or picture cannot be used.
@@ -49,6 +52,7 @@ impl fmt::Display for Error {
         match self {
             Error::File(error) => error.fmt(f),
             Error::Import(error) => error.fmt(f),
+            Error::Parameters(error) => error.fmt(f),
             Error::Unsupported(problems) => {
                 writeln!(f, "the model needs what the runtime does not have:")?;
                 problems.iter().try_for_each(|p| writeln!(f, "  {p}"))
@@ -81,6 +85,12 @@ impl From<DataError> for Error {
 impl From<ImportError> for Error {
     fn from(error: ImportError) -> Self {
         Error::Import(error)
+    }
+}
+
+impl From<SafetensorsError> for Error {
+    fn from(error: SafetensorsError) -> Self {
+        Error::Parameters(error)
     }
 }
 

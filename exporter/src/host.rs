@@ -1,11 +1,14 @@
 //! Running an artifact on the host, and the way between the host's tensors (f32, NCHW) and the device's (NHWC, i8 or f32).
 
 use crate::error::Error;
-use staticnet::record::{DType, TensorInfo};
+use staticnet::record::{DType, HostType, TensorInfo};
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, quant, top_k};
-use staticnet_graph::file::read_at_most;
-use staticnet_graph::graph::Tensor;
+use staticnet_graph::file::read_into;
+use staticnet_graph::graph::{Elem, Tensor};
 use std::path::{Path, PathBuf};
+
+/// No artifact is larger: its offsets have 32 bits.
+const MAX_BYTES: u64 = u32::MAX as u64;
 
 /// Bytes that begin at a multiple of 16, as artifacts and RAM must.
 #[derive(Clone, Debug, Default)]
@@ -59,18 +62,28 @@ impl Model {
     /// [`Error::File`], or [`Error::Artifact`] where it is damaged.
     pub fn load(path: &Path) -> Result<Model, Error> {
         let refuse = |error| Error::Artifact { file: path.to_path_buf(), error };
-        let bytes = AlignedBytes::copy_of(&read_at_most(path, u32::MAX as u64)?);
+        let bytes = read_into(path, MAX_BYTES, AlignedBytes::zeroed)?;
         let artifact = Artifact::new(bytes.as_ref()).map_err(refuse)?;
         let mut weights = None;
         if artifact.is_split() {
             let file = weights_path(path);
-            let split = AlignedBytes::copy_of(&read_at_most(&file, u32::MAX as u64)?);
+            let split = read_into(&file, MAX_BYTES, AlignedBytes::zeroed)?;
             artifact.verify_weights(split.as_ref()).map_err(|error| Error::Artifact { file, error })?;
             weights = Some(split);
         } else {
             artifact.verify_weights(artifact.payload()).map_err(refuse)?;
         }
         Ok(Model { bytes, weights })
+    }
+
+    /// An artifact that was just made, its weights in a part of their own; nothing is copied but the head.
+    ///
+    /// # Errors
+    /// [`staticnet::ArtifactError`] where it is not acceptable.
+    pub fn from_emitted(emitted: crate::emit::Emitted) -> Result<Model, staticnet::ArtifactError> {
+        let bytes = AlignedBytes::copy_of(&emitted.head);
+        Artifact::new(bytes.as_ref())?.verify_weights(emitted.payload.as_ref())?;
+        Ok(Model { bytes, weights: Some(emitted.payload) })
     }
 
     /// An artifact that was just made.
@@ -113,76 +126,152 @@ impl Model {
         Ok(Engine::new(self.artifact(), ram.as_mut(), Mapped::at(self.payload()))?)
     }
 
-    /// Runs a batch `[N, C, H, W]` (or `[N, F]`) one sample after the other; the result is `[N, ..]` likewise.
+    /// Runs one input after the other; the result is `[N, ..]` where a sample's first dimension is 1.
     ///
     /// # Errors
     /// [`Error::Input`] where the shape does not fit.
     pub fn run(&self, batch: &Tensor) -> Result<Tensor, Error> {
+        let mut outputs = self.run_all(std::slice::from_ref(batch))?;
+        Ok(if outputs.is_empty() { Tensor::zeros(&[0]) } else { outputs.swap_remove(0) })
+    }
+
+    /// As [`Model::run`], for any number of inputs and outputs, in the order of the model's.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where number or shapes do not fit.
+    pub fn run_all(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let artifact = self.artifact();
+        if inputs.len() != artifact.input_count() {
+            let reason = format!("{} inputs are given, the network has {}", inputs.len(), artifact.input_count());
+            return Err(Error::Input { from: "input".into(), reason });
+        }
+        let encoded = (0..inputs.len()).map(|i| encode_input(&artifact, i, &inputs[i])).collect::<Result<Vec<_>, _>>()?;
+        let samples = encoded.first().map_or(1, Vec::len);
+        if encoded.iter().any(|e| e.len() != samples) {
+            return Err(Error::Input { from: "input".into(), reason: "the inputs are not of as many samples each".into() });
+        }
         let mut ram = self.ram();
         let mut engine = self.engine(&mut ram)?;
-        let mut outputs = Vec::new();
-        for input in encode_inputs(&self.artifact(), batch)? {
-            if let Some(bytes) = engine.input_bytes_mut(0) {
-                bytes.copy_from_slice(&input);
-            }
+        let mut outputs = vec![Vec::with_capacity(samples); artifact.output_count()];
+        for sample in 0..samples {
             engine.reset();
+            for (i, encoded) in encoded.iter().enumerate() {
+                if let Some(bytes) = engine.input_bytes_mut(i) {
+                    bytes.copy_from_slice(&encoded[sample]);
+                }
+            }
             engine.run()?;
-            outputs.push(engine.output_bytes(0).unwrap_or(&[]).to_vec());
+            for (i, output) in outputs.iter_mut().enumerate() {
+                output.push(engine.output_bytes(i).unwrap_or(&[]).to_vec());
+            }
         }
-        Ok(decode_outputs(&self.artifact(), &outputs))
+        Ok(outputs.iter().enumerate().map(|(i, bytes)| decode_output(&artifact, i, bytes)).collect())
     }
 }
 
-/// Shape on the host, batch first: `[n, C, H, W]` or `[n, F]`.
+/// Whether the runtime takes the head of an artifact whose weights are in a part of their own.
+///
+/// # Errors
+/// [`staticnet::ArtifactError`] where it does not.
+pub fn accepts(head: &[u8]) -> Result<(), staticnet::ArtifactError> {
+    Artifact::new(AlignedBytes::copy_of(head).as_ref()).map(|_| ())
+}
+
+/// Shape on the host; `n` samples in the first dimension where one sample has 1 there.
 pub fn host_shape(tensor: &TensorInfo, n: usize) -> Vec<usize> {
-    match tensor.rank {
-        2 => vec![n, tensor.channels as usize],
-        _ => vec![n, tensor.channels as usize, tensor.height as usize, tensor.width as usize],
+    let mut shape: Vec<usize> = tensor.dims[..tensor.rank.min(4) as usize].iter().map(|&d| d as usize).collect();
+    match shape.first_mut() {
+        Some(first) if *first == 1 => *first = n,
+        // Several samples of something that has no batch dimension are stacked in front.
+        _ if n != 1 => shape.insert(0, n),
+        _ => {}
+    }
+    shape
+}
+
+/// The device's place of each of the host's elements.
+fn places(tensor: &TensorInfo) -> Vec<usize> {
+    let dims: Vec<usize> = host_shape(tensor, 1);
+    match dims[..] {
+        [n, c, h, w] if tensor.channels_last => {
+            let pixels = h * w;
+            (0..n).flat_map(|i| (0..c).flat_map(move |c_| (0..pixels).map(move |p| (i * pixels + p) * c + c_))).collect()
+        }
+        _ => (0..tensor.elements() as usize).collect(),
     }
 }
 
-/// The device's bytes of one sample in NCHW order.
-pub fn encode(tensor: &TensorInfo, nchw: &[f32]) -> Vec<u8> {
-    let nhwc = nchw_to_nhwc(tensor, nchw);
+/// The device's bytes of one sample in the host's order.
+pub fn encode(tensor: &TensorInfo, sample: &[f32]) -> Vec<u8> {
+    let mut ordered = vec![0f32; sample.len()];
+    places(tensor).into_iter().zip(sample).for_each(|(at, &v)| ordered[at] = v);
+    let code = |v: f32| match tensor.host {
+        HostType::Real => quant::quantize(v, tensor.scale, tensor.zero_point) as u8,
+        HostType::U8 => (v.clamp(0.0, 255.0) as i32 - 128) as i8 as u8,
+        HostType::I8 | HostType::I64 => v.clamp(-128.0, 127.0) as i8 as u8,
+    };
     match tensor.dtype {
-        DType::I8 => nhwc.iter().map(|&v| quant::quantize(v, tensor.scale, tensor.zero_point) as u8).collect(),
-        DType::F32 => nhwc.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        DType::I8 => ordered.into_iter().map(code).collect(),
+        DType::F32 => ordered.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        DType::I32 => ordered.iter().flat_map(|&v| (v as i32).to_le_bytes()).collect(),
     }
 }
 
-/// One sample in NCHW order from the device's bytes.
+/// One sample in the host's order from the device's bytes.
 pub fn decode(tensor: &TensorInfo, bytes: &[u8]) -> Vec<f32> {
-    let (plane, channels) = ((tensor.height * tensor.width) as usize, tensor.channels as usize);
-    let at = |c: usize, p: usize| top_k::element(tensor, bytes, p * channels + c).unwrap_or(f32::NAN);
-    (0..channels).flat_map(|c| (0..plane).map(move |p| at(c, p))).collect()
+    let element = |at: usize| match tensor.host {
+        HostType::Real | HostType::I64 => top_k::element(tensor, bytes, at).unwrap_or(f32::NAN),
+        HostType::I8 => bytes.get(at).map_or(f32::NAN, |&b| (b as i8).into()),
+        HostType::U8 => bytes.get(at).map_or(f32::NAN, |&b| (b as i8 as i16 + 128).into()),
+    };
+    places(tensor).into_iter().map(element).collect()
 }
 
-/// Reorders one sample.
-pub fn nchw_to_nhwc(tensor: &TensorInfo, nchw: &[f32]) -> Vec<f32> {
-    let plane = (tensor.height * tensor.width) as usize;
-    (0..plane).flat_map(|p| nchw.iter().skip(p).step_by(plane).copied()).collect()
-}
-
-/// The device's bytes of each sample of a batch for input 0.
+/// The device's bytes of each sample of input `i`: one, or as many as the batch has where a sample's first dimension is 1.
 ///
 /// # Errors
 /// [`Error::Input`] where the batch has another shape than the input.
-pub fn encode_inputs(artifact: &Artifact, batch: &Tensor) -> Result<Vec<Vec<u8>>, Error> {
-    let slot = artifact.input_slot(0).and_then(|slot| artifact.tensor(slot.tensor as usize));
+pub fn encode_input(artifact: &Artifact, i: usize, batch: &Tensor) -> Result<Vec<Vec<u8>>, Error> {
+    let slot = artifact.input_slot(i).and_then(|slot| artifact.tensor(slot.tensor as usize));
     let Some(info) = slot else { return Ok(Vec::new()) };
-    let n = batch.shape.first().copied().unwrap_or(0);
-    let want = host_shape(&info, n);
-    if batch.shape != want {
-        let reason = format!("has shape {:?}; the network takes {:?} with any N", batch.shape, host_shape(&info, 1));
+    let one = host_shape(&info, 1);
+    let n = batch.data.len() / (info.elements() as usize).max(1);
+    if batch.shape != one && batch.shape != host_shape(&info, n) {
+        let any = if one.first() == Some(&1) { " with any N in place of the first 1" } else { "" };
+        let reason = format!("has shape {:?}; the network takes {one:?}{any}", batch.shape);
         return Err(Error::Input { from: "input".into(), reason });
     }
     Ok(batch.data.chunks_exact(info.elements() as usize).map(|sample| encode(&info, sample)).collect())
 }
 
-/// The host's tensor `[N, ..]` of the device's bytes of output 0 for each sample.
-pub fn decode_outputs(artifact: &Artifact, outputs: &[Vec<u8>]) -> Tensor {
-    let slot = artifact.output_slot(0).and_then(|slot| artifact.tensor(slot.tensor as usize));
+/// As [`encode_input`], of input 0.
+///
+/// # Errors
+/// [`Error::Input`] where the batch has another shape than the input.
+pub fn encode_inputs(artifact: &Artifact, batch: &Tensor) -> Result<Vec<Vec<u8>>, Error> {
+    encode_input(artifact, 0, batch)
+}
+
+/// The host's tensor `[N, ..]` of the device's bytes of output `i` for each sample.
+pub fn decode_output(artifact: &Artifact, i: usize, outputs: &[Vec<u8>]) -> Tensor {
+    let slot = artifact.output_slot(i).and_then(|slot| artifact.tensor(slot.tensor as usize));
     let Some(info) = slot else { return Tensor::zeros(&[0]) };
     let data = outputs.iter().flat_map(|bytes| decode(&info, bytes)).collect();
     Tensor { shape: host_shape(&info, outputs.len()), data }
+}
+
+/// What the elements of output `i` are in the model.
+pub fn output_type(artifact: &Artifact, i: usize) -> Elem {
+    let slot = artifact.output_slot(i).and_then(|slot| artifact.tensor(slot.tensor as usize));
+    match slot.map_or(HostType::Real, |info| info.host) {
+        HostType::Real => Elem::F32,
+        HostType::I8 => Elem::I8,
+        HostType::U8 => Elem::U8,
+        HostType::I64 => Elem::I64,
+    }
+}
+
+/// As [`decode_output`], of output 0.
+pub fn decode_outputs(artifact: &Artifact, outputs: &[Vec<u8>]) -> Tensor {
+    decode_output(artifact, 0, outputs)
 }

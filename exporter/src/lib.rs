@@ -13,6 +13,7 @@
 //! | [`calibrate`] | ranges of activations, measured with the runtime's own f32 engine |
 //! | [`quantize`] | scales, zero points, integer weights |
 //! | [`plan`] | steps and places in RAM |
+//! | [`quantized_onnx`] | the quantized network as an ONNX model again |
 //! | [`emit`] | the artifact's bytes |
 //! | [`host`] | running an artifact on the host |
 //! | [`evaluate`] | accuracy on a data set |
@@ -34,6 +35,7 @@ pub mod network;
 pub mod passes;
 pub mod plan;
 pub mod quantize;
+pub mod quantized_onnx;
 pub mod report;
 #[cfg(feature = "verify")]
 pub mod verify;

@@ -1,9 +1,10 @@
 //! Steps and places in RAM.
 //!
-//! Layer by layer: one step a layer, every tensor held whole from the step that makes it to the last one that reads it. A
-//! standalone ReLU whose input nobody reads later runs in place. Places are found first-fit, largest first.
+//! Layer by layer: one step a layer, every tensor held whole from the first step that makes a part of it to the last one that reads
+//! it. A layer that may run in place ([`Op::runs_in_place`](staticnet::op::Op::runs_in_place)) does where nobody reads its input
+//! later. Places are found first-fit, largest first.
 
-use crate::network::Network;
+use crate::network::{Layer, Network};
 use staticnet::artifact::ALIGN;
 use staticnet::op::Op;
 use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
@@ -49,8 +50,7 @@ pub fn layer_by_layer(network: &Network, tensors: &[TensorInfo], has_chunk: &[bo
         (need.from, need.to) = (need.from.min(step), need.to.max(step));
     };
     for (i, layer) in network.layers.iter().enumerate() {
-        keep(layer.input, i);
-        keep(layer.output, i);
+        layer.inputs.iter().chain([&layer.output]).for_each(|&t| keep(t, i));
     }
     // Inputs are there before the first step, outputs stay after the last one.
     network.inputs.iter().for_each(|&t| keep(t, 0));
@@ -63,7 +63,7 @@ pub fn layer_by_layer(network: &Network, tensors: &[TensorInfo], has_chunk: &[bo
     }
     let activations = needs.len();
     for (i, layer) in network.layers.iter().enumerate() {
-        let bytes = scratch_bytes(&layer.op, &tensors[layer.input]);
+        let bytes = layer.inputs.first().map_or(0, |&x| scratch_bytes(&layer.op, &tensors[x]));
         needs.push(Need { bytes, from: i, to: i, offset: 0 });
     }
     place(&mut needs);
@@ -79,16 +79,17 @@ pub fn layer_by_layer(network: &Network, tensors: &[TensorInfo], has_chunk: &[bo
         .collect();
     let mut chunks = 0..;
     let steps = network.layers.iter().enumerate().map(|(i, layer)| {
-        let output = &tensors[layer.output];
+        let slot = |i: usize| layer.inputs.get(i).map_or(NONE16, |&t| t as u16);
+        let ([r0, c0], [r1, c1]) = made(layer, network);
         Step {
             layer: i as u16,
-            input: layer.input as u16,
-            input2: NONE16,
+            input: slot(0),
+            input2: slot(1),
             output: layer.output as u16,
-            r0: 0,
-            r1: output.height as u16,
-            c0: 0,
-            c1: output.channels as u16,
+            r0,
+            r1,
+            c0,
+            c1,
             chunk: if has_chunk[i] { chunks.next().unwrap_or(NONE32) } else { NONE32 },
             scratch: needs[activations + i].offset as u32,
         }
@@ -103,16 +104,29 @@ pub fn layer_by_layer(network: &Network, tensors: &[TensorInfo], has_chunk: &[bo
     })
 }
 
+/// First and last row and channel of its output that a layer makes: all of them, or a concatenation's part.
+fn made(layer: &Layer, network: &Network) -> ([u16; 2], [u16; 2]) {
+    let y = &network.tensors[layer.output];
+    match layer.op {
+        Op::Place(place) => {
+            let x = &network.tensors[layer.inputs[0]];
+            let [row, _, channel] = place.offset;
+            ([row, channel], [row + x.height as u16, channel + x.channels as u16])
+        }
+        _ => ([0, 0], [y.height as u16, y.channels as u16]),
+    }
+}
+
 /// The tensor in whose place each tensor lives: its own, or the input of the in-place layer that makes it.
 fn homes(network: &Network) -> Vec<usize> {
     let mut home: Vec<usize> = (0..network.tensors.len()).collect();
     for (i, layer) in network.layers.iter().enumerate() {
-        let shares_home = |t: usize, home: &[usize]| home[t] == home[layer.input];
-        let read_later = network.layers[i + 1..].iter().any(|later| shares_home(later.input, &home));
+        let Some(&x) = layer.inputs.first().filter(|_| layer.op.runs_in_place()) else { continue };
+        let shares_home = |t: usize, home: &[usize]| home[t] == home[x];
+        let read_later = network.layers[i + 1..].iter().flat_map(|later| &later.inputs).any(|&t| shares_home(t, &home));
         let kept = network.outputs.iter().any(|&t| shares_home(t, &home));
-        match layer.op {
-            Op::Relu if !read_later && !kept => home[layer.output] = home[layer.input],
-            Op::Relu | Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) => {}
+        if !read_later && !kept {
+            home[layer.output] = home[x];
         }
     }
     home

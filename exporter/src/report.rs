@@ -61,7 +61,9 @@ pub fn macs(artifact: &Artifact, layer: &Layer) -> u64 {
         // Saturating: the layers of a hostile artifact may claim any size.
         Op::Conv2d(conv) => y.elements().saturating_mul(staticnet::kernels::conv::taps(conv, x.channels)),
         Op::Linear => y.elements().saturating_mul(x.elements()),
-        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu => 0,
+        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => 0,
+        Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 0,
+        Op::ArgMax { .. } | Op::Convert(_) => 0,
     }
 }
 

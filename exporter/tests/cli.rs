@@ -7,6 +7,7 @@ use fixture::{Fixture, SIDE, graph, normalised, picture};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, Message, ModelProto, NodeProto};
 use serde_json::Value;
+use staticnet_graph::graph::Op;
 use staticnet_graph::{npy, onnx};
 
 const COMMANDS: [&str; 6] = ["check", "compile", "run", "eval", "verify", "inspect"];
@@ -40,7 +41,7 @@ fn a_model_that_is_missing_or_no_model() {
     assert!(!fixture.path("new.snet").exists());
 }
 
-/// The model with a softmax and a sigmoid behind it, and a pad mode that does not exist.
+/// The model with two operators behind it that are not supported, and a pad mode that does not exist.
 fn unsupported() -> Vec<u8> {
     let mut model = ModelProto::parse_from_bytes(&onnx::to_bytes(&graph(1)).unwrap()).unwrap();
     let graph = model.graph.as_mut().unwrap();
@@ -61,8 +62,8 @@ fn unsupported() -> Vec<u8> {
         ..Default::default()
     };
     let logits = graph.output[0].name.clone();
-    graph.node.push(node("squash", "Sigmoid", &logits, "squashed"));
-    graph.node.push(node("probabilities", "Softmax", &logits, "soft"));
+    graph.node.push(node("squash", "Erf", &logits, "squashed"));
+    graph.node.push(node("probabilities", "Hardmax", &logits, "soft"));
     graph.output[0].name = "soft".into();
     model.write_to_bytes().unwrap()
 }
@@ -80,12 +81,12 @@ fn everything_unsupported_is_listed_at_once() {
     };
     assert_eq!([field("conv", "op"), field("conv", "attribute")], ["Conv", "auto_pad"]);
     assert!(field("conv", "reason").contains("SAME_SOMEHOW"));
-    assert_eq!([field("squash", "op"), field("probabilities", "op")], ["Sigmoid", "Softmax"]);
+    assert_eq!([field("squash", "op"), field("probabilities", "op")], ["Erf", "Hardmax"]);
     for node in ["conv", "squash", "probabilities"] {
         assert!(!field(node, "reason").is_empty() && !field(node, "hint").is_empty());
     }
     // In words, the same, from check and from compile.
-    let words = ["conv (Conv), auto_pad: SAME_SOMEHOW", "squash (Sigmoid)", "probabilities (Softmax)"];
+    let words = ["conv (Conv), auto_pad: SAME_SOMEHOW", "squash (Erf)", "probabilities (Hardmax)"];
     let output = fixture.run(&["check", "odd.onnx"]);
     assert_eq!(output.status.code(), Some(1));
     let stdout = String::from_utf8(output.stdout).unwrap();
@@ -104,11 +105,13 @@ fn everything_unsupported_is_listed_at_once() {
 fn what_the_runtime_lacks_names_the_file_too() {
     let fixture = Fixture::new();
     let mut graph = graph(1);
-    graph.outputs = vec![graph.nodes[3].output];
+    let pooled = graph.nodes[2].output;
+    let wide = graph.add("wide", Op::Reshape { shape: vec![1, 1, 8, 6, 6] }, &[pooled], &[]).unwrap();
+    graph.outputs = vec![wide];
     graph.labels.clear();
-    fixture.write("flat.onnx", &onnx::to_bytes(&graph).unwrap());
-    fixture.refuses(&["compile", "flat.onnx", "--float", "-o", "new.snet"], &["flat.onnx", "flatten"]);
-    assert_eq!(fixture.exits(1, &["check", "flat.onnx"])["supported"], false);
+    fixture.write("five.onnx", &onnx::to_bytes(&graph).unwrap());
+    fixture.refuses(&["compile", "five.onnx", "--float", "-o", "new.snet"], &["five.onnx", "wide"]);
+    assert_eq!(fixture.exits(1, &["check", "five.onnx"])["supported"], false);
 }
 
 #[test]

@@ -45,11 +45,37 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     read().map_err(|source| FileError { file: path.to_path_buf(), action: "read", source })
 }
 
+/// As [`read_at_most`], into memory that the caller makes for the file's length.
+///
+/// # Errors
+/// [`FileError`] naming the file.
+pub fn read_into<B: AsMut<[u8]>>(path: &Path, limit: u64, make: impl FnOnce(usize) -> B) -> Result<B, FileError> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        if len > limit {
+            return Err(io::Error::other(format!("it is larger than {limit} bytes")));
+        }
+        let mut bytes = make(len as usize);
+        file.read_exact(bytes.as_mut())?;
+        Ok(bytes)
+    };
+    read().map_err(|source| FileError { file: path.to_path_buf(), action: "read", source })
+}
+
 /// Writes a file by way of a temporary one in the same folder, so that a failure leaves the old file, or none.
 ///
 /// # Errors
 /// [`FileError`] naming `path`.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_parts_atomically(path, &[bytes])
+}
+
+/// As [`write_atomically`], of parts behind each other.
+///
+/// # Errors
+/// [`FileError`] naming `path`.
+pub fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let fail = |source| FileError { file: path.to_path_buf(), action: "write", source };
     let temporary = temporary_beside(path).map_err(fail)?;
     let written = OpenOptions::new()
@@ -57,7 +83,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         .create_new(true)
         .open(&temporary)
         // A full disk may show only when the data is forced out.
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|source| {
         // Nothing more can be done if this fails too; the first error is the one to tell.

@@ -3,7 +3,7 @@
 //! A [`Graph`] is a list of nodes in execution order over single-assignment values. Shapes are those of ONNX: `[N, C, H, W]` or
 //! `[N, F]`, with N = 1 (whoever runs it chooses the batch). Parameters carry PyTorch-style names (`features.0.weight`).
 
-use staticnet::op::{Conv2d, Lrn, MaxPool};
+use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, Lrn, MaxPool, PadMode};
 use staticnet::preprocess::Preprocess;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +19,8 @@ pub struct Value {
     pub name: String,
     /// Dimensions, batch first.
     pub shape: Vec<usize>,
+    /// What its elements are in the model.
+    pub elem: Elem,
 }
 
 impl Value {
@@ -44,19 +46,183 @@ impl Tensor {
     }
 }
 
-/// What a node computes. Parameters are named in [`Node::params`]: weight, then bias, for those that have them.
+/// Element type of a value in the model. Whatever it is, the reference holds the numbers as f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Elem {
+    /// binary32.
+    #[default]
+    F32,
+    /// Quantized, unsigned.
+    U8,
+    /// Quantized, signed.
+    I8,
+    /// Indices.
+    I64,
+}
+
+/// How real numbers are written as integers in an already quantized model: real = scale * (code - zero_point).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    /// Type of the codes: [`Elem::U8`] or [`Elem::I8`].
+    pub elem: Elem,
+    /// One for the whole tensor, or one for each index of `axis`.
+    pub scale: Vec<f32>,
+    /// As many as scales.
+    pub zero_point: Vec<i32>,
+    /// The axis that scales and zero points run along, where there are several.
+    pub axis: Option<usize>,
+}
+
+/// The integers of a parameter that the model holds quantized. The parameter itself holds the real numbers that they stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codes {
+    /// As many as the parameter has elements: u8, i8, or i32 for biases.
+    pub codes: Vec<i32>,
+    /// One for the whole parameter, or one for each index of `axis`.
+    pub scale: Vec<f32>,
+    /// As many as scales.
+    pub zero_point: Vec<i32>,
+    /// The axis that scales and zero points run along, where there are several.
+    pub axis: Option<usize>,
+}
+
+/// How the pixels of an ONNX `Resize` are found. `x` is the output pixel, `s` the scale (output / input).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinates {
+    /// `(x + 0.5) / s - 0.5`.
+    HalfPixel,
+    /// Half pixel around the centre of the unrounded output.
+    HalfPixelSymmetric,
+    /// Half pixel, 0 where the output is a single pixel.
+    PytorchHalfPixel,
+    /// `x * (input - 1) / (output - 1)`.
+    AlignCorners,
+    /// `x / s`.
+    Asymmetric,
+}
+
+/// How an ONNX `Resize` reads between pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpolation {
+    /// The nearest pixel; of two equally near the left one.
+    NearestPreferFloor,
+    /// The nearest pixel; of two equally near the right one.
+    NearestPreferCeil,
+    /// The pixel to the left.
+    NearestFloor,
+    /// The pixel to the right.
+    NearestCeil,
+    /// Linear along both axes.
+    Linear,
+}
+
+/// Scaling of height and width.
 #[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resize {
+    /// Output height and width.
+    pub size: [usize; 2],
+    /// Output over input as the model says it (it may differ from the ratio of the rounded sizes).
+    pub scale: [f32; 2],
+    /// Where a pixel lies in the input.
+    pub coordinates: Coordinates,
+    /// How it is read.
+    pub interpolation: Interpolation,
+}
+
+/// What a node computes. Parameters are named in [`Node::params`], in the order given here. Axes count from 0.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Convolution; weight `[O, C / groups, KH, KW]`, bias `[O]`.
     Conv(Conv2d),
-    /// Fully connected `y = W x + b`; weight `[O, I]` as in PyTorch, bias `[O]`. Input `[1, I]`.
+    /// Fully connected over the last dimension, `y = W x + b`; weight `[O, I]` as in PyTorch, bias `[O]`. Input `[.., I]`.
     Linear,
+    /// `x[b] * B[b]` for each leading index b; parameter `[.., K, N]` of rank at least 3, input `[.., M, K]` of the same leading
+    /// dimensions.
+    MatMul,
     /// Maximum over a window.
     MaxPool(MaxPool),
+    /// Mean over a window.
+    AveragePool(AveragePool),
     /// Local response normalisation across channels.
     Lrn(Lrn),
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` for each index of dimension 1; parameters scale, bias, mean,
+    /// variance.
+    BatchNorm {
+        /// Keeps the root away from 0.
+        epsilon: f32,
+    },
     /// `max(x, 0)`.
     Relu,
+    /// A function of each element.
+    Unary(Function),
+    /// `x < 0 ? slope * x : x`; parameter slope, which broadcasts to the input.
+    PRelu,
+    /// Softmax along an axis.
+    Softmax {
+        /// The axis.
+        axis: usize,
+    },
+    /// Two inputs, broadcast against each other as ONNX does.
+    Binary(BinaryOp),
+    /// Inputs behind each other along an axis.
+    Concat {
+        /// The axis.
+        axis: usize,
+    },
+    /// Element i of dimension d is the input's `start[d] + i * step[d]`, i < `len[d]`.
+    Slice {
+        /// First index of each dimension.
+        start: Vec<usize>,
+        /// Distance of each dimension, not 0.
+        step: Vec<isize>,
+        /// Output size of each dimension.
+        len: Vec<usize>,
+    },
+    /// The same elements in the same (row-major) order with another shape.
+    Reshape {
+        /// The new shape.
+        shape: Vec<usize>,
+    },
+    /// Dimension d of the output is the input's dimension `perm[d]`.
+    Transpose {
+        /// The permutation.
+        perm: Vec<usize>,
+    },
+    /// Surrounds the input.
+    Pad {
+        /// Elements before each dimension.
+        before: Vec<usize>,
+        /// Elements behind each dimension.
+        after: Vec<usize>,
+        /// What lies outside.
+        mode: PadMode,
+        /// The value outside for a constant.
+        value: f32,
+    },
+    /// Mean along axes.
+    ReduceMean {
+        /// The axes, ascending.
+        axes: Vec<usize>,
+        /// Whether they stay as dimensions of 1.
+        keep: bool,
+    },
+    /// Index of the largest element along an axis.
+    ArgMax {
+        /// The axis.
+        axis: usize,
+        /// Whether it stays as a dimension of 1.
+        keep: bool,
+        /// Of equals the last instead of the first.
+        last: bool,
+    },
+    /// Scaling of height and width of `[N, C, H, W]`.
+    Resize(Resize),
+    /// Its parameter. No inputs.
+    Constant,
+    /// Real numbers to codes.
+    Quantize(Grid),
+    /// Codes to real numbers.
+    Dequantize(Grid),
     /// Drops with this probability while training (scaling the rest by `1 / (1 - ratio)`); the identity otherwise.
     Dropout {
         /// Probability of dropping an element.
@@ -74,12 +240,30 @@ impl Op {
         match self {
             Op::Conv(_) => "Conv",
             Op::Linear => "Gemm",
+            Op::MatMul => "MatMul",
             Op::MaxPool(_) => "MaxPool",
+            Op::AveragePool(_) => "AveragePool",
             Op::Lrn(_) => "LRN",
+            Op::BatchNorm { .. } => "BatchNormalization",
             Op::Relu => "Relu",
+            Op::Unary(Function::Identity) | Op::Identity => "Identity",
+            Op::Unary(function) => function.name(),
+            Op::PRelu => "PRelu",
+            Op::Softmax { .. } => "Softmax",
+            Op::Binary(op) => op.name(),
+            Op::Concat { .. } => "Concat",
+            Op::Slice { .. } => "Slice",
+            Op::Reshape { .. } => "Reshape",
+            Op::Transpose { .. } => "Transpose",
+            Op::Pad { .. } => "Pad",
+            Op::ReduceMean { .. } => "ReduceMean",
+            Op::ArgMax { .. } => "ArgMax",
+            Op::Resize(_) => "Resize",
+            Op::Constant => "Constant",
+            Op::Quantize(_) => "QuantizeLinear",
+            Op::Dequantize(_) => "DequantizeLinear",
             Op::Dropout { .. } => "Dropout",
             Op::Flatten => "Flatten",
-            Op::Identity => "Identity",
         }
     }
 }
@@ -114,6 +298,8 @@ pub struct Graph {
     pub outputs: Vec<ValueId>,
     /// Parameters by name.
     pub params: BTreeMap<String, Tensor>,
+    /// The integers of those parameters that the model holds quantized, by the same names.
+    pub codes: BTreeMap<String, Codes>,
     /// How a picture becomes the (first) input, where known.
     pub preprocess: Option<Preprocess>,
     /// Class labels, one per output element, where known.
@@ -167,7 +353,12 @@ impl Graph {
 
     /// Declares a network input.
     pub fn input(&mut self, name: &str, shape: &[usize]) -> ValueId {
-        let id = self.add_value(name, shape.to_vec());
+        self.input_of(name, shape, Elem::F32)
+    }
+
+    /// Declares a network input of an element type.
+    pub fn input_of(&mut self, name: &str, shape: &[usize], elem: Elem) -> ValueId {
+        let id = self.add_value(name, shape.to_vec(), elem);
         self.inputs.push(id);
         id
     }
@@ -177,8 +368,8 @@ impl Graph {
         self.outputs.push(id);
     }
 
-    fn add_value(&mut self, name: &str, shape: Vec<usize>) -> ValueId {
-        self.values.push(Value { name: name.to_string(), shape });
+    fn add_value(&mut self, name: &str, shape: Vec<usize>, elem: Elem) -> ValueId {
+        self.values.push(Value { name: name.to_string(), shape, elem });
         ValueId(self.values.len() - 1)
     }
 
@@ -213,7 +404,8 @@ impl Graph {
         if weights.len() != params.len() {
             return Err(ShapeError { node: name.to_string(), op: op.name(), reason: "a parameter is missing".into() });
         }
-        let output = self.add_value(output, shape);
+        let elem = crate::op::elem(&op, inputs.first().map(|&i| self.value(i).elem));
+        let output = self.add_value(output, shape, elem);
         self.nodes.push(Node { name: name.to_string(), op, inputs: inputs.to_vec(), params: params.to_vec(), output });
         Ok(output)
     }
@@ -249,14 +441,25 @@ impl Graph {
 
     /// Multiply-accumulate operations of a node for one sample.
     pub fn macs(&self, node: &Node) -> u64 {
-        match node.op {
+        match &node.op {
             Op::Conv(_) => {
                 let out: usize = self.shape(node.output)[1..].iter().product();
                 let per: usize = self.param(node, 0).map_or(0, |w| w.shape[1..].iter().product());
                 out as u64 * per as u64
             }
-            Op::Linear => self.param(node, 0).map_or(0, |w| w.data.len() as u64),
-            Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Dropout { .. } | Op::Flatten | Op::Identity => 0,
+            Op::Linear => {
+                let rows: usize = self.shape(node.output).iter().rev().skip(1).product();
+                rows as u64 * self.param(node, 0).map_or(0, |w| w.data.len() as u64)
+            }
+            Op::MatMul => {
+                let out: usize = self.shape(node.output).iter().product();
+                let k = self.shape(node.inputs[0]).last().copied().unwrap_or(0);
+                out as u64 * k as u64
+            }
+            Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } | Op::Relu | Op::Unary(_) => 0,
+            Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } => 0,
+            Op::Transpose { .. } | Op::Pad { .. } | Op::ReduceMean { .. } | Op::ArgMax { .. } | Op::Resize(_) => 0,
+            Op::Constant | Op::Quantize(_) | Op::Dequantize(_) | Op::Dropout { .. } | Op::Flatten | Op::Identity => 0,
         }
     }
 

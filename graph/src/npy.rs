@@ -3,7 +3,7 @@
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
 use crate::file::{self, FileError};
-use crate::graph::Tensor;
+use crate::graph::{Elem, Tensor};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ impl std::error::Error for NpyError {
     }
 }
 
-/// Reads an array of f32, f64, u8, i8, i32 or i64, little-endian in C order, as f32 (rounding to nearest).
+/// Reads an array of f32, f64, u8, i8, i32, i64 or bool, little-endian in C order, as f32 (rounding to nearest).
 ///
 /// # Errors
 /// [`NpyError`] naming the file.
@@ -54,34 +54,110 @@ pub fn read(path: &Path) -> Result<Tensor, NpyError> {
     from_bytes(&bytes).map_err(|reason| NpyError::Format { file: path.to_path_buf(), reason })
 }
 
+/// An array with its own type of elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Dimensions.
+    pub shape: Vec<usize>,
+    /// Elements in row-major order.
+    pub elements: Elements,
+}
+
+/// Elements as a file holds them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Elements {
+    /// binary32.
+    F32(Vec<f32>),
+    /// binary64.
+    F64(Vec<f64>),
+    /// Signed, 64 bits.
+    I64(Vec<i64>),
+    /// Signed, 32 bits.
+    I32(Vec<i32>),
+    /// Unsigned bytes.
+    U8(Vec<u8>),
+    /// Signed bytes.
+    I8(Vec<i8>),
+    /// Truth values.
+    Bool(Vec<bool>),
+}
+
+impl Elements {
+    /// The numbers as f32, rounded to nearest.
+    fn into_f32(self) -> Vec<f32> {
+        match self {
+            Elements::F32(data) => data,
+            Elements::F64(data) => data.into_iter().map(|v| v as f32).collect(),
+            Elements::I64(data) => data.into_iter().map(|v| v as f32).collect(),
+            Elements::I32(data) => data.into_iter().map(|v| v as f32).collect(),
+            Elements::U8(data) => data.into_iter().map(f32::from).collect(),
+            Elements::I8(data) => data.into_iter().map(f32::from).collect(),
+            Elements::Bool(data) => data.into_iter().map(|v| f32::from(u8::from(v))).collect(),
+        }
+    }
+}
+
+/// Reads an array of f32, f64, u8, i8, i32, i64 or bool, little-endian in C order.
+///
+/// # Errors
+/// [`NpyError`] naming the file.
+pub fn read_array(path: &Path) -> Result<Array, NpyError> {
+    let bytes = file::read_at_most(path, MAX_BYTES).map_err(NpyError::File)?;
+    array_from_bytes(&bytes).map_err(|reason| NpyError::Format { file: path.to_path_buf(), reason })
+}
+
 /// Writes an array as f32.
 ///
 /// # Errors
 /// [`NpyError`] naming the file, which is then left as it was.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<(), NpyError> {
+    write_as(path, tensor, Elem::F32)
+}
+
+/// Writes an array of whole numbers as integers of a type, or as f32.
+///
+/// # Errors
+/// [`NpyError`] naming the file, which is then left as it was.
+pub fn write_as(path: &Path, tensor: &Tensor, elem: Elem) -> Result<(), NpyError> {
     if tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(tensor.data.len()) {
         let reason = format!("{} elements cannot be written as {:?}", tensor.data.len(), tensor.shape);
         return Err(NpyError::Format { file: path.to_path_buf(), reason });
     }
-    file::write_atomically(path, &to_bytes(tensor)).map_err(NpyError::File)
+    file::write_atomically(path, &to_bytes(tensor, elem)).map_err(NpyError::File)
 }
 
-fn to_bytes(tensor: &Tensor) -> Vec<u8> {
+fn to_bytes(tensor: &Tensor, elem: Elem) -> Vec<u8> {
+    let descr = match elem {
+        Elem::F32 => "<f4",
+        Elem::U8 => "|u1",
+        Elem::I8 => "|i1",
+        Elem::I64 => "<i8",
+    };
     let mut shape: String = tensor.shape.iter().map(|d| format!("{d}, ")).collect();
     // A tuple of one keeps its comma, longer ones have none at the end.
     shape.truncate(shape.len().saturating_sub(if tensor.shape.len() == 1 { 1 } else { 2 }));
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     let before = MAGIC.len() + 4;
     let padded = (before + header.len() + 1).next_multiple_of(ALIGNMENT) - before - 1;
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
     header.push('\n');
     // Version 1 holds headers of up to 64 KB, which is some 10,000 dimensions.
     let mut bytes = [MAGIC, &[1, 0][..], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
-    bytes.extend(tensor.data.iter().flat_map(|v| v.to_le_bytes()));
+    match elem {
+        Elem::F32 => bytes.extend(tensor.data.iter().flat_map(|v| v.to_le_bytes())),
+        Elem::U8 => bytes.extend(tensor.data.iter().map(|&v| v as u8)),
+        Elem::I8 => bytes.extend(tensor.data.iter().map(|&v| v as i8 as u8)),
+        Elem::I64 => bytes.extend(tensor.data.iter().flat_map(|&v| (v as i64).to_le_bytes())),
+    }
     bytes
 }
 
 fn from_bytes(bytes: &[u8]) -> Result<Tensor, String> {
+    let Array { shape, elements } = array_from_bytes(bytes)?;
+    Ok(Tensor { shape, data: elements.into_f32() })
+}
+
+fn array_from_bytes(bytes: &[u8]) -> Result<Array, String> {
     let short = || "the file is cut short".to_string();
     let rest = bytes.strip_prefix(MAGIC).ok_or("not a .npy file (numpy.save makes one)")?;
     let (&[major, _], rest) = rest.split_first_chunk::<2>().ok_or_else(short)?;
@@ -99,16 +175,17 @@ fn from_bytes(bytes: &[u8]) -> Result<Tensor, String> {
     let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or("the array is absurdly large")?;
     let descr = field(header, "descr")?.trim_start_matches(['\'', '"']);
     let kind = descr.split(['\'', '"']).next().unwrap_or_default();
-    let data = match kind {
-        "<f4" => numbers(data, elements, f32::from_le_bytes),
-        "<f8" => numbers(data, elements, |b| f64::from_le_bytes(b) as f32),
-        "|u1" => numbers(data, elements, |b| f32::from(u8::from_le_bytes(b))),
-        "|i1" => numbers(data, elements, |b| f32::from(i8::from_le_bytes(b))),
-        "<i4" => numbers(data, elements, |b| i32::from_le_bytes(b) as f32),
-        "<i8" => numbers(data, elements, |b| i64::from_le_bytes(b) as f32),
+    let elements = match kind {
+        "<f4" => Elements::F32(numbers(data, elements, f32::from_le_bytes)?),
+        "<f8" => Elements::F64(numbers(data, elements, f64::from_le_bytes)?),
+        "<i8" => Elements::I64(numbers(data, elements, i64::from_le_bytes)?),
+        "<i4" => Elements::I32(numbers(data, elements, i32::from_le_bytes)?),
+        "|u1" => Elements::U8(numbers(data, elements, u8::from_le_bytes)?),
+        "|i1" => Elements::I8(numbers(data, elements, i8::from_le_bytes)?),
+        "|b1" => Elements::Bool(numbers(data, elements, |b| u8::from_le_bytes(b) != 0)?),
         _ => return Err(format!("elements of type {kind} are not supported; save x.astype(numpy.float32)")),
     };
-    Ok(Tensor { shape, data: data? })
+    Ok(Array { shape, elements })
 }
 
 /// What follows `'name':` in the header, a Python dictionary.
@@ -128,7 +205,7 @@ fn shape(text: &str) -> Option<Vec<usize>> {
     inner.split(',').map(|d| d.trim().parse().ok()).collect()
 }
 
-fn numbers<const SIZE: usize>(data: &[u8], elements: usize, number: fn([u8; SIZE]) -> f32) -> Result<Vec<f32>, String> {
+fn numbers<T, const SIZE: usize>(data: &[u8], elements: usize, number: fn([u8; SIZE]) -> T) -> Result<Vec<T>, String> {
     if elements.checked_mul(SIZE) != Some(data.len()) {
         return Err(format!("{elements} elements of {SIZE} bytes are announced, {} bytes follow", data.len()));
     }
@@ -145,7 +222,7 @@ mod tests {
     #[test]
     fn writes_what_numpy_writes() {
         let tensor = Tensor { shape: vec![2, 3], data: vec![1.5, -2.0, 100.0, 3.0, 0.25, -7.0] };
-        assert_eq!(to_bytes(&tensor), NUMPY_F32);
+        assert_eq!(to_bytes(&tensor, Elem::F32), NUMPY_F32);
         assert_eq!(from_bytes(NUMPY_F32), Ok(tensor));
     }
 

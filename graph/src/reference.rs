@@ -1,6 +1,6 @@
 //! Runs a graph in f32 with the plain loops of [`crate::op::reference`]: slow, short, and what everything else is held against.
 
-use crate::graph::{Graph, Tensor};
+use crate::graph::{Graph, Tensor, ValueId};
 use crate::op;
 use std::fmt;
 
@@ -66,13 +66,11 @@ pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, ReferenceErr
     }
     for node in &graph.nodes {
         let undefined = |missing: &str| ReferenceError::Undefined { node: node.name.clone(), missing: missing.into() };
-        let &[x] = &node.inputs[..] else {
-            return Err(undefined("more or fewer than one value"));
-        };
-        let input = values[x.0].as_ref().ok_or_else(|| undefined(&graph.value(x).name))?;
+        let input = |x: &ValueId| values[x.0].as_ref().ok_or_else(|| undefined(&graph.value(*x).name));
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(input).collect::<Result<_, _>>()?;
         let param = |name: &String| graph.params.get(name).ok_or_else(|| undefined(name));
         let params: Vec<&Tensor> = node.params.iter().map(param).collect::<Result<_, _>>()?;
-        values[node.output.0] = Some(op::reference(&node.op, input, &params, graph.shape(node.output)));
+        values[node.output.0] = Some(op::reference(&node.op, &inputs, &params, graph.shape(node.output)));
     }
     Ok(values.into_iter().map(|v| v.unwrap_or_else(|| Tensor::zeros(&[0]))).collect())
 }

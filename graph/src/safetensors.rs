@@ -1,7 +1,8 @@
 //! Parameters in safetensors files, under their PyTorch names, as f32.
 
 use crate::file::{self, FileError};
-use crate::graph::{Graph, Tensor};
+use crate::graph::{Graph, ShapeError, Tensor};
+use crate::models::Architecture;
 use ::safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -74,10 +75,48 @@ pub fn save(graph: &Graph, path: &Path) -> Result<(), SafetensorsError> {
 /// [`SafetensorsError`] naming the file and every tensor that does not fit.
 pub fn load(graph: &mut Graph, path: &Path) -> Result<(), SafetensorsError> {
     let bytes = file::read_at_most(path, MAX_BYTES).map_err(SafetensorsError::File)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| SafetensorsError::Format {
+    fill(graph, &parse(&bytes, path)?, path)
+}
+
+/// A network by name with the file's parameters. Its channels and classes are those of the file's first and last weight.
+///
+/// The file knows neither the preprocessing nor the labels.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_architecture(architecture: &Architecture, path: &Path) -> Result<Graph, SafetensorsError> {
+    let not_built = |e: ShapeError| SafetensorsError::Format {
+        file: path.to_path_buf(),
+        reason: format!("its sizes make no {}: {e}", architecture.name),
+    };
+    let bytes = file::read_at_most(path, MAX_BYTES).map_err(SafetensorsError::File)?;
+    let tensors = parse(&bytes, path)?;
+    // Any sizes have the names; where the file does not have those, these sizes are as good for saying so.
+    let (channels, classes) = (3, 1000);
+    let any = (architecture.build)(channels, classes).map_err(not_built)?;
+    let weights = || any.nodes.iter().filter_map(|node| node.params.first());
+    // Only where everything else about the weight is right: then the network is no larger than the file.
+    let size = |name: Option<&String>, axis: usize| {
+        let (found, mut expected) = (tensors.tensor(name?).ok()?, any.params.get(name?)?.shape.clone());
+        *expected.get_mut(axis)? = *found.shape().get(axis)?;
+        (found.shape() == expected).then_some(expected[axis])
+    };
+    let channels = size(weights().next(), 1).unwrap_or(channels);
+    let classes = size(weights().next_back(), 0).unwrap_or(classes);
+    let mut graph = (architecture.build)(channels, classes).map_err(not_built)?;
+    fill(&mut graph, &tensors, path)?;
+    Ok(graph)
+}
+
+fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, SafetensorsError> {
+    SafeTensors::deserialize(bytes).map_err(|e| SafetensorsError::Format {
         file: path.to_path_buf(),
         reason: format!("not a safetensors file ({e}); it may be cut short"),
-    })?;
+    })
+}
+
+/// [`load`] of what is read already.
+fn fill(graph: &mut Graph, tensors: &SafeTensors, path: &Path) -> Result<(), SafetensorsError> {
     let mut problems = Vec::new();
     for (name, expected) in &graph.params {
         match tensors.tensor(name) {
@@ -113,6 +152,7 @@ fn little_endian(tensor: &Tensor) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::{ARCHITECTURES, by_name};
 
     fn net() -> Graph {
         let mut graph = Graph::new("net");
@@ -171,6 +211,29 @@ mod tests {
             assert!(message.contains(part), "{part} in {message}");
         }
         assert_eq!(graph, net());
+    }
+
+    #[test]
+    fn a_network_by_name_takes_its_sizes_from_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.safetensors");
+        for architecture in ARCHITECTURES.iter().filter(|a| a.size <= 32) {
+            let mut saved = (architecture.build)(1, 7).unwrap();
+            saved.params.values_mut().enumerate().for_each(|(i, t)| t.data.fill(i as f32));
+            save(&saved, &path).unwrap();
+            assert_eq!(load_architecture(architecture, &path).unwrap(), saved);
+        }
+        save(&net(), &path).unwrap();
+        let lenet = by_name("lenet").unwrap();
+        let message = load_architecture(lenet, &path).unwrap_err().to_string();
+        for part in ["features.0.weight [20, 3, 5, 5] is missing", "classifier.2.bias", "fc.weight belongs to no layer"] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+        // A last weight that makes no network.
+        let mut none = (lenet.build)(1, 7).unwrap();
+        none.params.insert("classifier.2.weight".into(), Tensor { shape: vec![0, 500], data: vec![] });
+        save(&none, &path).unwrap();
+        assert!(load_architecture(lenet, &path).unwrap_err().to_string().contains("m.safetensors"));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Random, every_op};
-use staticnet_graph::graph::Tensor;
+use common::{Random, every_op, operators};
+use staticnet_graph::graph::{Graph, Tensor};
 use staticnet_graph::{npy, onnx, reference};
 use std::path::Path;
 use std::process::Command;
@@ -17,33 +17,34 @@ fn missing() -> Option<String> {
     }
 }
 
+/// Whether onnxruntime computes `expected` as the first output of the graph, and what it says.
+fn check(graph: &Graph, x: &Tensor, expected: &Tensor) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let [model, input, output] = ["model.onnx", "input.npy", "output.npy"].map(|name| dir.path().join(name));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scripts/check_onnx.py");
+    onnx::export(graph, &model).unwrap();
+    npy::write(&input, x).unwrap();
+    npy::write(&output, expected).unwrap();
+    let result = Command::new("python3").arg(&script).args([&model, &input, &output]).output().unwrap();
+    (result.status.code(), String::from_utf8_lossy(&result.stderr).into_owned())
+}
+
 #[test]
 fn onnxruntime_computes_what_the_reference_computes() {
     if let Some(reason) = missing() {
         println!("skipped: python3 with numpy, onnx and onnxruntime is needed: {reason}");
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let [model, input, output] = ["model.onnx", "input.npy", "output.npy"].map(|name| dir.path().join(name));
-    let graph = every_op();
-    let x = Random(3).tensor(graph.shape(graph.inputs[0]));
-    let values = reference::run(&graph, std::slice::from_ref(&x)).unwrap();
-    onnx::export(&graph, &model).unwrap();
-    npy::write(&input, &x).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scripts/check_onnx.py");
-    let check = |expected: &Tensor| {
-        npy::write(&output, expected).unwrap();
-        Command::new("python3").arg(&script).args([&model, &input, &output]).output().unwrap()
-    };
+    for graph in [every_op(), operators::batch_free(), operators::batch_bound(), operators::quantized()] {
+        let x = Random(3).tensor(graph.shape(graph.inputs[0]));
+        let values = reference::run(&graph, std::slice::from_ref(&x)).unwrap();
+        let mut expected = values[graph.outputs[0].0].clone();
+        assert_eq!(check(&graph, &x, &expected), (Some(0), String::new()), "{}", graph.name);
 
-    let mut expected = values[graph.outputs[0].0].clone();
-    let result = check(&expected);
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
-
-    // The check itself must notice a wrong number.
-    let largest = expected.data.iter().fold(0f32, |m, v| m.max(v.abs()));
-    expected.data[0] += 2e-4 * largest;
-    let result = check(&expected);
-    assert_eq!(result.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&result.stderr).contains("differs by"));
+        // The check itself must notice a wrong number.
+        let largest = expected.data.iter().fold(0f32, |m, v| m.max(v.abs()));
+        expected.data[0] += 2e-4 * largest;
+        let (code, said) = check(&graph, &x, &expected);
+        assert!(code == Some(1) && said.contains("differs by"), "{said}");
+    }
 }

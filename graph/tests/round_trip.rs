@@ -2,14 +2,46 @@
 
 mod common;
 
-use common::every_op;
+use common::{every_op, operators};
+use staticnet::op::{AveragePool, Window};
 use staticnet_graph::graph::{Graph, Op, Tensor};
 use staticnet_graph::onnx::{self, OnnxError};
+use staticnet_graph::reference;
 
 #[test]
 fn every_operator_comes_back_as_it_was() {
     let graph = every_op();
     assert_eq!(onnx::import_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap(), graph);
+}
+
+#[test]
+fn every_other_operator_comes_back_as_it_was() {
+    let graph = operators::batch_free();
+    let again = onnx::import_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap();
+    assert_eq!(operators::operations(&again), operators::operations(&graph));
+    assert_eq!(again, graph);
+}
+
+#[test]
+fn what_onnx_says_in_several_nodes_computes_the_same() {
+    let graph = operators::batch_bound();
+    let again = onnx::import_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap();
+    let x = operators::input(&graph);
+    let [before, after] =
+        [&graph, &again].map(|g| reference::run(g, std::slice::from_ref(&x)).unwrap()[g.outputs[0].0].clone());
+    assert_eq!(before, after);
+    assert_eq!(graph.params, again.params);
+}
+
+#[test]
+fn what_onnx_cannot_say_is_not_written() {
+    let mut graph = Graph::new("average");
+    let x = graph.input("x", &[1, 1, 8, 8]);
+    let window = Window { kernel: [4, 4], stride: [1, 1], dilation: [1, 1], pads: [2, 2, 2, 2] };
+    let y = graph.add("y", Op::AveragePool(AveragePool { window, counted: [1, 2, 2, 2] }), &[x], &[]).unwrap();
+    graph.output(y);
+    let error = onnx::to_bytes(&graph).unwrap_err().to_string();
+    assert!(error.contains("y: ONNX has no average over pads"), "{error}");
 }
 
 #[test]

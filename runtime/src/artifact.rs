@@ -13,7 +13,7 @@ use crate::validate;
 /// First bytes of every artifact.
 pub const MAGIC: [u8; 4] = *b"SNET";
 /// Version of the format that this crate reads and the exporter writes.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 /// Bytes of the header, before the section table.
 pub const HEADER_LEN: usize = 64;
 /// Bytes of an entry of the section table.
@@ -215,7 +215,7 @@ impl<'a> Artifact<'a> {
         }
         self.inputs = u16_at(self.head, self.io.at) as usize;
         self.outputs = u16_at(self.head, self.io.at + 2) as usize;
-        if self.inputs == 0 || self.outputs == 0 || 2 + self.inputs + self.outputs > self.io.count {
+        if self.outputs == 0 || 2 + self.inputs + self.outputs > self.io.count {
             fail!(Index, self.io.at);
         }
         Ok(())

@@ -1,20 +1,24 @@
 //! Runs an artifact: one loop over steps, one exhaustive match over operators.
 //!
 //! # Weights of a step
-//! A step over `n` output channels finds in its chunk, in this order: `n` biases (i32, or f32 in float networks), `n` f32
-//! multipliers (int8 only), then `n` rows of weights. For int8 LRN the chunk is the factor table.
+//! A step of a convolution or a fully connected layer over `n` output channels finds in its chunk, in this order: `n` biases
+//! (i32, or f32 in float networks), `n` f32 multipliers (int8 only), then `n` rows of weights. Tables, slopes, taps and constants of
+//! other operators are described at [`Op`](crate::op::Op).
+
+mod call;
+mod float;
+mod int8;
+mod memory;
 
 use crate::artifact::Artifact;
 use crate::error::RunError;
-use crate::kernels::{BiasClamp, Element, Requantize, conv, linear, lrn, max_pool, relu};
-use crate::op::{Op, OpCode};
 use crate::preprocess::Picture;
 use crate::quant;
-use crate::record::{Chunk, DType, Layer, Slot, Step, TensorInfo};
+use crate::record::{Chunk, DType, NONE16, Slot, Step, TensorInfo};
 use crate::top_k::{Score, top_k};
-use crate::validate::scratch_bytes;
-use crate::view::{Block, Rows, RowsMut};
+use crate::view::Block;
 use crate::weights::WeightSource;
+use call::{Call, Operands};
 use core::ops::Range;
 
 /// What [`Engine::step`] did.
@@ -41,19 +45,6 @@ pub struct Engine<'a, const OPS: u64, S> {
     /// Steps before this one have had their chunk asked for.
     asked: usize,
 }
-
-/// Everything a kernel call needs besides its buffers.
-struct Call {
-    layer: Layer,
-    x: TensorInfo,
-    y: TensorInfo,
-    input: Slot,
-    output: Slot,
-    block: Block,
-}
-
-/// The views do not fit: cannot happen with an accepted artifact and a faithful weight source.
-struct Unfit;
 
 impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
     /// An engine at the start of a pass. `ram` has at least [`Artifact::ram_bytes`] bytes and begins at a multiple of 16.
@@ -122,6 +113,7 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
                 let into = bytemuck::try_cast_slice_mut::<u8, f32>(bytes).map_err(|_| RunError::Misaligned)?;
                 into.copy_from_slice(values);
             }
+            DType::I32 => return Err(RunError::NoSuchTensor),
         }
         self.reset();
         Ok(())
@@ -152,6 +144,7 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
                 let into = bytemuck::try_cast_slice_mut::<u8, f32>(bytes).map_err(|_| RunError::Misaligned)?;
                 preprocess.to_f32(picture, into).map_err(RunError::Picture)?;
             }
+            DType::I32 => return Err(RunError::NoSuchTensor),
         }
         self.reset();
         Ok(())
@@ -238,10 +231,14 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         let a = &self.artifact;
         let layer = a.layer(step.layer as usize)?;
         let block = Block { r0: step.r0 as usize, r1: step.r1 as usize, c0: step.c0 as usize, c1: step.c1 as usize };
+        let operand = |tensor: u16, slot: u16| match tensor {
+            NONE16 => Some(None),
+            tensor => Some(Some((a.tensor(tensor as usize)?, a.slot(slot as usize)?))),
+        };
         Some(Call {
-            x: a.tensor(layer.input as usize)?,
+            input: operand(layer.input, step.input)?,
+            input2: operand(layer.input2, step.input2)?,
             y: a.tensor(layer.output as usize)?,
-            input: a.slot(step.input as usize)?,
             output: a.slot(step.output as usize)?,
             layer,
             block,
@@ -251,26 +248,34 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
     fn run_step(&mut self, index: usize, step: Step) -> Result<(), RunError<S::Error>> {
         let broken = || RunError::Step { step: index as u32 };
         let call = self.call(step).ok_or_else(broken)?;
-        let (x_range, y_range) = (self.slot_range(call.input, &call.x), self.slot_range(call.output, &call.y));
-        let scratch_len = scratch_bytes(&call.layer.op, &call.x) as usize;
         // The chunk after this one is asked for before this one is waited for: a source with two buffers loads meanwhile.
         self.ask_until(index + 1);
         // Where more has been asked for than this step, the next chunk is among it.
         if self.asked == index + 1 {
             self.ask_until(self.next_chunk_after(index));
         }
+        let range_of = |operand: Option<(TensorInfo, Slot)>| operand.map(|(tensor, slot)| self.slot_range(slot, &tensor));
+        let (x, x2, y) = (range_of(call.input), range_of(call.input2), self.slot_range(call.output, &call.y));
+        let scratch = match call.scratch_bytes() {
+            0 => 0..0,
+            len => step.scratch as usize..step.scratch as usize + len,
+        };
         let weights = match self.artifact.chunk(step.chunk) {
             Some(chunk) => wait_for(&mut self.source, chunk, step.chunk)?,
             None => &[],
         };
-        let result = if x_range == y_range {
-            call.run_in_place::<OPS>(self.ram.get_mut(x_range).ok_or_else(broken)?)
-        } else {
-            let scratch = if scratch_len == 0 { 0..0 } else { step.scratch as usize..step.scratch as usize + scratch_len };
-            let [x, y, scratch] = self.ram.get_disjoint_mut([x_range, y_range, scratch]).map_err(|_| broken())?;
-            call.run::<OPS>(x, y, scratch, weights)
+        // Only operators that may do so have their output where their input is: validation saw to it.
+        let x = x.filter(|x| x.start != y.start);
+        let run = || {
+            let parts = memory::carve(self.ram, y, scratch)?;
+            let find = |range: Option<Range<usize>>| match range {
+                Some(range) => parts.shared(range).map(Some),
+                None => Some(None),
+            };
+            let (x, x2) = (find(x)?, find(x2)?);
+            call.run::<OPS>(Operands { x, x2, y: parts.output, scratch: parts.scratch, weights }).ok()
         };
-        result.map_err(|Unfit| broken())
+        run().ok_or_else(broken)
     }
 
     /// One past the next step behind `index` that needs a chunk, or the number of steps where none does.
@@ -287,115 +292,4 @@ fn wait_for<S: WeightSource>(source: &mut S, chunk: Chunk, index: u32) -> Result
         return Err(RunError::Chunk { chunk: index });
     }
     Ok(bytes)
-}
-
-/// The first `n` elements of `bytes`, and the rest.
-fn split<T: bytemuck::Pod>(bytes: &[u8], n: usize) -> Result<(&[T], &[u8]), Unfit> {
-    let (front, rest) = bytes.split_at_checked(n * size_of::<T>()).ok_or(Unfit)?;
-    Ok((bytemuck::try_cast_slice(front).map_err(|_| Unfit)?, rest))
-}
-
-fn cast<T: bytemuck::Pod>(bytes: &[u8]) -> Result<&[T], Unfit> {
-    bytemuck::try_cast_slice(bytes).map_err(|_| Unfit)
-}
-
-fn cast_mut<T: bytemuck::Pod>(bytes: &mut [u8]) -> Result<&mut [T], Unfit> {
-    bytemuck::try_cast_slice_mut(bytes).map_err(|_| Unfit)
-}
-
-impl Call {
-    fn rows<'b, E: Element>(&self, bytes: &'b [u8]) -> Result<Rows<'b, E>, Unfit> {
-        let t = &self.x;
-        let (height, width, channels) = (t.height as usize, t.width as usize, t.channels as usize);
-        Ok(Rows::new(cast(bytes)?, self.input.rows as usize, height, width, channels))
-    }
-
-    fn rows_mut<'b, E: Element>(&self, bytes: &'b mut [u8]) -> Result<RowsMut<'b, E>, Unfit> {
-        let t = &self.y;
-        Ok(RowsMut::new(cast_mut(bytes)?, self.output.rows as usize, t.width as usize, t.channels as usize))
-    }
-
-    /// Biases, multipliers and weights of an int8 layer with weights.
-    fn requantize<'w>(&self, weights: &'w [u8]) -> Result<(Requantize<'w>, &'w [i8]), Unfit> {
-        let n = self.block.c1 - self.block.c0;
-        let (bias, rest) = split(weights, n)?;
-        let (multiplier, rest) = split(rest, n)?;
-        let [lo, hi] = self.layer.range_i8;
-        Ok((Requantize { bias, multiplier, zero_point: self.y.zero_point, lo, hi }, cast(rest)?))
-    }
-
-    /// Biases and weights of an f32 layer with weights.
-    fn bias_clamp<'w>(&self, weights: &'w [u8]) -> Result<(BiasClamp<'w>, &'w [f32]), Unfit> {
-        let (bias, rest) = split(weights, self.block.c1 - self.block.c0)?;
-        let [lo, hi] = self.layer.range_f32;
-        Ok((BiasClamp { bias, lo, hi }, cast(rest)?))
-    }
-
-    /// The one match over operators. Arms whose bit is not in `OPS` vanish from the binary.
-    fn run<const OPS: u64>(&self, x: &[u8], y: &mut [u8], scratch: &mut [u8], weights: &[u8]) -> Result<(), Unfit> {
-        match (&self.layer.op, self.x.dtype) {
-            (Op::Conv2d(attrs), DType::I8) if OPS & OpCode::Conv2d.bit(DType::I8) != 0 => {
-                let (quant, weights) = self.requantize(weights)?;
-                let (x, mut y) = (self.rows(x)?, self.rows_mut(y)?);
-                let operands = conv::Operands { weights, pad: self.x.zero_point, scratch: cast_mut(scratch)? };
-                conv::conv2d::<i8>(attrs, &x, &mut y, self.block, operands, |i, sum| quant.apply(i, sum));
-            }
-            (Op::Conv2d(attrs), DType::F32) if OPS & OpCode::Conv2d.bit(DType::F32) != 0 => {
-                let (bias, weights) = self.bias_clamp(weights)?;
-                let (x, mut y) = (self.rows(x)?, self.rows_mut(y)?);
-                let operands = conv::Operands { weights, pad: 0.0, scratch: cast_mut(scratch)? };
-                conv::conv2d::<f32>(attrs, &x, &mut y, self.block, operands, |i, sum| bias.apply(i, sum));
-            }
-            (Op::Linear, DType::I8) if OPS & OpCode::Linear.bit(DType::I8) != 0 => {
-                let (quant, weights) = self.requantize(weights)?;
-                linear::linear::<i8>(cast(x)?, cast_mut(y)?, self.block, weights, |i, sum| quant.apply(i, sum));
-            }
-            (Op::Linear, DType::F32) if OPS & OpCode::Linear.bit(DType::F32) != 0 => {
-                let (bias, weights) = self.bias_clamp(weights)?;
-                linear::linear::<f32>(cast(x)?, cast_mut(y)?, self.block, weights, |i, sum| bias.apply(i, sum));
-            }
-            (Op::MaxPool(attrs), DType::I8) if OPS & OpCode::MaxPool.bit(DType::I8) != 0 => {
-                max_pool::max_pool::<i8>(attrs, &self.rows(x)?, &mut self.rows_mut(y)?, self.block, i8::MIN);
-            }
-            (Op::MaxPool(attrs), DType::F32) if OPS & OpCode::MaxPool.bit(DType::F32) != 0 => {
-                max_pool::max_pool::<f32>(attrs, &self.rows(x)?, &mut self.rows_mut(y)?, self.block, f32::NEG_INFINITY);
-            }
-            (Op::Lrn(attrs), DType::I8) if OPS & OpCode::Lrn.bit(DType::I8) != 0 => {
-                let quant = lrn::LrnQuant {
-                    table: cast(weights)?,
-                    shift: self.layer.table_shift as u32,
-                    multiplier: self.layer.multiplier,
-                    zero_x: self.x.zero_point,
-                    zero_y: self.y.zero_point,
-                };
-                lrn::lrn_i8(attrs, &self.rows(x)?, &mut self.rows_mut(y)?, self.block, quant);
-            }
-            (Op::Lrn(attrs), DType::F32) if OPS & OpCode::Lrn.bit(DType::F32) != 0 => {
-                lrn::lrn_f32(attrs, &self.rows(x)?, &mut self.rows_mut(y)?, self.block);
-            }
-            (Op::Relu, DType::I8) if OPS & OpCode::Relu.bit(DType::I8) != 0 => {
-                relu::relu::<i8>(&self.rows(x)?, &mut self.rows_mut(y)?, self.block, self.x.zero_point);
-            }
-            (Op::Relu, DType::F32) if OPS & OpCode::Relu.bit(DType::F32) != 0 => {
-                relu::relu::<f32>(&self.rows(x)?, &mut self.rows_mut(y)?, self.block, 0.0);
-            }
-            // The operator is not compiled in; `Engine::new` has refused such an artifact.
-            (Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu, DType::I8 | DType::F32) => return Err(Unfit),
-        }
-        Ok(())
-    }
-
-    fn run_in_place<const OPS: u64>(&self, bytes: &mut [u8]) -> Result<(), Unfit> {
-        match (&self.layer.op, self.x.dtype) {
-            (Op::Relu, DType::I8) if OPS & OpCode::Relu.bit(DType::I8) != 0 => {
-                relu::relu_in_place::<i8>(&mut self.rows_mut(bytes)?, self.block, self.x.zero_point);
-            }
-            (Op::Relu, DType::F32) if OPS & OpCode::Relu.bit(DType::F32) != 0 => {
-                relu::relu_in_place::<f32>(&mut self.rows_mut(bytes)?, self.block, 0.0);
-            }
-            // Not in place, or not compiled in; the artifact's validation has refused both.
-            (Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu, DType::I8 | DType::F32) => return Err(Unfit),
-        }
-        Ok(())
-    }
 }

@@ -67,9 +67,16 @@ pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo) -> u64 {
     validate::scratch_bytes(op, input)
 }
 
-/// Bytes of weights that a step over `channels` output channels of a layer needs, for exporters.
-pub fn chunk_bytes(layer: &record::Layer, input: &record::TensorInfo, channels: u64) -> u64 {
-    validate::chunk_bytes(layer, input, channels)
+/// Bytes of weights that a step over `rows` output rows x `channels` output channels of a layer needs, for exporters. `output`
+/// stands for `input` too where the layer has none.
+pub fn chunk_bytes(
+    layer: &record::Layer,
+    input: &record::TensorInfo,
+    output: &record::TensorInfo,
+    rows: u64,
+    channels: u64,
+) -> u64 {
+    validate::chunk_bytes(layer, input, output, rows, channels)
 }
 
 /// `include_model!(static MODEL, "model.snet")` (or `pub static ..`) declares `static MODEL: Artifact<'static>` from a file beside

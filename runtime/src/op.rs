@@ -86,6 +86,122 @@ pub struct Lrn {
     pub k: f32,
 }
 
+/// Mean over a window (ONNX `AveragePool`, `GlobalAveragePool`).
+///
+/// The divisor of an output is the number of taps that lie inside the picture extended by `counted`: zeros for ONNX's
+/// `count_include_pad = 0`, the model's own pads for `count_include_pad = 1` (what `ceil_mode` adds to `window.pads` never counts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AveragePool {
+    /// What one output pixel looks at. A `ceil_mode` is resolved into `pads` by whoever builds the attribute.
+    pub window: Window,
+    /// Padding that counts in the divisor, `[top, left, bottom, right]`, at most `window.pads`.
+    pub counted: [u16; 4],
+}
+
+/// A function of one element. int8 runs any of them as a table of 256 bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Function {
+    /// `x`: in int8 a change of scale.
+    Identity,
+    /// `x < 0 ? alpha * x : x`.
+    LeakyRelu {
+        /// Slope of the negative side.
+        alpha: f32,
+    },
+    /// `min(max(x, lo), hi)`.
+    Clip {
+        /// Smallest output, maybe minus infinity.
+        lo: f32,
+        /// Largest output, maybe infinity.
+        hi: f32,
+    },
+    /// `max(0, min(1, alpha * x + beta))`.
+    HardSigmoid {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
+    /// `x * max(0, min(1, x / 6 + 0.5))`.
+    HardSwish,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `tanh(x)`.
+    Tanh,
+}
+
+/// An operation on two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BinaryOp {
+    /// `a + b`.
+    Add = 0,
+    /// `a - b`.
+    Sub = 1,
+    /// `a * b`.
+    Mul = 2,
+}
+
+/// Moves elements: any strided walk over the input. Transposes, slices, channel shuffles and broadcasts are all this.
+///
+/// A row of the output (width x channels, in memory order) is cut into `size[0] x .. x size[3]` (their product is the row's length);
+/// its element `(i0, i1, i2, i3)` in row `r` is the input's element `base + r * row + i0 * stride[0] + .. + i3 * stride[3]`, counted
+/// in memory order. Scale and zero point pass through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rearrange {
+    /// Input element of the first output element.
+    pub base: u32,
+    /// Input elements from one output row to the next.
+    pub row: i32,
+    /// How a row of the output is cut, outermost first; 1 where unused.
+    pub size: [u16; 4],
+    /// Input elements between neighbours along each of them.
+    pub stride: [i32; 4],
+}
+
+/// What lies outside the input of a [`Pad`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PadMode {
+    /// One value.
+    Constant = 0,
+    /// The input mirrored at its edge, the edge itself not repeated.
+    Reflect = 1,
+    /// The nearest element of the input.
+    Edge = 2,
+    /// The input again.
+    Wrap = 3,
+}
+
+/// Surrounds the input; what comes behind it follows from the output's shape (ONNX `Pad`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pad {
+    /// Rows, pixels and channels before the input.
+    pub before: [u16; 3],
+    /// What lies outside.
+    pub mode: PadMode,
+    /// The value outside for [`PadMode::Constant`], f32.
+    pub value: f32,
+    /// The same on the tensor's int8 grid.
+    pub value_i8: i8,
+}
+
+/// Copies the input into a part of the output; the inputs of a concatenation are one layer each, with one output tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Row, pixel and channel of the output that the input's first element goes to.
+    pub offset: [u16; 3],
+    /// int8: whether the elements go through a table of 256 bytes, because the grids differ.
+    pub table: bool,
+}
+
+/// Converts between i8 and f32 (ONNX `QuantizeLinear`, `DequantizeLinear`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convert {
+    /// Whether every channel has its own scale and zero point, in the chunk; otherwise those of the i8 tensor count.
+    pub per_channel: bool,
+}
+
 /// Operators that the runtime has, by number. The number is part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -100,6 +216,30 @@ pub enum OpCode {
     Lrn = 3,
     /// `max(x, 0)` on its own.
     Relu = 4,
+    /// [`AveragePool`].
+    AveragePool = 5,
+    /// [`Function`] of each element.
+    Unary = 6,
+    /// Leaky ReLU with a slope for each channel.
+    PRelu = 7,
+    /// [`BinaryOp`] of two tensors.
+    Binary = 8,
+    /// A tensor that is part of the model.
+    Constant = 9,
+    /// [`Rearrange`].
+    Rearrange = 10,
+    /// [`Pad`].
+    Pad = 11,
+    /// [`Place`].
+    Place = 12,
+    /// Nearest or bilinear scaling.
+    Resize = 13,
+    /// Softmax over the channels of each pixel.
+    Softmax = 14,
+    /// Index of the largest channel of each pixel.
+    ArgMax = 15,
+    /// [`Convert`].
+    Convert = 16,
 }
 
 impl OpCode {
@@ -110,17 +250,30 @@ impl OpCode {
             2 => Some(OpCode::MaxPool),
             3 => Some(OpCode::Lrn),
             4 => Some(OpCode::Relu),
+            5 => Some(OpCode::AveragePool),
+            6 => Some(OpCode::Unary),
+            7 => Some(OpCode::PRelu),
+            8 => Some(OpCode::Binary),
+            9 => Some(OpCode::Constant),
+            10 => Some(OpCode::Rearrange),
+            11 => Some(OpCode::Pad),
+            12 => Some(OpCode::Place),
+            13 => Some(OpCode::Resize),
+            14 => Some(OpCode::Softmax),
+            15 => Some(OpCode::ArgMax),
+            16 => Some(OpCode::Convert),
             _ => None,
         }
     }
 
-    /// The bit of this operator on elements of type `dtype` in the operator mask: a firmware for int8 carries no f32 kernel.
+    /// The bit of this operator on input elements of type `dtype` (I8 or F32; for [`OpCode::Constant`], which has no input, the
+    /// output's) in the operator mask: a firmware for int8 carries no f32 kernel.
     pub const fn bit(self, dtype: crate::record::DType) -> u64 {
         1 << (2 * self as u32 + dtype as u32)
     }
 }
 
-/// An operator of the runtime with its attributes.
+/// An operator of the runtime with its attributes. Rows are those of the output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Op {
     /// Convolution, bias, optional clamp.
@@ -133,6 +286,47 @@ pub enum Op {
     Lrn(Lrn),
     /// `max(x, 0)`.
     Relu,
+    /// Mean over a window.
+    ///
+    /// int8: the i32 sum of `q - zero_point` over the taps inside the picture, times `multiplier` (input scale / output scale) /
+    /// divisor in f32, requantized and clamped. f32: sum / divisor, clamped.
+    AveragePool(AveragePool),
+    /// A function of each element; may run in place. int8: the chunk is a table of 256 bytes, indexed by the byte read as u8.
+    Unary(Function),
+    /// `x < 0 ? slope[c] * x : x`; may run in place. The chunk has one f32 a channel of the step: the slope, or in int8 its
+    /// multiplier (slope x input scale / output scale); the positive side's is the layer's `multiplier`.
+    PRelu,
+    /// `a op b`, clamped. A dimension of 1 in either input is repeated along the output's.
+    ///
+    /// int8: Add and Sub `requantize(f32(a - za) * multiplier +- f32(b - zb) * multiplier2)` with the multipliers input scale /
+    /// output scale and one rounding; Mul `requantize((a - za) * (b - zb), multiplier)`.
+    Binary(BinaryOp),
+    /// The chunk's elements: rows x channels of the step in memory order. Has no input.
+    Constant,
+    /// A strided walk over the input. Where `row` is whole input rows and the walk inside an output row stays inside one input
+    /// row, output row r needs only that input row; otherwise the input must be held whole.
+    Rearrange(Rearrange),
+    /// Surrounds the input. [`PadMode::Reflect`] and [`PadMode::Wrap`] need the input whole.
+    Pad(Pad),
+    /// A part of the output.
+    Place(Place),
+    /// Scales height and width; needs the input whole. The chunk holds 8 bytes for each output row of the step, then 8 for each
+    /// output pixel of a row: first tap (u16), second tap (u16), weight of the second (f32). An element is
+    /// `(1 - wy) * ((1 - wx) * x00 + wx * x01) + wy * ((1 - wx) * x10 + wx * x11)` in f32 over raw values (int8: rounded half to
+    /// even and clamped; scale and zero point pass through); a weight of exactly 0 does not read the second tap. Taps beyond the
+    /// input are clamped to it.
+    Resize,
+    /// Over the channels of each pixel. int8: the chunk has 256 f32, `exp((i - 255) * input scale)`; the output is
+    /// `quantize(t[q - max + 255] / sum(t))`.
+    Softmax,
+    /// Index of the largest channel of each pixel as i32; of equals the first, or the last where `last`.
+    ArgMax {
+        /// Which of equals.
+        last: bool,
+    },
+    /// i8 to f32 or f32 to i8. Where per channel, the chunk has a f32 scale for each channel of the step, then an i32 zero point
+    /// for each.
+    Convert(Convert),
 }
 
 impl Op {
@@ -144,10 +338,22 @@ impl Op {
             Op::MaxPool(_) => OpCode::MaxPool,
             Op::Lrn(_) => OpCode::Lrn,
             Op::Relu => OpCode::Relu,
+            Op::AveragePool(_) => OpCode::AveragePool,
+            Op::Unary(_) => OpCode::Unary,
+            Op::PRelu => OpCode::PRelu,
+            Op::Binary(_) => OpCode::Binary,
+            Op::Constant => OpCode::Constant,
+            Op::Rearrange(_) => OpCode::Rearrange,
+            Op::Pad(_) => OpCode::Pad,
+            Op::Place(_) => OpCode::Place,
+            Op::Resize => OpCode::Resize,
+            Op::Softmax => OpCode::Softmax,
+            Op::ArgMax { .. } => OpCode::ArgMax,
+            Op::Convert(_) => OpCode::Convert,
         }
     }
 
-    /// The operator's name, as ONNX spells it.
+    /// The operator's name, as ONNX spells it where it has such an operator.
     pub const fn name(&self) -> &'static str {
         match self {
             Op::Conv2d(_) => "Conv",
@@ -155,6 +361,71 @@ impl Op {
             Op::MaxPool(_) => "MaxPool",
             Op::Lrn(_) => "LRN",
             Op::Relu => "Relu",
+            Op::AveragePool(_) => "AveragePool",
+            Op::Unary(function) => function.name(),
+            Op::PRelu => "PRelu",
+            Op::Binary(op) => op.name(),
+            Op::Constant => "Constant",
+            Op::Rearrange(_) => "Rearrange",
+            Op::Pad(_) => "Pad",
+            Op::Place(_) => "Concat",
+            Op::Resize => "Resize",
+            Op::Softmax => "Softmax",
+            Op::ArgMax { .. } => "ArgMax",
+            Op::Convert(_) => "Convert",
         }
+    }
+
+    /// Whether the operator may write its output over its (first) input. A [`Rearrange`] may where it moves nothing.
+    pub const fn runs_in_place(&self) -> bool {
+        match self {
+            Op::Relu | Op::Unary(_) | Op::PRelu => true,
+            Op::Rearrange(r) => r.moves_nothing(),
+            Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::AveragePool(_) | Op::Binary(_) => false,
+            Op::Constant | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
+        }
+    }
+}
+
+impl Function {
+    /// The function's name, as ONNX spells it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Function::Identity => "Requantize",
+            Function::LeakyRelu { .. } => "LeakyRelu",
+            Function::Clip { .. } => "Clip",
+            Function::HardSigmoid { .. } => "HardSigmoid",
+            Function::HardSwish => "HardSwish",
+            Function::Sigmoid => "Sigmoid",
+            Function::Tanh => "Tanh",
+        }
+    }
+}
+
+impl BinaryOp {
+    /// The operation's name, as ONNX spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "Add",
+            BinaryOp::Sub => "Sub",
+            BinaryOp::Mul => "Mul",
+        }
+    }
+}
+
+impl Rearrange {
+    /// Whether every element keeps its place in memory (the shape may still change).
+    pub const fn moves_nothing(&self) -> bool {
+        let (mut axis, mut inner) = (4, 1i64);
+        while axis > 0 {
+            axis -= 1;
+            if self.size[axis] != 1 {
+                if self.stride[axis] as i64 != inner {
+                    return false;
+                }
+                inner *= self.size[axis] as i64;
+            }
+        }
+        self.base == 0 && self.row as i64 == inner
     }
 }

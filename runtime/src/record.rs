@@ -3,8 +3,11 @@
 //! `decode` is `const` and reads whatever is there; [`Artifact::new`](crate::artifact::Artifact::new) judges it. `encode` is its
 //! inverse, used by the exporter.
 
+mod layer;
+
+pub use layer::Layer;
+
 use crate::bytes::{f32_at, put, u16_at, u32_at, u64_at};
-use crate::op::{Conv2d, Lrn, MaxPool, Op, OpCode, Window};
 
 /// "No such index" in a 16-bit field.
 pub const NONE16: u16 = u16::MAX;
@@ -19,6 +22,8 @@ pub enum DType {
     I8 = 0,
     /// binary32.
     F32 = 1,
+    /// 32-bit integers: indices that [`Op::ArgMax`](crate::op::Op::ArgMax) makes. No operator reads them.
+    I32 = 2,
 }
 
 impl DType {
@@ -26,7 +31,7 @@ impl DType {
     pub const fn bytes(self) -> u64 {
         match self {
             DType::I8 => 1,
-            DType::F32 => 4,
+            DType::F32 | DType::I32 => 4,
         }
     }
 
@@ -34,6 +39,7 @@ impl DType {
         match code {
             0 => Some(DType::I8),
             1 => Some(DType::F32),
+            2 => Some(DType::I32),
             _ => None,
         }
     }
@@ -43,17 +49,54 @@ impl DType {
         match self {
             DType::I8 => "i8",
             DType::F32 => "f32",
+            DType::I32 => "i32",
         }
     }
 }
 
-/// An activation: shape (NHWC, batch 1) and quantization.
+/// What the host's elements of a tensor are, as the model takes or gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum HostType {
+    /// Real numbers; int8 tensors are quantized and dequantized by their own grid.
+    Real = 0,
+    /// The bytes of an int8 tensor themselves.
+    I8 = 1,
+    /// The bytes of an int8 tensor plus 128: a model of uint8.
+    U8 = 2,
+    /// Integers.
+    I64 = 3,
+}
+
+impl HostType {
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(HostType::Real),
+            1 => Some(HostType::I8),
+            2 => Some(HostType::U8),
+            3 => Some(HostType::I64),
+            _ => None,
+        }
+    }
+}
+
+/// An activation: shape (NHWC, batch 1) and quantization, and how the host sees it.
+///
+/// The device knows rows, pixels and channels. The host's shape has up to four dimensions; where `channels_last` is set, the second
+/// of them is the device's innermost (`[N, C, H, W]` lies as N x H rows of W pixels of C channels), otherwise both have the same
+/// order in memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TensorInfo {
     /// Element type.
     pub dtype: DType,
-    /// Rank on the host: 4 for `[1, C, H, W]`, 2 for `[1, F]` (then `height` and `width` are 1).
+    /// Dimensions on the host, 0 to 4.
     pub rank: u8,
+    /// Whether the host's second dimension is innermost on the device.
+    pub channels_last: bool,
+    /// The host's elements.
+    pub host: HostType,
+    /// The host's dimensions; the first `rank` count.
+    pub dims: [u16; 4],
     /// The int8 value that stands for 0; 0 in f32.
     pub zero_point: i8,
     /// Rows.
@@ -82,9 +125,13 @@ impl TensorInfo {
 
     pub(crate) const fn decode(b: &[u8], at: usize) -> Option<Self> {
         let Some(dtype) = DType::from_code(b[at]) else { return None };
+        let Some(host) = HostType::from_code(b[at + 20]) else { return None };
         Some(TensorInfo {
             dtype,
             rank: b[at + 1],
+            channels_last: b[at + 3] & 1 != 0,
+            host,
+            dims: [u16_at(b, at + 24), u16_at(b, at + 26), u16_at(b, at + 28), u16_at(b, at + 30)],
             zero_point: b[at + 2] as i8,
             height: u32_at(b, at + 4),
             width: u32_at(b, at + 8),
@@ -103,97 +150,10 @@ impl TensorInfo {
         put(&mut b, 8, &self.width.to_le_bytes());
         put(&mut b, 12, &self.channels.to_le_bytes());
         put(&mut b, 16, &self.scale.to_le_bytes());
-        b
-    }
-}
-
-/// A layer: an operator between tensors.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Layer {
-    /// Operator and attributes.
-    pub op: Op,
-    /// First input tensor.
-    pub input: u16,
-    /// Second input tensor, or [`NONE16`]. No operator of this version takes one.
-    pub input2: u16,
-    /// Output tensor.
-    pub output: u16,
-    /// Range of int8 outputs (a fused activation narrows it).
-    pub range_i8: [i8; 2],
-    /// Range of f32 outputs.
-    pub range_f32: [f32; 2],
-    /// Log2 of the distance between entries of the int8 LRN's factor table; 0 elsewhere.
-    pub table_shift: u8,
-    /// Multiplier of the int8 LRN; 0 elsewhere.
-    pub multiplier: f32,
-}
-
-impl Layer {
-    /// Bytes of a record.
-    pub const SIZE: usize = 64;
-
-    pub(crate) const fn decode(b: &[u8], at: usize) -> Option<Self> {
-        let window = Window {
-            kernel: [u16_at(b, at + 32), u16_at(b, at + 34)],
-            stride: [u16_at(b, at + 36), u16_at(b, at + 38)],
-            dilation: [u16_at(b, at + 40), u16_at(b, at + 42)],
-            pads: [u16_at(b, at + 44), u16_at(b, at + 46), u16_at(b, at + 48), u16_at(b, at + 50)],
-        };
-        let extra = u16_at(b, at + 52);
-        let Some(code) = OpCode::from_code(b[at]) else { return None };
-        let op = match code {
-            OpCode::Conv2d => Op::Conv2d(Conv2d { window, groups: extra }),
-            OpCode::Linear => Op::Linear,
-            OpCode::MaxPool => Op::MaxPool(MaxPool { window }),
-            OpCode::Lrn => {
-                Op::Lrn(Lrn { size: extra, alpha: f32_at(b, at + 32), beta: f32_at(b, at + 36), k: f32_at(b, at + 40) })
-            }
-            OpCode::Relu => Op::Relu,
-        };
-        Some(Layer {
-            op,
-            input: u16_at(b, at + 2),
-            input2: u16_at(b, at + 4),
-            output: u16_at(b, at + 6),
-            range_i8: [b[at + 8] as i8, b[at + 9] as i8],
-            range_f32: [f32_at(b, at + 12), f32_at(b, at + 16)],
-            table_shift: b[at + 10],
-            multiplier: f32_at(b, at + 20),
-        })
-    }
-
-    /// The record's bytes.
-    pub fn encode(&self) -> [u8; Self::SIZE] {
-        let mut b = [0; Self::SIZE];
-        b[0] = self.op.code() as u8;
-        put(&mut b, 2, &self.input.to_le_bytes());
-        put(&mut b, 4, &self.input2.to_le_bytes());
-        put(&mut b, 6, &self.output.to_le_bytes());
-        b[8] = self.range_i8[0] as u8;
-        b[9] = self.range_i8[1] as u8;
-        b[10] = self.table_shift;
-        put(&mut b, 12, &self.range_f32[0].to_le_bytes());
-        put(&mut b, 16, &self.range_f32[1].to_le_bytes());
-        put(&mut b, 20, &self.multiplier.to_le_bytes());
-        let put_window = |b: &mut [u8], w: &Window| {
-            let fields = [w.kernel, w.stride, w.dilation].into_iter().flatten().chain(w.pads);
-            for (i, field) in fields.enumerate() {
-                put(b, 32 + 2 * i, &field.to_le_bytes());
-            }
-        };
-        match &self.op {
-            Op::Conv2d(conv) => {
-                put_window(&mut b, &conv.window);
-                put(&mut b, 52, &conv.groups.to_le_bytes());
-            }
-            Op::MaxPool(pool) => put_window(&mut b, &pool.window),
-            Op::Lrn(lrn) => {
-                put(&mut b, 32, &lrn.alpha.to_le_bytes());
-                put(&mut b, 36, &lrn.beta.to_le_bytes());
-                put(&mut b, 40, &lrn.k.to_le_bytes());
-                put(&mut b, 52, &lrn.size.to_le_bytes());
-            }
-            Op::Linear | Op::Relu => {}
+        b[3] = self.channels_last as u8;
+        b[20] = self.host as u8;
+        for (i, dim) in self.dims.into_iter().enumerate() {
+            put(&mut b, 24 + 2 * i, &dim.to_le_bytes());
         }
         b
     }
@@ -320,29 +280,21 @@ mod tests {
 
     #[test]
     fn records_survive_encoding() {
-        let tensor =
-            TensorInfo { dtype: DType::I8, rank: 4, zero_point: -7, height: 3, width: 70_000, channels: 9, scale: 0.1 };
-        assert_eq!(TensorInfo::decode(&tensor.encode(), 0), Some(tensor));
-        let window = Window { kernel: [1, 2], stride: [3, 4], dilation: [5, 6], pads: [7, 8, 9, 10] };
-        let ops = [
-            Op::Conv2d(Conv2d { window, groups: 11 }),
-            Op::Linear,
-            Op::MaxPool(MaxPool { window }),
-            Op::Lrn(Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 }),
-            Op::Relu,
-        ];
-        for op in ops {
-            let layer = Layer {
-                op,
-                input: 1,
-                input2: NONE16,
-                output: 2,
-                range_i8: [-128, 127],
-                range_f32: [0.0, f32::INFINITY],
-                table_shift: 9,
-                multiplier: 0.25,
-            };
-            assert_eq!(Layer::decode(&layer.encode(), 0), Some(layer));
+        let mut tensor = TensorInfo {
+            dtype: DType::I8,
+            rank: 4,
+            channels_last: true,
+            host: HostType::U8,
+            dims: [1, 9, 3, 7],
+            zero_point: -7,
+            height: 3,
+            width: 70_000,
+            channels: 9,
+            scale: 0.1,
+        };
+        for (dtype, host) in [(DType::I8, HostType::U8), (DType::F32, HostType::Real), (DType::I32, HostType::I64)] {
+            (tensor.dtype, tensor.host, tensor.channels_last) = (dtype, host, host == HostType::U8);
+            assert_eq!(TensorInfo::decode(&tensor.encode(), 0), Some(tensor));
         }
         let slot = Slot { tensor: 5, offset: 64, rows: 7 };
         assert_eq!(Slot::decode(&slot.encode(), 0), slot);

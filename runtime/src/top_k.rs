@@ -35,16 +35,29 @@ pub fn element(tensor: &TensorInfo, bytes: &[u8], i: usize) -> Option<f32> {
     match tensor.dtype {
         DType::I8 => bytes.get(i).map(|&b| quant::dequantize(b as i8, tensor.scale, tensor.zero_point)),
         DType::F32 => bytes.get(4 * i..4 * i + 4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+        DType::I32 => bytes.get(4 * i..4 * i + 4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::HostType;
 
     #[test]
     fn largest_first_and_ties_by_class() {
-        let tensor = TensorInfo { dtype: DType::I8, rank: 2, zero_point: 0, height: 1, width: 1, channels: 6, scale: 0.5 };
+        let tensor = TensorInfo {
+            dtype: DType::I8,
+            rank: 2,
+            channels_last: true,
+            host: HostType::Real,
+            dims: [1, 6, 0, 0],
+            zero_point: 0,
+            height: 1,
+            width: 1,
+            channels: 6,
+            scale: 0.5,
+        };
         let bytes = [3u8, 250, 9, 9, 4, 3];
         let top = top_k::<4>(&tensor, &bytes);
         let classes: heapless::Vec<u16, 4> = top.iter().map(|s| s.class).collect();

@@ -4,9 +4,8 @@
 
 use crate::artifact::{ALIGN, Artifact, Target};
 use crate::error::{ArtifactError, ArtifactErrorKind as Kind};
-use crate::kernels::{conv, lrn};
 use crate::op::Op;
-use crate::record::{DType, Layer, NONE16, NONE32, Slot, Step, TensorInfo};
+use crate::record::{NONE16, NONE32, Slot, Step, TensorInfo};
 
 macro_rules! ensure {
     ($condition:expr, $kind:ident, $at:expr) => {
@@ -33,12 +32,10 @@ macro_rules! check {
     };
 }
 
-/// A layer with its tensors.
-struct Typed {
-    layer: Layer,
-    x: TensorInfo,
-    y: TensorInfo,
-}
+mod layer;
+
+use layer::{Typed, typed_layer};
+pub(crate) use layer::{chunk_bytes, scratch_bytes};
 
 pub(crate) const fn artifact(a: &Artifact) -> Result<(), ArtifactError> {
     ensure!(Target::from_code(a.target()).is_some(), Version, 20);
@@ -54,8 +51,8 @@ pub(crate) const fn artifact(a: &Artifact) -> Result<(), ArtifactError> {
             Ok(typed) => typed,
             Err(error) => return Err(error),
         };
-        check!(layer(&typed, a.layer_offset(i)));
-        ops |= typed.layer.op.code().bit(typed.y.dtype);
+        check!(layer::layer(&typed, a.layer_offset(i)));
+        ops |= typed.layer.op.code().bit(typed.x.dtype);
         i += 1;
     }
     ensure!(ops == a.ops(), Ops, 32);
@@ -85,49 +82,16 @@ const fn tensor(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
     let t = found!(a.tensor(i), Type, at);
     ensure!(t.height >= 1 && t.width >= 1 && t.channels >= 1, Shape, at);
     ensure!(t.height <= 65_535 && t.width <= 65_535 && t.channels <= 65_535, Shape, at);
-    ensure!(t.rank == 4 || (t.rank == 2 && t.height == 1 && t.width == 1), Shape, at);
+    ensure!(t.rank <= 4 && (!t.channels_last || t.rank >= 2), Shape, at);
+    let (mut host, mut axis) = (1u64, 0);
+    while axis < t.rank as usize {
+        host *= t.dims[axis] as u64;
+        axis += 1;
+    }
+    ensure!(host == t.elements(), Shape, at);
     // Scales need not be finite for safety, but nothing good has another one.
     ensure!(t.scale > 0.0 && t.scale <= f32::MAX, Attribute, at);
     Ok(())
-}
-
-const fn typed_layer(a: &Artifact, i: usize) -> Result<Typed, ArtifactError> {
-    let at = a.layer_offset(i);
-    let layer = found!(a.layer(i), Ops, at);
-    ensure!(layer.input2 == NONE16, Index, at);
-    let x = found!(a.tensor(layer.input as usize), Index, at);
-    let y = found!(a.tensor(layer.output as usize), Index, at);
-    Ok(Typed { layer, x, y })
-}
-
-const fn layer(t: &Typed, at: usize) -> Result<(), ArtifactError> {
-    let (x, y) = (&t.x, &t.y);
-    ensure!(x.dtype as u8 == y.dtype as u8, Type, at);
-    let same = x.height == y.height && x.width == y.width && x.channels == y.channels;
-    match &t.layer.op {
-        Op::Conv2d(conv) => {
-            let groups = conv.groups as u32;
-            ensure!(groups >= 1 && x.channels % groups == 0 && y.channels % groups == 0, Attribute, at);
-            ensure!(window_fits(&conv.window, x, y), Shape, at);
-        }
-        Op::Linear => ensure!(y.height == 1 && y.width == 1, Shape, at),
-        Op::MaxPool(pool) => {
-            ensure!(x.channels == y.channels && window_fits(&pool.window, x, y), Shape, at);
-        }
-        Op::Lrn(lrn) => {
-            ensure!(same, Shape, at);
-            ensure!(lrn.size >= 1 && t.layer.table_shift <= 24, Attribute, at);
-        }
-        Op::Relu => ensure!(same, Shape, at),
-    }
-    Ok(())
-}
-
-const fn window_fits(window: &crate::op::Window, x: &TensorInfo, y: &TensorInfo) -> bool {
-    match (window.output_len(0, x.height), window.output_len(1, x.width)) {
-        (Some(h), Some(w)) => h == y.height && w == y.width,
-        _ => false,
-    }
 }
 
 const fn slot(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
@@ -147,27 +111,6 @@ const fn span(slot: &Slot, tensor: &TensorInfo) -> (u64, u64) {
     (first, first + slot.rows as u64 * tensor.row_bytes())
 }
 
-/// Bytes of scratch that a step of this layer uses.
-pub(crate) const fn scratch_bytes(op: &Op, x: &TensorInfo) -> u64 {
-    match op {
-        Op::Conv2d(conv) => conv::scratch_len(conv, x.channels) * x.dtype.bytes(),
-        Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu => 0,
-    }
-}
-
-/// Bytes of weights that a step over `channels` output channels needs, in the order of [`crate::engine`]: per channel a 4-byte
-/// bias and (int8) a 4-byte multiplier, then the weights; for int8 LRN the factor table.
-pub(crate) const fn chunk_bytes(layer: &Layer, x: &TensorInfo, channels: u64) -> u64 {
-    let quantized = matches!(x.dtype, DType::I8);
-    let per_channel = if quantized { 8 } else { 4 };
-    match &layer.op {
-        Op::Conv2d(conv) => channels * (per_channel + conv::taps(conv, x.channels) * x.dtype.bytes()),
-        Op::Linear => channels * (per_channel + x.elements() * x.dtype.bytes()),
-        Op::Lrn(attrs) if quantized => 4 * lrn::table_len(attrs.size, x.channels, layer.table_shift as u32),
-        Op::Lrn(_) | Op::MaxPool(_) | Op::Relu => 0,
-    }
-}
-
 const fn step(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
     let at = a.step_offset(i);
     let s = found!(a.step(i), Index, at);
@@ -176,12 +119,34 @@ const fn step(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
         Ok(t) => t,
         Err(error) => return Err(error),
     };
-    ensure!(s.input2 == NONE16, Index, at);
-    let input = found!(a.slot(s.input as usize), Index, at);
     let output = found!(a.slot(s.output as usize), Index, at);
-    check!(rows(&s, &t, &input, &output, at));
-    check!(buffers(a, &s, &t, &input, &output, at));
-    let needed = chunk_bytes(&t.layer, &t.x, (s.c1 - s.c0) as u64);
+    ensure!(output.tensor == t.layer.output, Index, at);
+    check!(output_block(&s, &t, &output, at));
+    let (y0, y1) = span(&output, &t.y);
+    let scratch = scratch_bytes(&t.layer.op, &t.x);
+    let (s0, s1) = (s.scratch as u64, s.scratch as u64 + scratch);
+    if scratch > 0 {
+        ensure!((s.scratch as usize).is_multiple_of(ALIGN) && s1 <= a.ram_bytes() as u64, Ram, at);
+        ensure!(s1 <= y0 || y1 <= s0, Overlap, at);
+    }
+    let mut i = 0;
+    while i < 2 {
+        let (slot, tensor, x) = if i == 0 { (s.input, t.layer.input, t.x) } else { (s.input2, t.layer.input2, t.x2) };
+        let needed = if i == 0 { t.input_rows(s.r0 as u32, s.r1 as u32) } else { t.input2_rows(s.r0 as u32, s.r1 as u32) };
+        i += 1;
+        if tensor == NONE16 {
+            ensure!(slot == NONE16, Index, at);
+            continue;
+        }
+        let input = found!(a.slot(slot as usize), Index, at);
+        ensure!(input.tensor == tensor, Index, at);
+        ensure!(needed.1 - needed.0 <= input.rows, Range, at);
+        // What a step writes overlaps nothing that it reads; its inputs may overlap each other.
+        let (x0, x1) = span(&input, &x);
+        ensure!((i == 1 && in_place(&t, &input, &output)) || x1 <= y0 || y1 <= x0, Overlap, at);
+        ensure!(scratch == 0 || s1 <= x0 || x1 <= s0, Overlap, at);
+    }
+    let needed = chunk_bytes(&t.layer, &t.x, &t.y, (s.r1 - s.r0) as u64, (s.c1 - s.c0) as u64);
     if needed == 0 {
         ensure!(s.chunk == NONE32, Chunk, at);
     } else {
@@ -191,37 +156,25 @@ const fn step(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
     Ok(())
 }
 
-/// Rows and channels exist, and the rings hold what the step reads and writes.
-const fn rows(s: &Step, t: &Typed, input: &Slot, output: &Slot, at: usize) -> Result<(), ArtifactError> {
-    ensure!(s.r0 < s.r1 && s.r1 as u32 <= t.y.height, Range, at);
-    ensure!(s.c0 < s.c1 && s.c1 as u32 <= t.y.channels, Range, at);
-    ensure!((s.r1 - s.r0) as u32 <= output.rows, Range, at);
-    let (first, end) = match &t.layer.op {
-        Op::Conv2d(conv) => conv.window.input_rows(s.r0 as u32, s.r1 as u32, t.x.height),
-        Op::MaxPool(pool) => pool.window.input_rows(s.r0 as u32, s.r1 as u32, t.x.height),
-        // A fully connected layer reads its input as one run of elements: it must be held whole.
-        Op::Linear => (0, t.x.height),
-        Op::Lrn(_) | Op::Relu => (s.r0 as u32, s.r1 as u32),
-    };
-    ensure!(end - first <= input.rows, Range, at);
+/// Rows and channels exist, lie in the part that a [`Op::Place`] writes, and fit the output's ring.
+const fn output_block(s: &Step, t: &Typed, output: &Slot, at: usize) -> Result<(), ArtifactError> {
+    let (r0, r1, c0, c1) = (s.r0 as u32, s.r1 as u32, s.c0 as u32, s.c1 as u32);
+    ensure!(r0 < r1 && r1 <= t.y.height, Range, at);
+    ensure!(c0 < c1 && c1 <= t.y.channels, Range, at);
+    ensure!(r1 - r0 <= output.rows, Range, at);
+    if let Op::Place(place) = &t.layer.op {
+        let (top, front) = (place.offset[0] as u32, place.offset[2] as u32);
+        ensure!(r0 >= top && r1 - top <= t.x.height, Range, at);
+        ensure!(c0 >= front && c1 - front <= t.x.channels, Range, at);
+    }
     Ok(())
 }
 
-/// Buffers belong to the layer's tensors, lie in RAM and do not overlap.
-const fn buffers(a: &Artifact, s: &Step, t: &Typed, input: &Slot, output: &Slot, at: usize) -> Result<(), ArtifactError> {
-    ensure!(output.tensor == t.layer.output, Index, at);
-    let in_place = matches!(t.layer.op, Op::Relu) && input.offset == output.offset && input.rows == output.rows;
-    ensure!(input.tensor == t.layer.input, Index, at);
-    let (x0, x1) = span(input, &t.x);
-    let (y0, y1) = span(output, &t.y);
-    ensure!(in_place || x1 <= y0 || y1 <= x0, Overlap, at);
-    let scratch = scratch_bytes(&t.layer.op, &t.x);
-    if scratch > 0 {
-        let (s0, s1) = (s.scratch as u64, s.scratch as u64 + scratch);
-        ensure!((s.scratch as usize).is_multiple_of(ALIGN) && s1 <= a.ram_bytes() as u64, Ram, at);
-        ensure!((s1 <= x0 || x1 <= s0) && (s1 <= y0 || y1 <= s0), Overlap, at);
-    }
-    Ok(())
+/// Whether the output lies exactly where the input does, element for element, and the operator may do that.
+const fn in_place(t: &Typed, input: &Slot, output: &Slot) -> bool {
+    let same_rows = input.rows == output.rows && t.x.row_bytes() == t.y.row_bytes();
+    let both_whole = input.rows == t.x.height && output.rows == t.y.height;
+    t.layer.op.runs_in_place() && input.offset == output.offset && (same_rows || both_whole)
 }
 
 /// Inputs and outputs are held whole; the preprocessing makes the first input.

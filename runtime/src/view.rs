@@ -29,6 +29,11 @@ impl<'a, E> Rows<'a, E> {
         &self.data[at..at + len]
     }
 
+    /// Whether all rows are there.
+    pub fn is_whole(&self) -> bool {
+        self.ring >= self.height
+    }
+
     /// Everything in the ring; the whole tensor in NHWC order where the ring holds all rows.
     pub fn all(&self) -> &'a [E] {
         self.data

@@ -5,14 +5,14 @@
 
 mod common;
 
-use common::{Random, networks};
+use common::{Random, emitted, lowered, networks};
 use staticnet::op::{Conv2d, Lrn, MaxPool, Op, Window};
 use staticnet::record::DType;
-use staticnet_exporter::compile::{self, Options, compile, compile_float, emit_network};
+use staticnet_exporter::compile::{Options, compile, compile_float};
 use staticnet_exporter::emit::Emitted;
 use staticnet_exporter::host::Model;
-use staticnet_exporter::network::Network;
-use staticnet_exporter::quantize::QuantLayer;
+use staticnet_exporter::network::{Network, Parameters, UNCLAMPED};
+use staticnet_exporter::quantize::{QuantLayer, Quantized};
 use staticnet_exporter::verify::{Verification, verify};
 use staticnet_graph::graph::{Graph, Op as Node, Tensor};
 use staticnet_graph::onnx;
@@ -77,12 +77,12 @@ impl Subject {
 /// Float and int8 within their bounds, written down here once more.
 fn equivalent(name: &str) {
     let subject = Subject::named(name);
-    let float = compile_float(&subject.graph, &Options::default()).expect("supported");
+    let float = compile_float(subject.graph.clone(), &Options::default()).expect("supported");
     let verification = subject.verify(&float);
     assert!(verification.ok, "{name}, float: {verification:#?}");
     assert!(verification.max_rel <= 1e-4 && verification.layers.iter().all(|l| l.max_rel <= 1e-4), "{verification:#?}");
 
-    let int8 = compile(&subject.graph, &subject.calibration, &Options::default()).expect("supported");
+    let int8 = compile(subject.graph.clone(), &subject.calibration, &Options::default()).expect("supported");
     let verification = subject.verify(&int8);
     assert!(verification.ok, "{name}, int8: {verification:#?}");
     assert!(verification.layers.iter().all(|l| l.max_units <= 2.0 && l.parameter_units <= 0.51), "{verification:#?}");
@@ -123,49 +123,53 @@ fn networks_of_full_size() {
     equivalent("alexnet-paper");
 }
 
-/// The f32 network of a subject.
-fn lowered(subject: &Subject) -> Network {
-    compile::network(&subject.graph).expect("supported")
-}
-
 fn position(network: &Network, wanted: impl Fn(&Op) -> bool) -> usize {
     network.layers.iter().position(|layer| wanted(&layer.op)).expect("the network has such a layer")
 }
 
 /// Takes layer `i` out: its readers read its input instead.
-fn without_layer(network: &mut Network, i: usize) {
+fn without_layer((network, quantized): &mut (Network, Quantized), i: usize) {
     let gone = network.layers.remove(i);
-    network.layers.iter_mut().filter(|l| l.input == gone.output).for_each(|l| l.input = gone.input);
+    quantized.layers.remove(i);
+    let inputs = network.layers.iter_mut().flat_map(|layer| &mut layer.inputs);
+    inputs.filter(|x| **x == gone.output).for_each(|x| *x = gone.inputs[0]);
+}
+
+/// Weights and biases of layer `i`.
+fn sum(network: &mut Network, i: usize) -> (&mut Vec<f32>, &mut Vec<f32>) {
+    match &mut network.layers[i].parameters {
+        Parameters::Sum { weights, bias, .. } => (weights, bias),
+        other => panic!("a layer with {other:?}"),
+    }
 }
 
 /// What is damaged, and how.
-type Damage<'a> = (&'a str, &'a dyn Fn(&mut Network));
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut (Network, Quantized)));
 
 /// Every artifact here is well formed and runs; only it is not the model's.
 #[test]
 fn one_thing_wrong_is_noticed_in_float() {
     let subject = Subject::small(5);
-    let good = lowered(&subject);
-    let conv = position(&good, |op| matches!(op, Op::Conv2d(_)));
-    let linear = position(&good, |op| matches!(op, Op::Linear));
-    let lrn = position(&good, |op| matches!(op, Op::Lrn(_)));
+    let [good, _] = lowered(&subject.graph, &subject.calibration);
+    let conv = position(&good.0, |op| matches!(op, Op::Conv2d(_)));
+    let linear = position(&good.0, |op| matches!(op, Op::Linear));
+    let lrn = position(&good.0, |op| matches!(op, Op::Lrn(_)));
     let damages: [Damage; 6] = [
-        ("a convolution's weight", &|n| n.layers[conv].weights[100] += 1e-3),
-        ("a weight among ten thousand", &|n| n.layers[linear].weights[7_777] += 1e-5),
-        ("a bias", &|n| n.layers[linear].bias[5] += 1e-3),
+        ("a convolution's weight", &|n| sum(&mut n.0, conv).0[100] += 1e-3),
+        ("a weight among ten thousand", &|n| sum(&mut n.0, linear).0[7_777] += 1e-5),
+        ("a bias", &|n| sum(&mut n.0, linear).1[5] += 1e-3),
         ("no LRN", &|n| without_layer(n, lrn)),
         ("another LRN", &|n| {
-            if let Op::Lrn(attrs) = &mut n.layers[lrn].op {
+            if let Op::Lrn(attrs) = &mut n.0.layers[lrn].op {
                 attrs.beta = 0.7501;
             }
         }),
-        ("no ReLU", &|n| n.layers[conv].relu = false),
+        ("no ReLU", &|n| n.0.layers[conv].clamp = UNCLAMPED),
     ];
     for (what, damage) in damages {
         let mut bad = good.clone();
         damage(&mut bad);
-        let emitted = emit_network(&bad, None, &Options::default()).expect("small");
-        let verification = subject.verify(&emitted);
+        let verification = subject.verify(&emitted(&bad));
         assert!(!verification.ok, "{what}: not noticed");
         assert!(verification.first_bad_layer.is_some(), "{what}: no layer is named");
     }
@@ -175,8 +179,7 @@ fn one_thing_wrong_is_noticed_in_float() {
 #[test]
 fn one_thing_wrong_is_noticed_in_int8() {
     let subject = Subject::small(5);
-    let network = lowered(&subject);
-    let good = common::quantized(&network, &subject.calibration);
+    let [_, (network, good)] = lowered(&subject.graph, &subject.calibration);
     let conv = position(&network, |op| matches!(op, Op::Conv2d(_)));
     let linear = position(&network, |op| matches!(op, Op::Linear));
     type Damage<'d> = &'d dyn Fn(&mut Vec<i8>, &mut Vec<i32>, &mut Vec<f32>);
@@ -188,13 +191,14 @@ fn one_thing_wrong_is_noticed_in_int8() {
         ("a large bias", conv, &|_, bias, _| bias[0] -= 100_000),
         ("a multiplier", linear, &|_, _, multiplier| multiplier[1] *= 1.01),
     ];
-    assert!(subject.verify(&emit_network(&network, Some(&good), &Options::default()).expect("small")).ok);
+    assert!(subject.verify(&emitted(&(network.clone(), good.clone()))).ok);
     for (what, layer, damage) in damages {
         let mut bad = good.clone();
-        let QuantLayer::Weights { weights, bias, multiplier } = &mut bad.layers[layer] else { panic!("a layer of weights") };
+        let QuantLayer::Weights { weights, bias, multiplier, .. } = &mut bad.layers[layer] else {
+            panic!("a layer of weights")
+        };
         damage(weights, bias, multiplier);
-        let emitted = emit_network(&network, Some(&bad), &Options::default()).expect("small");
-        let verification = subject.verify(&emitted);
+        let verification = subject.verify(&emitted(&(network.clone(), bad)));
         assert!(!verification.ok, "{what}: not noticed");
         assert_eq!(verification.first_bad_layer.as_deref(), Some(network.layers[layer].name.as_str()), "{what}");
     }
@@ -204,18 +208,15 @@ fn one_thing_wrong_is_noticed_in_int8() {
 #[test]
 fn a_wrong_lrn_is_noticed_in_int8() {
     let subject = Subject::small(5);
-    let network = lowered(&subject);
-    let good = common::quantized(&network, &subject.calibration);
-    let lrn = position(&network, |op| matches!(op, Op::Lrn(_)));
+    let [_, good] = lowered(&subject.graph, &subject.calibration);
+    let lrn = position(&good.0, |op| matches!(op, Op::Lrn(_)));
 
-    let mut table = good.clone();
-    let QuantLayer::Factors { table: factors, .. } = &mut table.layers[lrn] else { panic!("an LRN's factors") };
+    let (mut table, mut dropped) = (good.clone(), good);
+    let QuantLayer::Factors { table: factors, .. } = &mut table.1.layers[lrn] else { panic!("an LRN's factors") };
     factors.iter_mut().for_each(|f| *f -= *f / 32);
-    let (mut dropped_network, mut dropped) = (network.clone(), good.clone());
-    without_layer(&mut dropped_network, lrn);
-    dropped.layers.remove(lrn);
-    for (what, network, quantized) in [("factors", &network, &table), ("no LRN", &dropped_network, &dropped)] {
-        let verification = subject.verify(&emit_network(network, Some(quantized), &Options::default()).expect("small"));
+    without_layer(&mut dropped, lrn);
+    for (what, bad) in [("factors", table), ("no LRN", dropped)] {
+        let verification = subject.verify(&emitted(&bad));
         assert!(!verification.ok, "{what}: not noticed");
         assert!(verification.first_bad_layer.is_some(), "{what}");
     }
@@ -228,9 +229,9 @@ fn the_artifact_of_another_model_is_noticed() {
     let other = Subject::small(6);
     for int8 in [false, true] {
         let emitted = if int8 {
-            compile(&other.graph, &other.calibration, &Options::default())
+            compile(other.graph.clone(), &other.calibration, &Options::default())
         } else {
-            compile_float(&other.graph, &Options::default())
+            compile_float(other.graph.clone(), &Options::default())
         };
         let emitted = emitted.expect("supported");
         let dtype = Model::from_bytes(&emitted.joined()).expect("acceptable").artifact().tensor(0).map(|t| t.dtype);

@@ -67,7 +67,7 @@ fn batch(n: usize) -> Tensor {
 fn int8_model() -> Result<Model, Box<dyn Error>> {
     let elements: usize = INPUT.iter().product();
     let samples: Vec<Vec<f32>> = batch(8).data.chunks(elements).map(<[f32]>::to_vec).collect();
-    Ok(Model::from_bytes(&compile::compile(&net()?, &samples, &Options::default())?.joined())?)
+    Ok(Model::from_bytes(&compile::compile(net()?, &samples, &Options::default())?.joined())?)
 }
 
 fn bytes_of(model: &Model) -> Vec<u8> {
@@ -109,7 +109,7 @@ fn f32_is_within_its_bound_on(board: &Board) -> TestResult {
     if !enabled("f32 on boards") {
         return Ok(());
     }
-    let model = Model::from_bytes(&compile::compile_float(&net()?, &Options::default())?.joined())?;
+    let model = Model::from_bytes(&compile::compile_float(net()?, &Options::default())?.joined())?;
     let batch = batch(5);
     let inputs = encode_inputs(&model.artifact(), &batch)?;
     let run = run_on_board(board, &bytes_of(&model), &inputs)?;

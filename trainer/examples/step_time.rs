@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let elements = graph.value(graph.inputs[0]).elements();
     let backend = Arc::new(CpuBackend::new(threads)?);
     println!("{name}, batch {size}, {} threads", backend.threads());
-    let mut network = Network::new(backend, graph);
+    let mut network = Network::new(backend, graph)?;
     let mut rng = KeyedRng::new(1, 0, 0, 0);
     let batch = Batch {
         images: (0..size * elements).map(|_| rng.normal()).collect(),

@@ -15,7 +15,7 @@ use staticnet_exporter::evaluate::accuracy;
 use staticnet_exporter::host::Model;
 use staticnet_exporter::verify::{Oracle, Verification, verify};
 use staticnet_graph::file::{FileError, read_at_most, write_atomically};
-use staticnet_graph::graph::Tensor;
+use staticnet_graph::graph::{Elem, Tensor};
 use staticnet_graph::npy::{self, NpyError};
 use staticnet_graph::onnx::{self, ImportError};
 use std::fmt;
@@ -145,8 +145,8 @@ pub fn run(out: &Path, observe: &mut dyn FnMut(Stage<'_>)) -> Result<Report, Dem
     let samples = load(&training, &preprocess, CALIBRATION)?;
     let float_file = out.join("model-f32.snet");
     let int8_file = out.join("model.snet");
-    let float = write(&float_file, &compile_float(&graph, &Options::default())?)?;
-    let int8 = write(&int8_file, &staticnet_exporter::compile(&graph, &samples, &Options::default())?)?;
+    let float = write(&float_file, &compile_float(graph.clone(), &Options::default())?)?;
+    let int8 = write(&int8_file, &staticnet_exporter::compile(graph, &samples, &Options::default())?)?;
 
     observe(Stage::Doing("running tract, f32 and int8 side by side"));
     let onnx_bytes = read_at_most(&run.onnx(), u32::MAX as u64)?;
@@ -226,10 +226,10 @@ fn write(path: &Path, emitted: &Emitted) -> Result<Model, DemoError> {
 }
 
 fn tract_top1(onnx: &[u8], input: &[usize], samples: &[Vec<f32>], data: &DataSet) -> Result<f64, DemoError> {
-    let mut oracle = Oracle::new(onnx, &[&[1], input].concat())?;
+    let mut oracle = Oracle::new(onnx, &[[&[1], input].concat()], &[Elem::F32])?;
     let mut right = 0;
     for (i, x) in samples.iter().enumerate() {
-        let scores = oracle.run(x)?;
+        let scores = oracle.run(std::slice::from_ref(x))?.into_iter().next().unwrap_or_default();
         let best = scores.iter().enumerate().fold(0, |best, (c, v)| if *v > scores[best] { c } else { best });
         right += usize::from(best == data.label(i));
     }

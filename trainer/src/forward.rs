@@ -2,9 +2,10 @@
 
 use crate::backend::{Backend, ConvShape, LinearShape, LrnShape, PoolShape};
 use crate::ops::{self, Activation, LayerParams, Weight};
+use crate::plan::{Plan, Trained};
 use crate::rng::{KeyedRng, stream};
 use dfdx::prelude::*;
-use staticnet_graph::graph::{Graph, Node, Op, ValueId};
+use staticnet_graph::graph::{Graph, Node, ValueId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,58 +23,6 @@ pub enum Mode<'a> {
         /// Number of each sample of the batch within the data set: its masks are the same in whatever batch it comes.
         samples: &'a [u32],
     },
-}
-
-/// A graph prepared to be run: which ReLUs are fused, what needs a gradient, when a value is used last.
-#[derive(Debug)]
-pub struct Plan {
-    /// For each node: whether the node after it is a ReLU that it computes itself.
-    fused: Vec<bool>,
-    /// For each node: whether it is such a ReLU.
-    absorbed: Vec<bool>,
-    /// For each value: whether a parameter has a part in it.
-    learns: Vec<bool>,
-    /// For each value: the last node that reads it, if any.
-    last_use: Vec<Option<usize>>,
-}
-
-impl Plan {
-    /// Looks through `graph`.
-    pub fn new(graph: &Graph) -> Self {
-        let mut plan = Plan {
-            fused: vec![false; graph.nodes.len()],
-            absorbed: vec![false; graph.nodes.len()],
-            learns: vec![false; graph.values.len()],
-            last_use: vec![None; graph.values.len()],
-        };
-        for (i, node) in graph.nodes.iter().enumerate() {
-            plan.learns[node.output.0] = !node.params.is_empty() || node.inputs.iter().any(|x| plan.learns[x.0]);
-            for x in &node.inputs {
-                plan.last_use[x.0] = Some(i);
-            }
-            if let Some(relu) = sole_relu(graph, node) {
-                plan.fused[i] = true;
-                plan.absorbed[relu] = true;
-            }
-        }
-        plan
-    }
-}
-
-/// The ReLU that alone reads the output of a convolution or fully connected layer.
-fn sole_relu(graph: &Graph, node: &Node) -> Option<usize> {
-    match node.op {
-        Op::Conv(_) | Op::Linear => {}
-        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Dropout { .. } | Op::Flatten | Op::Identity => return None,
-    }
-    if graph.outputs.contains(&node.output) {
-        return None;
-    }
-    let mut readers = graph.nodes.iter().enumerate().filter(|(_, n)| n.inputs.contains(&node.output));
-    match (readers.next(), readers.next()) {
-        (Some((i, reader)), None) if reader.op == Op::Relu => Some(i),
-        _ => None,
-    }
 }
 
 /// Runs `graph` on a batch and returns its outputs, and the tape with all that was recorded.
@@ -133,29 +82,29 @@ impl<B: Backend> Step<'_, B> {
         let relu = self.plan.fused[self.index];
         let learns = self.plan.learns[self.node.inputs[0].0];
         let (input, output) = (self.graph.shape(self.node.inputs[0]), self.graph.shape(self.node.output));
-        match self.node.op {
-            Op::Conv(attrs) => {
+        match self.plan.trained[self.index] {
+            Trained::Conv(attrs) => {
                 let groups = attrs.groups as usize;
                 let (input, output) = ([input[1], input[2], input[3]], [output[1], output[2], output[3]]);
                 let shape = ConvShape { batch, input, output, window: attrs.window, groups, relu };
                 ops::conv::conv2d(self.backend, shape, x, self.layer(), learns)
             }
-            Op::Linear => {
+            Trained::Linear => {
                 let shape = LinearShape { batch, inputs: input[1], outputs: output[1], relu };
                 ops::linear::linear(self.backend, shape, x, self.layer(), learns)
             }
-            Op::MaxPool(attrs) => {
+            Trained::MaxPool(attrs) => {
                 let (planes, window) = (batch * input[1], attrs.window);
                 let shape = PoolShape { planes, input: [input[2], input[3]], output: [output[2], output[3]], window };
                 ops::pool::max_pool(self.backend, shape, x)
             }
-            Op::Lrn(attrs) => {
+            Trained::Lrn(attrs) => {
                 let shape = LrnShape { batch, channels: input[1], plane: input[2] * input[3], attrs };
                 ops::lrn::lrn(self.backend, shape, x)
             }
-            Op::Relu if self.plan.absorbed[self.index] => Ok(x),
-            Op::Relu => ops::relu::relu(self.backend, x),
-            Op::Dropout { ratio } => match mode {
+            Trained::Relu if self.plan.absorbed[self.index] => Ok(x),
+            Trained::Relu => ops::relu::relu(self.backend, x),
+            Trained::Dropout(ratio) => match mode {
                 Mode::Train { seed, epoch, samples } if ratio > 0.0 => {
                     let layer = stream::DROPOUT + self.index as u32;
                     let mask = |sample: &u32| KeyedRng::new(seed, epoch, u64::from(*sample), layer);
@@ -163,7 +112,7 @@ impl<B: Backend> Step<'_, B> {
                 }
                 Mode::Train { .. } | Mode::Evaluate => Ok(x),
             },
-            Op::Flatten | Op::Identity => Ok(x),
+            Trained::Pass => Ok(x),
         }
     }
 
@@ -180,7 +129,7 @@ mod tests {
     use crate::models;
     use crate::ops::gradient_check::{backend, normal};
     use staticnet::op::{Conv2d, MaxPool, Window};
-    use staticnet_graph::graph::Tensor as Array;
+    use staticnet_graph::graph::{Op, Tensor as Array};
     use staticnet_graph::reference;
 
     fn weights(device: &Cpu, graph: &Graph) -> BTreeMap<String, Weight> {
@@ -200,7 +149,8 @@ mod tests {
             let images = normal("images", 17 * elements);
             let x: Activation = device.tensor_from_vec(images.clone(), (17, elements));
             let params = weights(&device, &graph);
-            let (y, NoneTape) = forward(&backend, &graph, &Plan::new(&graph), &params, vec![x], Mode::Evaluate).unwrap();
+            let (y, NoneTape) =
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &params, vec![x], Mode::Evaluate).unwrap();
             for picture in [3, 16] {
                 let data = images[picture * elements..][..elements].to_vec();
                 let values = reference::run(&graph, &[Array { shape: shape.clone(), data }]).unwrap();
@@ -232,7 +182,7 @@ mod tests {
     #[test]
     fn gradients_of_a_branching_net() {
         let (backend, device, graph) = (backend(), Cpu::default(), branching());
-        let plan = Plan::new(&graph);
+        let plan = Plan::new(&graph).unwrap();
         assert!(!plan.fused.contains(&true), "a ReLU that does not read alone must not be fused");
         let (r, s) = (normal("r", 8), normal("s", 24));
         let run = |params: &BTreeMap<String, Weight>| -> (Vec<Activation>, OwnedTape<f32, Cpu>) {
@@ -280,7 +230,8 @@ mod tests {
         let run = |samples: &[u32], epoch: u32, train: bool| -> Vec<Vec<f32>> {
             let x = device.tensor_from_vec(vec![1.0; samples.len() * 64], (samples.len(), 64));
             let mode = if train { Mode::Train { seed: 1, epoch, samples } } else { Mode::Evaluate };
-            let (y, NoneTape) = forward(&backend, &graph, &Plan::new(&graph), &BTreeMap::new(), vec![x], mode).unwrap();
+            let (y, NoneTape) =
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode).unwrap();
             y.iter().map(|y| y.as_vec()).collect()
         };
         let all = run(&[7, 8, 9], 2, true);

@@ -23,7 +23,7 @@ const GAUSSIAN_STD: f32 = 0.01;
 /// follows them.
 pub fn initialise(graph: &mut Graph, init: Init, seed: u64) {
     for (layer, node) in graph.nodes.iter().enumerate() {
-        match node.op {
+        match &node.op {
             Op::Conv(_) | Op::Linear => {
                 if let Some(weight) = graph.params.get_mut(&node.params[0]) {
                     let fan_in: usize = weight.shape[1..].iter().product();
@@ -39,6 +39,11 @@ pub fn initialise(graph: &mut Graph, init: Init, seed: u64) {
                 }
             }
             Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Dropout { .. } | Op::Flatten | Op::Identity => {}
+            Op::AveragePool(_) | Op::Unary(_) | Op::Softmax { .. } | Op::Binary(_) | Op::Concat { .. } => {}
+            Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } | Op::Pad { .. } | Op::ReduceMean { .. } => {}
+            Op::ArgMax { .. } | Op::Resize(_) | Op::Quantize(_) | Op::Dequantize(_) => {}
+            // These are not trained yet (see [`crate::plan`]): their parameters stay as they are.
+            Op::MatMul | Op::BatchNorm { .. } | Op::PRelu | Op::Constant => {}
         }
     }
 }

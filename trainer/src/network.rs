@@ -2,9 +2,10 @@
 
 use crate::backend::{Backend, raw};
 use crate::dataset::Batch;
-use crate::forward::{Mode, Plan, forward};
+use crate::forward::{Mode, forward};
 use crate::ops::{Activation, Weight, loss::softmax_cross_entropy};
 use crate::optim::Sgd;
+use crate::plan::{Plan, Untrained};
 use dfdx::prelude::*;
 use staticnet_graph::graph::Graph;
 use std::collections::BTreeMap;
@@ -22,13 +23,17 @@ pub struct Network<B> {
 
 impl<B: Backend> Network<B> {
     /// Takes over the parameters of `graph`.
-    pub fn new(backend: Arc<B>, graph: Graph) -> Self {
+    ///
+    /// # Errors
+    /// Every node that the trainer cannot train.
+    pub fn new(backend: Arc<B>, graph: Graph) -> Result<Self, Untrained> {
+        let plan = Plan::new(&graph)?;
         let device = Cpu::default();
         // Every step allocates the same sizes: dfdx then reuses the buffers of the step before.
         device.enable_cache();
         let tensor = |data: &Vec<f32>| device.tensor_from_vec(data.clone(), (data.len(),));
         let params = graph.params.iter().map(|(name, p)| (name.clone(), tensor(&p.data))).collect();
-        Network { plan: Plan::new(&graph), backend, device, graph, params }
+        Ok(Network { plan, backend, device, graph, params })
     }
 
     /// The graph with the parameters as they are now.

@@ -8,6 +8,7 @@ use crate::metrics::{self, EpochMetrics, Evaluation, Tally};
 use crate::models;
 use crate::network::Network;
 use crate::optim::Sgd;
+use crate::plan::Untrained;
 use crate::plot;
 use crate::run::Run;
 use crate::source::{BatchSource, Batches};
@@ -74,6 +75,8 @@ pub enum TrainError {
     UnknownArchitecture(String),
     /// The network cannot be built.
     Shape(ShapeError),
+    /// The network has operators that cannot be trained.
+    Untrained(Untrained),
     /// The description makes no sense.
     Config(ConfigError),
     /// A sample cannot be read.
@@ -120,6 +123,7 @@ impl fmt::Display for TrainError {
                 write!(f, "no architecture is called `{name}`; there are {}", names.join(", "))
             }
             TrainError::Shape(error) => write!(f, "{error}"),
+            TrainError::Untrained(error) => write!(f, "{error}"),
             TrainError::Config(error) => write!(f, "{error}"),
             TrainError::Data(error) => write!(f, "{error}"),
             TrainError::Device(error) => write!(f, "the device failed ({error}); a smaller --batch-size needs less memory"),
@@ -158,7 +162,7 @@ macro_rules! from {
     };
 }
 from! {
-    ShapeError => Shape, ConfigError => Config, DataError => Data, CpuError => Device, PoolError => Threads,
+    ShapeError => Shape, Untrained => Untrained, ConfigError => Config, DataError => Data, CpuError => Device, PoolError => Threads,
     CheckpointError => Checkpoint, FileError => File, SafetensorsError => Parameters, ImportError => Import, OnnxError => Onnx,
 }
 
@@ -190,7 +194,7 @@ pub fn train(
         .map_err(|source| CheckpointError::Io { path: run.folder().to_path_buf(), source })?;
     write_atomically(&run.config(), config.to_toml()?.as_bytes())?;
 
-    let mut network = Network::new(Arc::new(CpuBackend::new(config.threads)?), graph);
+    let mut network = Network::new(Arc::new(CpuBackend::new(config.threads)?), graph)?;
     let mut optimiser = Sgd::new(config.momentum, config.weight_decay);
     optimiser.set_velocities(velocities);
     let best = |history: &[EpochMetrics]| history.iter().map(|m| m.top1).fold(f64::NEG_INFINITY, f64::max);

@@ -1,18 +1,20 @@
 //! What each command does. `Ok(false)` is a failed check.
 
 use super::progress::Progress;
-use super::{CheckArgs, CompileArgs, EvalArgs, InspectArgs, RunArgs, VerifyArgs};
-use crate::compile::{Options, compile_float};
+use super::{CheckArgs, CompileArgs, EvalArgs, ImportArgs, InspectArgs, RunArgs, VerifyArgs};
+use crate::compile::{Options, emit_network};
 use crate::data::{DataSet, Split, decode, sample};
 use crate::error::Error;
 use crate::host::{Model, host_shape, weights_path};
+use crate::quantized_onnx::{self, Form};
 use crate::report::{Report, report};
 use crate::{evaluate, verify as verification};
 use serde_json::json;
+use staticnet::record::{HostType, TensorInfo};
 use staticnet_graph::diagnostic::Diagnostic;
-use staticnet_graph::file::{read_at_most, write_atomically};
+use staticnet_graph::file::{read_at_most, write_atomically, write_parts_atomically};
 use staticnet_graph::graph::{Graph, Tensor};
-use staticnet_graph::{npy, onnx};
+use staticnet_graph::{models, npy, onnx, safetensors};
 use std::path::Path;
 
 fn print_json(value: &serde_json::Value) {
@@ -30,15 +32,41 @@ fn about(file: &Path) -> impl Fn(Error) -> Error {
     }
 }
 
+fn wrong_input(path: &Path, reason: impl ToString) -> Error {
+    Error::Input { from: path.display().to_string(), reason: reason.to_string() }
+}
+
+/// Reads a model with the sizes and constants that the command line gives it, or parameters of a network by name.
+fn import(path: &Path, args: &ImportArgs) -> Result<Graph, Error> {
+    let holds_parameters = path.extension().is_some_and(|e| e == "safetensors");
+    let wrong = |reason: &str| Err(wrong_input(path, reason));
+    match (args.arch.as_deref().and_then(models::by_name), holds_parameters) {
+        (Some(architecture), true) => return Ok(safetensors::load_architecture(architecture, path)?),
+        (Some(_), false) => {
+            return wrong("is no .safetensors file; --arch is for those, an ONNX model has its network with it");
+        }
+        (None, true) => return wrong("holds parameters only; name their network with --arch"),
+        (None, false) => {}
+    }
+    let mut options = onnx::ImportOptions::default();
+    for (name, size) in &args.sizes {
+        options.sizes.insert(name.clone(), *size);
+    }
+    for (name, file) in &args.bind {
+        options.bind.insert(name.clone(), file.into());
+    }
+    Ok(onnx::import_with(path, &options)?)
+}
+
 pub(super) fn check(args: &CheckArgs) -> Result<bool, Error> {
-    let problems: Vec<Diagnostic> = match onnx::import(&args.model) {
-        Ok(graph) => match crate::compile::network(&graph) {
+    let problems: Vec<Diagnostic> = match import(&args.model, &args.import) {
+        Ok(graph) => match crate::compile::network(graph) {
             Ok(_) => Vec::new(),
             Err(Error::Unsupported(problems)) => problems,
             Err(error) => return Err(error),
         },
-        Err(error) if !error.diagnostics().is_empty() => error.diagnostics().to_vec(),
-        Err(error) => return Err(error.into()),
+        Err(Error::Import(error)) if !error.diagnostics().is_empty() => error.diagnostics().to_vec(),
+        Err(error) => return Err(error),
     };
     if !args.json {
         problems.iter().for_each(|problem| println!("{problem}"));
@@ -49,38 +77,59 @@ pub(super) fn check(args: &CheckArgs) -> Result<bool, Error> {
 }
 
 pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
-    let graph = onnx::import(&args.model)?;
+    let graph = import(&args.model, &args.import)?;
     let options = Options { split: args.split };
-    let emitted = match &args.calibrate {
+    if !args.float && args.calibrate.is_none() && !crate::compile::is_quantized(&graph) {
+        let reason = "is not quantized yet: give samples with --calibrate, or keep f32 with --float".into();
+        return Err(Error::Input { from: args.model.display().to_string(), reason });
+    }
+    let (network, quantized) = match &args.calibrate {
         Some(path) => {
             let samples = samples(path, &graph, args.calibrate_samples as usize, Split::Train)?;
             let n = samples.shape.first().copied().unwrap_or(0).max(1);
             let samples: Vec<Vec<f32>> = samples.data.chunks_exact(samples.data.len() / n).map(<[f32]>::to_vec).collect();
             eprintln!("quantizing with {} samples of {}", samples.len(), path.display());
-            crate::compile(&graph, &samples, &options).map_err(|error| match error {
+            crate::compile::quantized(graph, &samples).map_err(|error| match error {
                 Error::Input { .. } => about(path)(error),
                 other => about(&args.model)(other),
             })?
         }
-        None => compile_float(&graph, &options).map_err(about(&args.model))?,
+        None => crate::compile::as_it_is(graph).map_err(about(&args.model))?,
     };
+    for (path, form) in [(&args.qoperator, Form::QOperator), (&args.qdq, Form::Qdq)] {
+        if let Some(path) = path {
+            let bytes =
+                quantized_onnx::write(&network, &quantized, form).map_err(Error::Unsupported).map_err(about(&args.model))?;
+            write_atomically(path, &bytes)?;
+        }
+    }
+    let emitted = emit_network(network, quantized, &options).map_err(about(&args.model))?;
     if args.split {
         if weights_path(&args.output) == args.output {
             let reason = "is where the weights go: give the artifact another ending".into();
             return Err(Error::Input { from: args.output.display().to_string(), reason });
         }
-        write_atomically(&weights_path(&args.output), &emitted.payload)?;
+        write_atomically(&weights_path(&args.output), emitted.payload.as_ref())?;
         write_atomically(&args.output, &emitted.head)?;
     } else {
-        write_atomically(&args.output, &emitted.joined())?;
+        write_parts_atomically(&args.output, &[&emitted.head, emitted.payload.as_ref()])?;
     }
+    drop(emitted);
     let model = Model::load(&args.output)?;
     let report = report(&model.artifact());
     println!("{report}");
     print_json(&json!({
         "output": args.output, "ram_bytes": report.ram_bytes, "weight_bytes": report.weight_bytes, "macs": report.macs,
+        "peak_rss_bytes": peak_rss(),
     }));
     Ok(true)
+}
+
+/// The most memory that this process has had, where the system tells (Linux).
+fn peak_rss() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(1024 * kibibytes.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
 }
 
 /// Samples as the ONNX model takes them, `[N, C, H, W]`: from a .npy, or a data set through the model's preprocessing.
@@ -102,7 +151,7 @@ fn samples(path: &Path, graph: &Graph, limit: usize, split: Split) -> Result<Ten
         let preprocess = graph.preprocess.ok_or_else(|| input(hint.into()))?;
         let data = DataSet::open(path, split)?;
         let n = limit.min(data.len());
-        let mut batch = Tensor::zeros(&[]);
+        let mut batch = Tensor { shape: vec![], data: vec![] };
         for i in 0..n {
             batch.data.extend(sample(&data, i * data.len() / n, &preprocess)?);
         }
@@ -118,19 +167,37 @@ fn samples(path: &Path, graph: &Graph, limit: usize, split: Split) -> Result<Ten
 pub(super) fn run(args: &RunArgs) -> Result<bool, Error> {
     let model = Model::load(&args.artifact)?;
     let artifact = model.artifact();
-    let outputs = if args.input.extension().is_some_and(|e| e == "npy") {
-        model.run(&npy::read(&args.input)?).map_err(about(&args.input))?
-    } else {
-        let image = decode(&args.input)?;
-        let mut ram = model.ram();
-        let mut engine = model.engine(&mut ram)?;
-        engine.set_picture(image.picture()).map_err(|error| about(&args.artifact)(error.into()))?;
-        engine.run()?;
-        let bytes = engine.output_bytes(0).unwrap_or(&[]).to_vec();
-        crate::host::decode_outputs(&artifact, &[bytes])
+    let is_npy = |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "npy");
+    let outputs = match &args.inputs[..] {
+        [picture] if !is_npy(picture) => {
+            let image = decode(picture)?;
+            let mut ram = model.ram();
+            let mut engine = model.engine(&mut ram)?;
+            engine.set_picture(image.picture()).map_err(|error| about(&args.artifact)(error.into()))?;
+            engine.run()?;
+            let outputs = 0..artifact.output_count();
+            let bytes = |i: usize| engine.output_bytes(i).unwrap_or(&[]).to_vec();
+            outputs.map(|i| crate::host::decode_output(&artifact, i, &[bytes(i)])).collect()
+        }
+        arrays => {
+            let inputs = arrays.iter().map(|path| npy::read(path)).collect::<Result<Vec<_>, _>>()?;
+            model.run_all(&inputs).map_err(about(arrays.first().unwrap_or(&args.artifact)))?
+        }
     };
-    if let Some(path) = &args.output {
-        npy::write(path, &outputs)?;
+    if args.output.len() > outputs.len() {
+        let reason = format!("has {} outputs, {} files are named", outputs.len(), args.output.len());
+        return Err(Error::Input { from: args.artifact.display().to_string(), reason });
+    }
+    for (i, (path, output)) in args.output.iter().zip(&outputs).enumerate() {
+        npy::write_as(path, output, crate::host::output_type(&artifact, i))?;
+    }
+    let Some(outputs) = outputs.into_iter().next() else {
+        print_json(&json!({ "n": 0, "shape": [], "top": [] }));
+        return Ok(true);
+    };
+    if outputs.shape.len() < 2 {
+        print_json(&json!({ "n": 1, "shape": outputs.shape, "top": [] }));
+        return Ok(true);
     }
     let n = outputs.shape[0];
     let top = |scores: &[f32]| -> Vec<serde_json::Value> {
@@ -169,11 +236,14 @@ pub(super) fn eval(args: &EvalArgs) -> Result<bool, Error> {
 }
 
 pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
-    let graph = onnx::import(&args.model)?;
-    let bytes = read_at_most(&args.model, u32::MAX as u64)?;
+    let graph = import(&args.model, &args.import)?;
+    let bytes = match &args.import.arch {
+        Some(_) => onnx::to_bytes(&graph).map_err(|e| wrong_input(&args.model, e))?,
+        None => read_at_most(&args.model, u32::MAX as u64)?,
+    };
     let model = Model::load(&args.artifact)?;
-    let batch = match &args.data {
-        Some(path) => samples(path, &graph, args.samples as usize, Split::Test)?,
+    let inputs = match &args.data {
+        Some(path) => vec![samples(path, &graph, args.samples as usize, Split::Test)?],
         None => noise(&model, args.samples as usize),
     };
     let say = |layer: &str| {
@@ -181,7 +251,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
             eprintln!("comparing {layer}");
         }
     };
-    let verification = verification::verify(&bytes, &model, &batch, &say).map_err(about(&args.artifact))?;
+    let verification = verification::verify_graph(graph, &bytes, &model, &inputs, &say).map_err(about(&args.artifact))?;
     if let Some(path) = &args.junit {
         write_atomically(path, junit(&verification).as_bytes())?;
     }
@@ -210,18 +280,27 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
     Ok(verification.ok)
 }
 
-/// Uniform noise in [-1, 1], the same on every run.
-fn noise(model: &Model, n: usize) -> Tensor {
+/// Uniform noise in [-1, 1], or over all codes, for each input; the same on every run.
+fn noise(model: &Model, n: usize) -> Vec<Tensor> {
     let artifact = model.artifact();
-    let slot = artifact.input_slot(0).and_then(|slot| artifact.tensor(slot.tensor as usize));
-    let Some(info) = slot else { return Tensor::zeros(&[0]) };
     let mut state = 1u64;
-    let mut next = || {
+    let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        (state >> 40) as f32 / (1 << 24) as f32
     };
-    let shape = host_shape(&info, n);
-    Tensor { data: (0..shape.iter().product()).map(|_| next()).collect(), shape }
+    let infos = (0..artifact.input_count()).filter_map(|i| artifact.tensor(artifact.input_slot(i)?.tensor as usize));
+    let mut of = |info: TensorInfo| {
+        // A model without a batch dimension takes one sample.
+        let n = if info.rank > 0 && info.dims[0] == 1 { n } else { 1 };
+        let shape = host_shape(&info, n);
+        let value = |unit: f32| match info.host {
+            HostType::Real => 2.0 * unit - 1.0,
+            HostType::U8 => (256.0 * unit).floor(),
+            HostType::I8 | HostType::I64 => (256.0 * unit).floor() - 128.0,
+        };
+        Tensor { data: (0..shape.iter().product()).map(|_| value(next())).collect(), shape }
+    };
+    infos.map(&mut of).collect()
 }
 
 /// The comparison as JUnit XML.

@@ -3,7 +3,9 @@
 mod commands;
 mod progress;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use staticnet_graph::models::ARCHITECTURES;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -43,10 +45,45 @@ enum Command {
     Inspect(InspectArgs),
 }
 
+/// What a model leaves open.
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// The network whose parameters a .safetensors file holds, under PyTorch's names. It brings no preprocessing.
+    #[arg(long, value_name = "NAME", value_parser = architectures(), conflicts_with_all = ["sizes", "bind"])]
+    arch: Option<String>,
+    /// Give a symbolic dimension a size.
+    #[arg(long = "size", value_name = "SYMBOL=N", value_parser = named_size)]
+    sizes: Vec<(String, usize)>,
+    /// Make an input a constant.
+    #[arg(long, value_name = "INPUT=FILE.npy", value_parser = named_file)]
+    bind: Vec<(String, PathBuf)>,
+}
+
+fn architectures() -> PossibleValuesParser {
+    PossibleValuesParser::new(ARCHITECTURES.map(|a| a.name))
+}
+
+fn named(text: &str) -> Result<(&str, &str), String> {
+    text.rsplit_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty()).ok_or("is not NAME=VALUE".into())
+}
+
+fn named_size(text: &str) -> Result<(String, usize), String> {
+    let (name, size) = named(text)?;
+    let size = size.parse().ok().filter(|n| (1..=65_535).contains(n)).ok_or(format!("{size} is not from 1 to 65535"))?;
+    Ok((name.to_string(), size))
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = named(text)?;
+    Ok((name.to_string(), file.into()))
+}
+
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The ONNX model.
+    /// The ONNX model, or a .safetensors file with --arch.
     model: PathBuf,
+    #[command(flatten)]
+    import: ImportArgs,
     /// Print only JSON.
     #[arg(long)]
     json: bool,
@@ -54,20 +91,28 @@ struct CheckArgs {
 
 #[derive(Debug, Args)]
 struct CompileArgs {
-    /// The ONNX model.
+    /// The ONNX model, or a .safetensors file with --arch.
     model: PathBuf,
+    #[command(flatten)]
+    import: ImportArgs,
     /// The artifact to write.
     #[arg(short, long)]
     output: PathBuf,
-    /// Keep f32 instead of quantizing to int8.
+    /// Keep f32 instead of quantizing to int8. A model that is quantized already needs neither this nor --calibrate.
     #[arg(long)]
     float: bool,
     /// Samples to quantize with: a data set (through the model's preprocessing), or a .npy of [N, C, H, W].
-    #[arg(long, value_name = "DIR|FILE.npy", required_unless_present = "float", conflicts_with = "float")]
+    #[arg(long, value_name = "DIR|FILE.npy", conflicts_with = "float")]
     calibrate: Option<PathBuf>,
     /// How many samples to take from it, spread evenly.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     calibrate_samples: u32,
+    /// Write the quantized network as an ONNX model, too: operators on codes, which onnxruntime runs with the artifact's bytes.
+    #[arg(long, value_name = "FILE.onnx")]
+    qoperator: Option<PathBuf>,
+    /// The same with real operators between QuantizeLinear and DequantizeLinear.
+    #[arg(long, value_name = "FILE.onnx")]
+    qdq: Option<PathBuf>,
     /// Write the weights to a file of their own (ending in .weights) beside the artifact.
     #[arg(long)]
     split: bool,
@@ -77,11 +122,12 @@ struct CompileArgs {
 struct RunArgs {
     /// The artifact.
     artifact: PathBuf,
-    /// A picture (JPEG, PNG), or a .npy of [N, C, H, W] as the ONNX model takes it.
-    input: PathBuf,
-    /// Write the outputs as .npy, [N, ..].
+    /// A picture (JPEG, PNG), or a .npy of [N, C, H, W] as the ONNX model takes it; one .npy for each input.
+    #[arg(value_name = "INPUT.npy|IMAGE")]
+    inputs: Vec<PathBuf>,
+    /// Write the output as .npy, [N, ..]; once for each output of the model.
     #[arg(long, value_name = "OUT.npy")]
-    output: Option<PathBuf>,
+    output: Vec<PathBuf>,
     /// How many classes to show.
     #[arg(long, value_name = "N", default_value_t = 5)]
     top_k: usize,
@@ -100,8 +146,10 @@ struct EvalArgs {
 
 #[derive(Debug, Args)]
 struct VerifyArgs {
-    /// The ONNX model.
+    /// The ONNX model, or a .safetensors file with --arch.
     model: PathBuf,
+    #[command(flatten)]
+    import: ImportArgs,
     /// The artifact compiled from it.
     artifact: PathBuf,
     /// Samples: a data set, or a .npy of [N, C, H, W]. Seeded noise where absent.

@@ -2,7 +2,8 @@
 //!
 //! (a) Each layer on its own: the layer is rebuilt from the artifact's bytes as an ONNX model of one node, fed the very input that
 //! the layer had in the runtime, run by tract in f32, and compared with the layer's output: to [`FLOAT_BOUND`] of the largest
-//! magnitude for f32 networks, to [`INT8_BOUND`] units after quantizing tract's result for int8 networks. It must be the model's layer,
+//! magnitude for f32 networks, to [`INT8_BOUND`] units after quantizing tract's result for int8 networks. Layers that only move elements
+//! are followed element by element instead ([`replay`]). It must be the model's layer,
 //! and every parameter of the layer is within [`PARAMETER_BOUND`] of its rounding from the model's.
 //!
 //! (b) The whole: the original ONNX model, run by tract in f32, against the artifact: to [`FLOAT_BOUND`] for f32 networks; for
@@ -11,17 +12,19 @@
 
 mod parameters;
 mod rebuild;
+mod replay;
 mod tract;
 
 pub use tract::Oracle;
 
 use crate::error::Error;
-use crate::host::{Model, decode, encode_inputs};
+use crate::host::{Model, decode, encode_input, host_shape};
 use crate::network::Network;
 use serde::Serialize;
+use staticnet::Artifact;
 use staticnet::quant::quantize;
-use staticnet::record::DType;
-use staticnet_graph::graph::Tensor;
+use staticnet::record::{DType, HostType, TensorInfo};
+use staticnet_graph::graph::{Elem, Graph, Tensor};
 use staticnet_graph::onnx::import_bytes;
 
 /// Largest deviation of an f32 tensor, in fractions of its largest magnitude.
@@ -67,6 +70,8 @@ pub struct Verification {
     pub ok: bool,
     /// Number of samples.
     pub n: usize,
+    /// What the whole network is held against.
+    pub oracle: &'static str,
     /// Largest difference of the outputs in fractions of the largest magnitude.
     pub max_rel: f64,
     /// Signal-to-noise ratio of the outputs in dB.
@@ -105,6 +110,10 @@ impl Difference {
     }
 
     fn sqnr_db(&self) -> f64 {
+        if self.noise == 0.0 {
+            // Also where there is no signal.
+            return f64::INFINITY;
+        }
         10.0 * (self.signal / self.noise).log10()
     }
 }
@@ -112,33 +121,68 @@ impl Difference {
 /// Compares an artifact with the model it was compiled from, on a batch as the ONNX model takes it (f32, `[N, C, H, W]`).
 ///
 /// # Errors
-/// [`Error::Oracle`] where tract cannot run the model, [`Error::Input`] where the batch does not fit, [`Error::Import`] and
-/// [`Error::Unsupported`] where the exporter could not have compiled the model.
+/// As [`verify_graph`], and [`Error::Import`].
 pub fn verify(onnx: &[u8], model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Result<Verification, Error> {
-    let n = batch.shape.first().copied().unwrap_or(0);
-    if n == 0 {
+    verify_graph(import_bytes(onnx)?, onnx, model, std::slice::from_ref(batch), progress)
+}
+
+/// Compares an artifact with the graph it was compiled from, on batches of each of its inputs. `onnx` is the model as it was
+/// delivered; where tract does not take that (external data, operators of onnxruntime), it is given the imported graph instead, written
+/// again in ONNX's own operators.
+///
+/// # Errors
+/// [`Error::Oracle`] where tract cannot run the model, [`Error::Input`] where a batch does not fit, and
+/// [`Error::Unsupported`] where the exporter could not have compiled the model.
+pub fn verify_graph(
+    graph: Graph,
+    onnx: &[u8],
+    model: &Model,
+    inputs: &[Tensor],
+    progress: &dyn Fn(&str),
+) -> Result<Verification, Error> {
+    let artifact = model.artifact();
+    let samples = samples(&artifact, inputs)?;
+    if samples.is_empty() {
         return Err(Error::Input { from: "verify".into(), reason: "there is no sample".into() });
     }
-    let int8 = model.artifact().tensor(0).is_some_and(|t| t.dtype == DType::I8);
-    let network = crate::compile::network(&import_bytes(onnx)?)?;
-    let layers = check_layers(&network, model, batch, progress)?;
+    let int8 = (0..artifact.tensor_count()).filter_map(|i| artifact.tensor(i)).any(|t| t.dtype == DType::I8);
+    let network = crate::compile::network(graph.clone())?;
+    let layers = check_layers(&network, model, &samples, progress)?;
     progress("the whole network");
-    let got = model.run(batch)?;
-    let shape = [&[1], &batch.shape[1..]].concat();
-    let mut oracle = Oracle::new(onnx, &shape)?;
-    let (sample, scores) = (batch.data.len() / n, got.data.len() / n);
+    let got = model.run_all(inputs)?;
+    let shapes: Vec<Vec<usize>> = (0..artifact.input_count())
+        .filter_map(|i| artifact.tensor(artifact.input_slot(i)?.tensor as usize))
+        .map(|t| host_shape(&t, 1))
+        .collect();
+    let types: Vec<Elem> = graph.inputs.iter().map(|&i| graph.value(i).elem).collect();
+    let (mut oracle, oracle_name) = match Oracle::new(onnx, &shapes, &types) {
+        Ok(oracle) => (oracle, "tract"),
+        Err(_) => {
+            let again = staticnet_graph::onnx::to_bytes(&graph).map_err(|e| Error::Oracle(e.to_string()))?;
+            (Oracle::new(&again, &shapes, &types)?, "tract on the imported graph")
+        }
+    };
     let mut difference = Difference::default();
     let mut agreed = 0;
-    for (x, got) in batch.data.chunks_exact(sample).zip(got.data.chunks_exact(scores)) {
-        let want = oracle.run(x)?;
-        if want.len() != got.len() {
-            let reason =
-                format!("the model has {} outputs, the artifact {}: it was compiled from another", want.len(), got.len());
-            return Err(Error::Input { from: "verify".into(), reason });
+    for (s, sample) in samples.iter().enumerate() {
+        let want = oracle.run(&sample.real)?;
+        let mut agrees = true;
+        for (i, want) in want.iter().enumerate().take(got.len()) {
+            let share = got[i].data.len() / samples.len();
+            if want.len() != share {
+                let reason = format!(
+                    "output {i} of the model has {} elements, the artifact's {share}: it was compiled from another",
+                    want.len()
+                );
+                return Err(Error::Input { from: "verify".into(), reason });
+            }
+            let got = &got[i].data[s * share..(s + 1) * share];
+            difference.add(want, got);
+            agrees &= highest(want) == highest(got);
         }
-        difference.add(&want, got);
-        agreed += usize::from(highest(&want) == highest(got));
+        agreed += usize::from(agrees);
     }
+    let n = samples.len();
     let top1_agreement = agreed as f64 / n as f64;
     let whole = if int8 {
         difference.sqnr_db() >= SQNR_FLOOR && (n < 10 || top1_agreement >= AGREEMENT_FLOOR)
@@ -151,6 +195,7 @@ pub fn verify(onnx: &[u8], model: &Model, batch: &Tensor, progress: &dyn Fn(&str
     Ok(Verification {
         ok: whole && first_bad_layer.is_none(),
         n,
+        oracle: oracle_name,
         max_rel: difference.relative(),
         sqnr_db: difference.sqnr_db(),
         top1_agreement,
@@ -159,28 +204,56 @@ pub fn verify(onnx: &[u8], model: &Model, batch: &Tensor, progress: &dyn Fn(&str
     })
 }
 
+/// One sample of every input.
+#[derive(Debug)]
+struct Sample {
+    /// As the model takes them.
+    real: Vec<Vec<f32>>,
+    /// As the device does.
+    encoded: Vec<Vec<u8>>,
+}
+
+fn samples(artifact: &Artifact, inputs: &[Tensor]) -> Result<Vec<Sample>, Error> {
+    if inputs.len() != artifact.input_count() {
+        let reason = format!("{} inputs are given, the network has {}", inputs.len(), artifact.input_count());
+        return Err(Error::Input { from: "verify".into(), reason });
+    }
+    let encoded = (0..inputs.len()).map(|i| encode_input(artifact, i, &inputs[i])).collect::<Result<Vec<_>, _>>()?;
+    let n = encoded.first().map_or(1, Vec::len);
+    let sample = |s: usize| Sample {
+        real: inputs.iter().map(|x| x.data[s * x.data.len() / n..(s + 1) * x.data.len() / n].to_vec()).collect(),
+        encoded: encoded.iter().filter_map(|e| e.get(s).cloned()).collect(),
+    };
+    Ok((0..n).map(sample).collect())
+}
+
 /// Index of the largest element; the first of equals.
 fn highest(values: &[f32]) -> usize {
     values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
 }
 
-fn check_layers(network: &Network, model: &Model, batch: &Tensor, progress: &dyn Fn(&str)) -> Result<Vec<LayerCheck>, Error> {
+fn check_layers(
+    network: &Network,
+    model: &Model,
+    samples: &[Sample],
+    progress: &dyn Fn(&str),
+) -> Result<Vec<LayerCheck>, Error> {
     let artifact = model.artifact();
-    let inputs = encode_inputs(&artifact, batch)?;
-    let runs: Result<Vec<Vec<Vec<u8>>>, Error> = inputs.iter().take(LAYER_SAMPLES).map(|x| activations(model, x)).collect();
+    let runs: Result<Vec<Vec<Vec<u8>>>, Error> =
+        samples.iter().take(LAYER_SAMPLES).map(|sample| activations(model, &sample.encoded)).collect();
     let runs = runs?;
     let mut checks = Vec::new();
     for i in 0..artifact.layer_count() {
         let rebuilt = rebuild::layer(&artifact, model.payload(), i)?;
         progress(&rebuilt.name);
-        let mut oracle = Oracle::new(&rebuilt.onnx, &rebuilt.input_shape)?;
-        let (x, y) = (rebuilt.input, rebuilt.output);
+        let mut oracle = rebuilt.oracle()?;
+        let y = as_picture(&rebuilt.output);
         let mut difference = Difference::default();
         let mut units = 0f64;
         for run in &runs {
-            let (input, output) = (&run[rebuilt.layer.input as usize], &run[rebuilt.layer.output as usize]);
-            let want = oracle.run(&rebuilt.oracle_input(&x, input))?;
-            let got = decode(&y, output);
+            let inputs = rebuilt.oracle_inputs(run);
+            let got = rebuilt.part(&decode(&y, &run[rebuilt.layer.output as usize]));
+            let want = oracle.run(&rebuilt, &inputs)?;
             difference.add(&want, &got);
             if y.dtype == DType::I8 {
                 for (&want, &got) in want.iter().zip(&got) {
@@ -192,6 +265,7 @@ fn check_layers(network: &Network, model: &Model, batch: &Tensor, progress: &dyn
         let same = match y.dtype {
             DType::I8 => units <= INT8_BOUND,
             DType::F32 => difference.relative() <= FLOAT_BOUND,
+            DType::I32 => difference.relative() == 0.0,
         };
         let parameter_units = parameters::deviation(network, &artifact, model.payload(), i);
         checks.push(LayerCheck {
@@ -208,20 +282,30 @@ fn check_layers(network: &Network, model: &Model, batch: &Tensor, progress: &dyn
     Ok(checks)
 }
 
+/// A tensor as `[1, C, H, W]` of real numbers, whatever the host calls it.
+fn as_picture(info: &TensorInfo) -> TensorInfo {
+    let dims = [1, info.channels as u16, info.height as u16, info.width as u16];
+    TensorInfo { rank: 4, channels_last: true, host: HostType::Real, dims, ..*info }
+}
+
 /// Every tensor of a run, whole, by index: assembled from the rows that the steps made.
-fn activations(model: &Model, input: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+fn activations(model: &Model, inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Error> {
     let artifact = model.artifact();
     let mut tensors: Vec<Vec<u8>> = (0..artifact.tensor_count())
         .filter_map(|i| artifact.tensor(i))
         .map(|t| vec![0; (t.elements() * t.dtype.bytes()) as usize])
         .collect();
-    if let Some(slot) = artifact.input_slot(0) {
-        tensors[slot.tensor as usize].copy_from_slice(input);
+    for (i, input) in inputs.iter().enumerate() {
+        if let Some(slot) = artifact.input_slot(i) {
+            tensors[slot.tensor as usize].copy_from_slice(input);
+        }
     }
     let mut ram = model.ram();
     let mut engine = model.engine(&mut ram)?;
-    if let Some(bytes) = engine.input_bytes_mut(0) {
-        bytes.copy_from_slice(input);
+    for (i, input) in inputs.iter().enumerate() {
+        if let Some(bytes) = engine.input_bytes_mut(i) {
+            bytes.copy_from_slice(input);
+        }
     }
     engine.run_tapped(|done, info, ring| {
         let Some(layer) = artifact.layer(done.layer) else { return };

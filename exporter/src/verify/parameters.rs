@@ -6,10 +6,10 @@
 //! one is held against the model's.
 
 use super::rebuild;
-use crate::network::Network;
+use crate::network::{Network, Parameters};
 use staticnet::Artifact;
-use staticnet::op::Op;
-use staticnet::record::{DType, Layer, TensorInfo};
+use staticnet::op::{Function, Op};
+use staticnet::record::{DType, Layer, NONE16, TensorInfo};
 
 /// Deviations below this are none: scales so small are not precise themselves.
 const NEGLIGIBLE: f64 = 1e-35;
@@ -24,28 +24,49 @@ pub(super) fn deviation(network: &Network, artifact: &Artifact, payload: &[u8], 
 
 fn compare(network: &Network, artifact: &Artifact, payload: &[u8], i: usize) -> Option<f64> {
     let (want, layer) = (network.layers.get(i)?, artifact.layer(i)?);
-    let (x, y) = (artifact.tensor(layer.input as usize)?, artifact.tensor(layer.output as usize)?);
-    let shape = |index: usize| network.tensors.get(index).map(|t| [t.height, t.width, t.channels]);
-    let same_shape = |index: usize, info: &TensorInfo| shape(index) == Some([info.height, info.width, info.channels]);
-    let same = want.op == layer.op
-        && (want.input, want.output) == (layer.input as usize, layer.output as usize)
-        && same_shape(want.input, &x)
-        && same_shape(want.output, &y)
-        && clamps(&layer, &y) == clamp_of(&want.op, want.relu, &y);
+    let y = artifact.tensor(layer.output as usize)?;
+    let shape = |index: usize| network.tensors.get(index).map(|t| t.size());
+    let same_shape = |index: usize| {
+        artifact.tensor(index).is_some_and(|info| shape(index) == Some([info.height, info.width, info.channels]))
+    };
+    let inputs: Vec<usize> = [layer.input, layer.input2].into_iter().filter(|&t| t != NONE16).map(usize::from).collect();
+    let same = same_op(&want.op, &layer.op)
+        && (&want.inputs, want.output) == (&inputs, layer.output as usize)
+        && inputs.iter().all(|&t| same_shape(t))
+        && same_shape(want.output)
+        && clamps(&layer, &y) == clamp_of(want.clamp, &y);
     if !same {
         return None;
     }
+    let x = inputs.first().map_or(Some(y), |&t| artifact.tensor(t))?;
+    let (weights, bias) = match &want.parameters {
+        Parameters::Sum { weights, bias, .. } => (weights, bias),
+        Parameters::Slopes(slopes) => (slopes, slopes),
+        Parameters::Elements(elements) => {
+            return Some(elements_deviation(elements, rebuild::chunk_of(artifact, payload, i)?, &y));
+        }
+        Parameters::None => return Some(0.0),
+        Parameters::Taps(_) | Parameters::Grids { .. } => {
+            let chunk = rebuild::chunk_of(artifact, payload, i)?;
+            return (chunk == crate::emit::layer_payload(want, &crate::quantize::QuantLayer::Float)).then_some(0.0);
+        }
+    };
     let got = rebuild::parameters(artifact, payload, i, &layer, (&x, &y))?;
-    if (got.weights.len(), got.biases.len()) != (want.weights.len(), want.bias.len()) {
+    if matches!(want.parameters, Parameters::Slopes(_)) {
+        // Slopes are not rounded, only multiplied.
+        let worst = weights.iter().zip(&got.weights).map(|(w, g)| (w - g).abs() / w.abs().max(f32::MIN_POSITIVE));
+        return (got.weights.len() == weights.len() && worst.fold(0f32, f32::max) <= 1e-5).then_some(0.0);
+    }
+    if (got.weights.len(), got.biases.len()) != (weights.len(), bias.len()) {
         return None;
     }
     let row = (got.weights.len() / got.biases.len().max(1)).max(1);
     let mut worst = 0f64;
     for (c, unit) in got.units.iter().enumerate() {
-        for (&want, &got) in want.weights[c * row..(c + 1) * row].iter().zip(&got.weights[c * row..]) {
+        for (&want, &got) in weights[c * row..(c + 1) * row].iter().zip(&got.weights[c * row..]) {
             worst = worst.max(in_units(want as f64 - got as f64, unit.weight));
         }
-        let bias = want.bias[c] as f64;
+        let bias = bias[c] as f64;
         let error = (bias - got.biases[c] as f64).abs();
         let lost = if unit.bias > 0.0 { BIAS_PRECISION * bias.abs() } else { 0.0 };
         worst = worst.max(in_units((error - lost).max(0.0), unit.bias));
@@ -68,20 +89,46 @@ fn in_units(deviation: f64, unit: f64) -> f64 {
 fn clamps(layer: &Layer, y: &TensorInfo) -> [f32; 2] {
     match y.dtype {
         DType::I8 => layer.range_i8.map(f32::from),
-        DType::F32 => layer.range_f32,
+        DType::F32 | DType::I32 => layer.range_f32,
     }
 }
 
 /// The range that a layer must have.
-fn clamp_of(op: &Op, relu: bool, y: &TensorInfo) -> [f32; 2] {
-    let fused = match op {
-        Op::Conv2d(_) | Op::Linear => relu,
-        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu => false,
+fn clamp_of(clamp: [f32; 2], y: &TensorInfo) -> [f32; 2] {
+    let code = |real: f32, otherwise: f32| match real.is_finite() {
+        true => ((real / y.scale).round_ties_even() + y.zero_point as f32).clamp(-128.0, 127.0),
+        false => otherwise,
     };
-    match (y.dtype, fused) {
-        (DType::I8, true) => [y.zero_point.into(), 127.0],
-        (DType::I8, false) => [-128.0, 127.0],
-        (DType::F32, true) => [0.0, f32::INFINITY],
-        (DType::F32, false) => [f32::NEG_INFINITY, f32::INFINITY],
+    match y.dtype {
+        DType::I8 => [code(clamp[0], -128.0), code(clamp[1], 127.0)],
+        DType::F32 | DType::I32 => clamp,
     }
+}
+
+/// The same operator with the same attributes. What quantization fills in (a pad's code, whether a concatenation goes through a
+/// table) and what calibration makes of a conversion is left out.
+fn same_op(want: &Op, got: &Op) -> bool {
+    match (want, got) {
+        (Op::Pad(a), Op::Pad(b)) => (a.before, a.mode, a.value) == (b.before, b.mode, b.value),
+        (Op::Place(a), Op::Place(b)) => a.offset == b.offset,
+        (Op::Convert(_), Op::Unary(Function::Identity)) => true,
+        (Op::Convert(_), Op::Rearrange(walk)) => walk.moves_nothing(),
+        _ => want == got,
+    }
+}
+
+/// Largest deviation of a constant's element from the model's, in units of its grid.
+fn elements_deviation(want: &[f32], chunk: &[u8], y: &TensorInfo) -> f64 {
+    let words = |i: usize| f32::from_le_bytes([chunk[4 * i], chunk[4 * i + 1], chunk[4 * i + 2], chunk[4 * i + 3]]);
+    let deviation = |(i, &want): (usize, &f32)| match y.dtype {
+        DType::I8 => {
+            let got = (chunk[i] as i8 as f64 - y.zero_point as f64) * y.scale as f64;
+            // A constant that the model holds as codes is given as codes.
+            let as_code = (want as f64 - chunk[i] as i8 as f64).abs();
+            ((want as f64 - got).abs() / y.scale as f64).min(if want.fract() == 0.0 { as_code } else { f64::INFINITY })
+        }
+        DType::F32 | DType::I32 => in_units(want as f64 - words(i) as f64, 0.0),
+    };
+    let whole = chunk.len() as u64 == want.len() as u64 * y.dtype.bytes();
+    if whole { want.iter().enumerate().map(deviation).fold(0.0, f64::max) } else { f64::INFINITY }
 }

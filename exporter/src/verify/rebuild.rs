@@ -1,31 +1,74 @@
 //! A layer of an artifact as an ONNX model of its own, from nothing but the artifact's bytes.
 
+use super::tract::Oracle;
 use crate::error::Error;
 use crate::host::{decode, host_shape};
 use staticnet::Artifact;
 use staticnet::kernels::conv::taps;
 use staticnet::op;
-use staticnet::record::{DType, Layer, TensorInfo};
+use staticnet::record::{DType, Layer, NONE16, TensorInfo};
 use staticnet::top_k::element;
-use staticnet_graph::graph::{Graph, Op, ShapeError, Tensor};
+use staticnet_graph::graph::{Elem, Graph, Op, ShapeError, Tensor};
 
 /// A rebuilt layer.
 pub(super) struct Rebuilt {
     pub(super) name: String,
     pub(super) layer: Layer,
-    pub(super) input: TensorInfo,
+    pub(super) inputs: Vec<TensorInfo>,
     pub(super) output: TensorInfo,
-    pub(super) input_shape: Vec<usize>,
-    pub(super) onnx: Vec<u8>,
+    /// The layer's chunk; one step makes a layer that is replayed.
+    pub(super) chunk: Vec<u8>,
+    /// The layer as an ONNX model and the shapes of its inputs; none where it is replayed.
+    onnx: Option<(Vec<u8>, Vec<Vec<usize>>)>,
+}
+
+/// Who says what a layer should make.
+pub(super) enum LayerOracle {
+    Tract(Oracle),
+    Replay,
+}
+
+impl LayerOracle {
+    /// The output as `[1, C, H, W]`, or the part of it that the layer makes.
+    pub(super) fn run(&mut self, layer: &Rebuilt, inputs: &[Vec<f32>]) -> Result<Vec<f32>, Error> {
+        match self {
+            LayerOracle::Tract(oracle) => Ok(oracle.run(inputs)?.into_iter().next().unwrap_or_default()),
+            LayerOracle::Replay => Ok(super::replay::replay(layer, inputs)),
+        }
+    }
 }
 
 impl Rebuilt {
-    /// What the oracle is fed for the layer's input bytes: NCHW, or memory order where the layer flattens.
-    pub(super) fn oracle_input(&self, info: &TensorInfo, bytes: &[u8]) -> Vec<f32> {
-        match self.layer.op {
-            op::Op::Linear => (0..info.elements() as usize).filter_map(|i| element(info, bytes, i)).collect(),
-            op::Op::Conv2d(_) | op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu => decode(info, bytes),
+    /// The layer's oracle.
+    pub(super) fn oracle(&self) -> Result<LayerOracle, Error> {
+        match &self.onnx {
+            Some((onnx, shapes)) => Ok(LayerOracle::Tract(Oracle::new(onnx, shapes, &vec![Elem::F32; shapes.len()])?)),
+            None => Ok(LayerOracle::Replay),
         }
+    }
+
+    /// What the oracle is fed for the tensors of a run: NCHW, or memory order where the layer flattens or is replayed.
+    pub(super) fn oracle_inputs(&self, run: &[Vec<u8>]) -> Vec<Vec<f32>> {
+        let in_memory_order = matches!(self.layer.op, op::Op::Linear) || self.onnx.is_none();
+        let read = |(info, index): (&TensorInfo, u16)| {
+            let bytes = &run[index as usize];
+            match in_memory_order {
+                true => (0..info.elements() as usize).filter_map(|i| element(info, bytes, i)).collect(),
+                false => decode(&super::as_picture(info), bytes),
+            }
+        };
+        self.inputs.iter().zip([self.layer.input, self.layer.input2]).map(read).collect()
+    }
+
+    /// The part of the output `[1, C, H, W]` that the layer makes: all of it, or a concatenation's part.
+    pub(super) fn part(&self, output: &[f32]) -> Vec<f32> {
+        let op::Op::Place(place) = self.layer.op else { return output.to_vec() };
+        let (x, y) = (&self.inputs[0], &self.output);
+        let [row, pixel, channel] = place.offset.map(usize::from);
+        let at = |c: usize, h: usize, w: usize| ((channel + c) * y.height as usize + row + h) * y.width as usize + pixel + w;
+        let (channels, height, width) = (x.channels as usize, x.height as usize, x.width as usize);
+        let pixels = |c: usize| (0..height).flat_map(move |h| (0..width).map(move |w| (c, h, w)));
+        (0..channels).flat_map(pixels).map(|(c, h, w)| output[at(c, h, w)]).collect()
     }
 }
 
@@ -36,19 +79,32 @@ impl Rebuilt {
 pub(super) fn layer(artifact: &Artifact, payload: &[u8], i: usize) -> Result<Rebuilt, Error> {
     let missing = || Error::Oracle(format!("layer {i} is incomplete"));
     let layer = artifact.layer(i).ok_or_else(missing)?;
-    let input = artifact.tensor(layer.input as usize).ok_or_else(missing)?;
+    let inputs: Vec<TensorInfo> =
+        [layer.input, layer.input2].into_iter().filter(|&t| t != NONE16).filter_map(|t| artifact.tensor(t as usize)).collect();
     let output = artifact.tensor(layer.output as usize).ok_or_else(missing)?;
     let name = artifact.layer_name(i).unwrap_or("layer").to_string();
-    let input_shape = match layer.op {
-        op::Op::Linear => vec![1, input.elements() as usize],
-        op::Op::Conv2d(_) | op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu => {
-            host_shape(&TensorInfo { rank: 4, ..input }, 1)
+    let chunk = chunk_of(artifact, payload, i).unwrap_or_default().to_vec();
+    let onnx = match inputs.first() {
+        Some(x) if !super::replay::is_replayed(&layer.op) => {
+            let shape = |info: &TensorInfo| match layer.op {
+                op::Op::Linear => vec![1, info.elements() as usize],
+                _ => host_shape(&super::as_picture(info), 1),
+            };
+            let shapes: Vec<Vec<usize>> = inputs.iter().map(shape).collect();
+            let parameters = parameters(artifact, payload, i, &layer, (x, &output)).ok_or_else(missing)?;
+            let graph = graph(&layer, (x, &output), &shapes, parameters).map_err(|e| Error::Oracle(e.to_string()))?;
+            Some((staticnet_graph::onnx::to_bytes(&graph).map_err(|e| Error::Oracle(e.to_string()))?, shapes))
         }
+        _ => None,
     };
-    let parameters = parameters(artifact, payload, i, &layer, (&input, &output)).ok_or_else(missing)?;
-    let graph = graph(&layer, (&input, &output), &input_shape, parameters).map_err(|e| Error::Oracle(e.to_string()))?;
-    let onnx = staticnet_graph::onnx::to_bytes(&graph).map_err(|e| Error::Oracle(e.to_string()))?;
-    Ok(Rebuilt { name, layer, input, output, input_shape, onnx })
+    Ok(Rebuilt { name, layer, inputs, output, chunk, onnx })
+}
+
+/// The weights of the first step of layer `i`.
+pub(super) fn chunk_of<'p>(artifact: &Artifact, payload: &'p [u8], i: usize) -> Option<&'p [u8]> {
+    let step = (0..artifact.step_count()).filter_map(|s| artifact.step(s)).find(|s| s.layer as usize == i)?;
+    let chunk = artifact.chunk(step.chunk)?;
+    payload.get(chunk.offset as usize..(chunk.offset + chunk.len) as usize)
 }
 
 /// A layer's parameters as real numbers.
@@ -79,7 +135,14 @@ pub(super) fn parameters(
     let row = match &layer.op {
         op::Op::Conv2d(conv) => taps(conv, x.channels) as usize,
         op::Op::Linear => x.elements() as usize,
-        op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu => return Some(Parameters::default()),
+        op::Op::PRelu => 1,
+        op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu | op::Op::AveragePool(_) | op::Op::Unary(_) | op::Op::Binary(_) => {
+            return Some(Parameters::default());
+        }
+        op::Op::Constant | op::Op::Rearrange(_) | op::Op::Pad(_) | op::Op::Place(_) | op::Op::Resize | op::Op::Softmax => {
+            return Some(Parameters::default());
+        }
+        op::Op::ArgMax { .. } | op::Op::Convert(_) => return Some(Parameters::default()),
     };
     let channels = y.channels as usize;
     let (weights, biases) = (vec![0.0; channels * row], vec![0.0; channels]);
@@ -90,9 +153,19 @@ pub(super) fn parameters(
         let bytes = payload.get(chunk.offset as usize..(chunk.offset + chunk.len) as usize)?;
         let (c0, n) = (step.c0 as usize, (step.c1 - step.c0) as usize);
         let word = |at: usize| bytes.get(at..at + 4).map(|b| [b[0], b[1], b[2], b[3]]);
+        if matches!(layer.op, op::Op::PRelu) {
+            for c in 0..n {
+                let slope = f32::from_le_bytes(word(4 * c)?);
+                // int8: slope x input scale / output scale.
+                let real = if x.dtype == DType::I8 { slope * y.scale / x.scale } else { slope };
+                all.weights[c0 + c] = real;
+            }
+            continue;
+        }
         for c in 0..n {
             let into = &mut all.weights[(c0 + c) * row..(c0 + c + 1) * row];
             match x.dtype {
+                DType::I32 => return None,
                 DType::F32 => {
                     all.biases[c0 + c] = f32::from_le_bytes(word(4 * c)?);
                     for (k, w) in into.iter_mut().enumerate() {
@@ -122,11 +195,11 @@ pub(super) fn parameters(
 fn graph(
     layer: &Layer,
     (x, y): (&TensorInfo, &TensorInfo),
-    input_shape: &[usize],
+    shapes: &[Vec<usize>],
     Parameters { weights: rows, biases: bias, .. }: Parameters,
 ) -> Result<Graph, ShapeError> {
     let mut graph = Graph::new("layer");
-    let input = graph.input("x", input_shape);
+    let inputs: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| graph.input(&format!("x{i}"), shape)).collect();
     let params = vec!["layer.weight".to_string(), "layer.bias".to_string()];
     let channels = y.channels as usize;
     let mut insert = |shape: Vec<usize>, data: Vec<f32>| {
@@ -149,18 +222,36 @@ fn graph(
             insert(vec![channels, rows.len() / channels], rows);
             (Op::Linear, params)
         }
+        op::Op::PRelu => {
+            let slope = vec!["layer.slope".to_string()];
+            graph.params.insert(slope[0].clone(), Tensor { shape: vec![channels, 1, 1], data: rows });
+            (Op::PRelu, slope)
+        }
         op::Op::MaxPool(pool) => (Op::MaxPool(*pool), Vec::new()),
+        op::Op::AveragePool(pool) => (Op::AveragePool(*pool), Vec::new()),
         op::Op::Lrn(lrn) => (Op::Lrn(*lrn), Vec::new()),
         op::Op::Relu => (Op::Relu, Vec::new()),
+        op::Op::Unary(function) => (Op::Unary(*function), Vec::new()),
+        op::Op::Binary(binary) => (Op::Binary(*binary), Vec::new()),
+        op::Op::Softmax => (Op::Softmax { axis: 1 }, Vec::new()),
+        op::Op::Constant | op::Op::Rearrange(_) | op::Op::Pad(_) | op::Op::Place(_) | op::Op::Resize => {
+            (Op::Identity, Vec::new())
+        }
+        op::Op::ArgMax { .. } | op::Op::Convert(_) => (Op::Identity, Vec::new()),
     };
-    let mut output = graph.add("layer", op, &[input], &params)?;
-    let clipped = match y.dtype {
-        DType::F32 => layer.range_f32[0] == 0.0,
-        DType::I8 => layer.range_i8[0] == y.zero_point,
+    let mut output = graph.add("layer", op, &inputs, &params)?;
+    let real = |q: i8| (q as f32 - y.zero_point as f32) * y.scale;
+    let [lo, hi] = match y.dtype {
+        DType::F32 | DType::I32 => layer.range_f32,
+        DType::I8 => {
+            let [lo, hi] = layer.range_i8;
+            [if lo == i8::MIN { f32::NEG_INFINITY } else { real(lo) }, if hi == i8::MAX { f32::INFINITY } else { real(hi) }]
+        }
     };
-    let has_sum = matches!(layer.op, op::Op::Conv2d(_) | op::Op::Linear);
-    if clipped && has_sum {
+    if lo == 0.0 && hi == f32::INFINITY {
         output = graph.add("relu", Op::Relu, &[output], &[])?;
+    } else if lo.is_finite() || hi.is_finite() {
+        output = graph.add("clip", Op::Unary(op::Function::Clip { lo, hi }), &[output], &[])?;
     }
     graph.output(output);
     Ok(graph)

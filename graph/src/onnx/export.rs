@@ -1,14 +1,14 @@
 //! A graph as an ONNX model.
 
-use super::{metadata, tensor};
+use super::form::data_type;
+use super::write::{self, Written};
+use super::{batch, metadata, tensor};
 use crate::file::{self, FileError};
-use crate::graph::{Graph, Value};
-use onnx_protobuf::tensor_proto::DataType;
+use crate::graph::{Graph, Op, Value};
 use onnx_protobuf::tensor_shape_proto::{Dimension, dimension};
 use onnx_protobuf::type_proto;
 use onnx_protobuf::{
-    GraphProto, Message, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TypeProto,
-    ValueInfoProto,
+    GraphProto, Message, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TypeProto, ValueInfoProto,
 };
 use std::collections::HashSet;
 use std::fmt;
@@ -16,8 +16,10 @@ use std::path::Path;
 
 /// IR version written: the first one of opset 15, which every reader of opset 13 knows as well.
 const IR_VERSION: i64 = 8;
-/// Operator set written.
-const OPSET: i64 = 13;
+/// The same for the operator sets from 19 on.
+const LATER_IR_VERSION: i64 = 9;
+/// Operator set written, unless an operator needs a later one.
+pub(super) const OPSET: i64 = 13;
 /// Name of the batch dimension.
 const BATCH: &str = "N";
 /// A protobuf message holds less than 2 GiB.
@@ -56,8 +58,9 @@ impl std::error::Error for OnnxError {
     }
 }
 
-/// Writes the graph as ONNX: opset 13, inputs and outputs with a symbolic batch dimension `N`, parameters and nodes under their
-/// own names, preprocessing and labels in `metadata_props`. A graph without a name is called `network`.
+/// Writes the graph as ONNX: opset 13 or what its operators need, inputs and outputs with a symbolic batch dimension `N` where
+/// every node treats each sample on its own, parameters and nodes under their own names, preprocessing and labels in
+/// `metadata_props`. A graph without a name is called `network`.
 ///
 /// # Errors
 /// [`OnnxError`]; the file is then left as it was.
@@ -70,12 +73,13 @@ pub fn export(graph: &Graph, path: &Path) -> Result<(), OnnxError> {
 /// # Errors
 /// [`OnnxError`] where the graph contradicts itself or is too large.
 pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>, OnnxError> {
-    let mut problems = contradictions(graph);
+    let opset = write::opset(graph);
+    let (written, mut problems) = written(graph, opset);
     let mut model = ModelProto {
-        ir_version: IR_VERSION,
+        ir_version: if opset < 19 { IR_VERSION } else { LATER_IR_VERSION },
         producer_name: "staticnet".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        opset_import: vec![OperatorSetIdProto { version: OPSET, ..Default::default() }],
+        opset_import: vec![OperatorSetIdProto { version: opset, ..Default::default() }],
         ..Default::default()
     };
     if let Some(preprocess) = &graph.preprocess {
@@ -87,7 +91,7 @@ pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>, OnnxError> {
     if !problems.is_empty() {
         return Err(OnnxError::Inconsistent(problems));
     }
-    model.graph = Some(graph_proto(graph)).into();
+    model.graph = Some(graph_proto(graph, written)).into();
     let bytes = model.compute_size();
     if bytes > MAX_BYTES {
         return Err(OnnxError::TooLarge { bytes });
@@ -104,61 +108,62 @@ fn add_metadata(model: &mut ModelProto, key: &str, value: Result<String, String>
     }
 }
 
-fn graph_proto(graph: &Graph) -> GraphProto {
+fn graph_proto(graph: &Graph, written: Vec<Written>) -> GraphProto {
     let name = if graph.name.is_empty() { "network" } else { &graph.name };
     let mut proto = GraphProto { name: name.into(), ..Default::default() };
-    proto.input = graph.inputs.iter().map(|&id| value_info(graph.value(id))).collect();
-    proto.output = graph.outputs.iter().map(|&id| value_info(graph.value(id))).collect();
+    let free = batch::is_free(graph);
+    proto.input = graph.inputs.iter().map(|&id| value_info(graph.value(id), free)).collect();
+    proto.output = graph.outputs.iter().map(|&id| value_info(graph.value(id), free)).collect();
     proto.initializer = graph.params.iter().map(|(name, t)| tensor::encode(name, t)).collect();
-    for node in &graph.nodes {
-        let form = crate::op::to_onnx(&node.op);
-        let mut input: Vec<String> = node.inputs.iter().map(|&id| graph.value(id).name.clone()).collect();
-        input.extend(node.params.iter().cloned());
-        for (suffix, constant) in form.constants {
-            let name = constant_name(&node.name, suffix);
-            proto.initializer.push(tensor::encode(&name, &constant));
-            input.push(name);
-        }
-        proto.node.push(NodeProto {
-            name: node.name.clone(),
-            op_type: node.op.name().into(),
-            input,
-            output: vec![graph.value(node.output).name.clone()],
-            attribute: form.attributes,
-            ..Default::default()
-        });
-        if !graph.outputs.contains(&node.output) {
-            proto.value_info.push(value_info(graph.value(node.output)));
+    for (node, written) in graph.nodes.iter().zip(written) {
+        proto.initializer.extend(written.initializers);
+        proto.node.extend(written.nodes);
+        if !graph.outputs.contains(&node.output) && node.op != Op::Constant {
+            proto.value_info.push(value_info(graph.value(node.output), free));
         }
     }
     proto
 }
 
-/// The initializer that holds an attribute which ONNX wants as an input.
-fn constant_name(node: &str, suffix: &str) -> String {
-    format!("{node}.{suffix}")
-}
-
-/// Name, f32 and shape of a value, its batch dimension symbolic.
-fn value_info(value: &Value) -> ValueInfoProto {
+/// Name, type and shape of a value; where the batch is free, its dimension is symbolic.
+fn value_info(value: &Value, free: bool) -> ValueInfoProto {
     let dimension = |v| Dimension { value: Some(v), ..Default::default() };
-    let mut dim = vec![dimension(dimension::Value::DimParam(BATCH.into()))];
-    dim.extend(value.shape.iter().skip(1).map(|&d| dimension(dimension::Value::DimValue(d as i64))));
+    let size = |(axis, &d): (usize, &usize)| {
+        let symbolic = free && axis == 0;
+        dimension(if symbolic { dimension::Value::DimParam(BATCH.into()) } else { dimension::Value::DimValue(d as i64) })
+    };
+    let dim = value.shape.iter().enumerate().map(size).collect();
     let shape = Some(TensorShapeProto { dim, ..Default::default() }).into();
-    let tensor = type_proto::Tensor { elem_type: DataType::FLOAT as i32, shape, ..Default::default() };
+    let tensor = type_proto::Tensor { elem_type: data_type(value.elem) as i32, shape, ..Default::default() };
     let type_ = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
     ValueInfoProto { name: value.name.clone(), type_: Some(type_).into(), ..Default::default() }
 }
 
+/// The nodes of the file, and everything that would make it invalid.
+fn written(graph: &Graph, opset: i64) -> (Vec<Written>, Vec<String>) {
+    let mut problems = vec![];
+    let mut written = vec![];
+    for node in &graph.nodes {
+        match write::write(graph, node, opset) {
+            Ok(nodes) => written.push(nodes),
+            Err(reason) => problems.push(format!("{}: {reason}", node.name)),
+        }
+    }
+    problems.splice(0..0, contradictions(graph, &written));
+    (written, problems)
+}
+
 /// Everything that would make the file invalid: ONNX keeps values and parameters in one namespace and wants a full definition of
 /// each.
-fn contradictions(graph: &Graph) -> Vec<String> {
+fn contradictions(graph: &Graph, written: &[Written]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut names = HashSet::new();
-    let constants = graph.nodes.iter().flat_map(|node| {
-        crate::op::to_onnx(&node.op).constants.into_iter().map(|(suffix, _)| constant_name(&node.name, suffix))
+    // Values between the nodes that one node becomes, and what ONNX wants as inputs.
+    let made = written.iter().flat_map(|written| {
+        let between = written.nodes.iter().rev().skip(1).flat_map(|node| node.output.iter());
+        written.initializers.iter().map(|tensor| &tensor.name).chain(between).cloned()
     });
-    let all = graph.values.iter().map(|v| v.name.clone()).chain(graph.params.keys().cloned()).chain(constants);
+    let all = graph.values.iter().map(|v| v.name.clone()).chain(graph.params.keys().cloned()).chain(made);
     for name in all {
         if name.is_empty() {
             problems.push("a value has no name".into());

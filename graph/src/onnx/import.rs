@@ -1,30 +1,29 @@
 //! An ONNX model as a graph.
 
-use super::node::{Domain, Lowered, NodeReader};
-use super::scope::{Scope, Slot};
-use super::tensor::type_name;
-use super::{metadata, scan};
+use super::external::External;
+use super::{build, scan};
 use crate::diagnostic::Diagnostic;
 use crate::file::{self, FileError};
 use crate::graph::Graph;
-use onnx_protobuf::tensor_proto::DataType;
-use onnx_protobuf::tensor_shape_proto::dimension;
-use onnx_protobuf::type_proto;
-use onnx_protobuf::{GraphProto, Message, ModelProto, TensorShapeProto, ValueInfoProto};
-use std::collections::HashSet;
+use onnx_protobuf::{Message, ModelProto};
+use protobuf::CodedInputStream;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::{Path, PathBuf};
 
-/// Operator sets taken.
-const OPSETS: RangeInclusive<i64> = 7..=22;
 /// A protobuf message holds less than 2 GiB.
 const MAX_BYTES: u64 = (1 << 31) - 1;
-/// No activation of a network for one sample has more elements.
-const MAX_ELEMENTS: usize = 1 << 31;
-/// Parameters may take this many times the bytes of the file. More can only come from one tensor used in different ways by very
-/// many nodes.
-const MAX_EXPANSION: usize = 4;
+
+/// What the model leaves open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Inputs that become constants, by name, with the `.npy` file of their value.
+    pub bind: BTreeMap<String, PathBuf>,
+    /// Sizes of symbolic dimensions, by name. A symbolic batch that is not among them becomes 1.
+    pub sizes: BTreeMap<String, usize>,
+}
 
 /// Why a model cannot be imported.
 #[derive(Debug)]
@@ -80,280 +79,76 @@ impl std::error::Error for ImportError {
 }
 
 /// Reads an ONNX model. A symbolic batch dimension becomes 1; everything else must have fixed sizes. Names of values and
-/// initializers are kept; nodes without a name get that of their output.
+/// initializers are kept; nodes without a name get that of their output. Data outside the file is looked for in its folder.
 ///
 /// # Errors
 /// [`ImportError`], with everything that is not supported at once. The graph is never an approximation of the model.
 pub fn import(path: &Path) -> Result<Graph, ImportError> {
-    let bytes = file::read_at_most(path, MAX_BYTES).map_err(ImportError::Unreadable)?;
-    import_named(path, &bytes)
+    import_with(path, &ImportOptions::default())
 }
 
-/// As [`import`], from memory; messages call the file `<bytes>`.
+/// As [`import`], with what the model leaves open.
+///
+/// # Errors
+/// [`ImportError`], with everything that is not supported at once.
+pub fn import_with(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> {
+    let unreadable = |source| ImportError::Unreadable(FileError { file: path.to_path_buf(), action: "read", source });
+    let file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let external = External::beside(path);
+    if !metadata.is_file() {
+        // A pipe can be read only once.
+        let bytes = file::read_at_most(path, MAX_BYTES).map_err(ImportError::Unreadable)?;
+        return import_from(path, &mut Cursor::new(&bytes), bytes.len() as u64, external, options);
+    }
+    if metadata.len() > MAX_BYTES {
+        let reason = "it is larger than 2 GiB, which no reader of protobuf takes; keep the weights beside it: \
+                      onnx.save(model, path, save_as_external_data=True)";
+        return Err(unreadable(io::Error::other(reason)));
+    }
+    import_from(path, &mut BufReader::with_capacity(1 << 16, file), metadata.len(), external, options)
+}
+
+/// As [`import`], from memory; messages call the file `<bytes>`. There is no data outside of it.
 ///
 /// # Errors
 /// [`ImportError`], with everything that is not supported at once.
 pub fn import_bytes(bytes: &[u8]) -> Result<Graph, ImportError> {
-    import_named(Path::new("<bytes>"), bytes)
+    import_bytes_with(bytes, &ImportOptions::default())
 }
 
-fn import_named(file: &Path, bytes: &[u8]) -> Result<Graph, ImportError> {
-    let not_onnx = |reason: String| ImportError::NotOnnx { file: file.to_path_buf(), reason };
-    scan::scan(bytes).map_err(not_onnx)?;
-    let model = ModelProto::parse_from_bytes(bytes).map_err(|e| not_onnx(e.to_string()))?;
-    let Some(graph) = model.graph.as_ref() else {
-        return Err(not_onnx("it contains no graph".into()));
+/// As [`import_bytes`], with what the model leaves open.
+///
+/// # Errors
+/// [`ImportError`], with everything that is not supported at once.
+pub fn import_bytes_with(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportError> {
+    let external = External::default();
+    import_from(Path::new("<bytes>"), &mut Cursor::new(bytes), bytes.len() as u64, external, options)
+}
+
+/// Reads the file twice, once to see that it is safe to parse, so that it is never in memory besides what is made of it.
+fn import_from(
+    path: &Path,
+    reader: &mut (impl BufRead + Seek),
+    length: u64,
+    external: External,
+    options: &ImportOptions,
+) -> Result<Graph, ImportError> {
+    let not_onnx = |reason: String| ImportError::NotOnnx { file: path.to_path_buf(), reason };
+    scan::scan(reader, length).map_err(not_onnx)?;
+    let unreadable = |source| ImportError::Unreadable(FileError { file: path.to_path_buf(), action: "read", source });
+    reader.rewind().map_err(unreadable)?;
+    let parsed = {
+        let mut stream = CodedInputStream::from_buf_read(reader);
+        ModelProto::parse_from(&mut stream).and_then(|model| stream.check_eof().map(|()| model))
     };
-    let mut import = Import { scope: Scope::new(graph), bytes: bytes.len(), problems: vec![] };
-    import.model(&model);
-    import.graph(graph);
-    if import.problems.is_empty() {
-        Ok(import.scope.graph)
-    } else {
-        Err(ImportError::Unsupported { file: file.to_path_buf(), problems: import.problems })
+    let model = parsed.map_err(|e| not_onnx(e.to_string()))?;
+    if model.graph.is_none() {
+        return Err(not_onnx("it contains no graph".into()));
     }
-}
-
-struct Import<'a> {
-    scope: Scope<'a>,
-    /// Length of the file.
-    bytes: usize,
-    problems: Vec<Diagnostic>,
-}
-
-impl<'a> Import<'a> {
-    fn refuse(&mut self, node: &str, op: &str, attribute: &str, reason: impl Into<String>, hint: &str) {
-        self.problems.push(Diagnostic {
-            node: node.into(),
-            op: op.into(),
-            attribute: attribute.into(),
-            reason: reason.into(),
-            hint: hint.into(),
-        });
-    }
-
-    /// What is said about the model as a whole.
-    fn model(&mut self, model: &ModelProto) {
-        let opsets: Vec<i64> =
-            model.opset_import.iter().filter(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version).collect();
-        match opsets[..] {
-            [opset] if OPSETS.contains(&opset) => {}
-            _ => {
-                let reason = format!("the operator set is {opsets:?}, not one of {} to {}", OPSETS.start(), OPSETS.end());
-                self.refuse("", "model", "opset_import", reason, "convert the model with onnx.version_converter");
-            }
-        }
-        if !model.training_info.is_empty() {
-            self.refuse("", "model", "training_info", "the model carries its training", "export it for inference");
-        }
-        for function in &model.functions {
-            let hint = "inline the functions first: onnx.inliner.inline_local_functions";
-            self.refuse(&function.name, "function", "", "functions in the model are not supported", hint);
-        }
-        let mut preprocess = None;
-        let mut labels = vec![];
-        for property in &model.metadata_props {
-            let read = match property.key.as_str() {
-                metadata::PREPROCESS => metadata::preprocess_from_json(&property.value).map(|p| preprocess = Some(p)),
-                metadata::LABELS => metadata::labels_from_json(&property.value).map(|l| labels = l),
-                _ => Ok(()),
-            };
-            if let Err(reason) = read {
-                self.refuse("", "model", &property.key, reason, "remove the entry, or write the model again with this tool");
-            }
-        }
-        self.scope.graph.preprocess = preprocess;
-        self.scope.graph.labels = labels;
-    }
-
-    fn graph(&mut self, graph: &'a GraphProto) {
-        for sparse in &graph.sparse_initializer {
-            let name = sparse.values.name.clone();
-            self.refuse(&name, "sparse_initializer", "", "sparse tensors are not supported", "store it densely");
-        }
-        for tensor in &graph.initializer {
-            self.define(&tensor.name, Slot::Initializer(tensor), "initializer");
-        }
-        for input in &graph.input {
-            self.input(input);
-        }
-        self.nodes();
-        if self.scope.graph.inputs.is_empty() && self.problems.is_empty() {
-            self.refuse("", "model", "input", "the network has no input", "export it with its input");
-        }
-        if graph.output.is_empty() {
-            self.refuse("", "model", "output", "the network has no output", "export it with its output");
-        }
-        for output in &graph.output {
-            match self.scope.slot(&output.name, usize::MAX) {
-                Ok(Slot::Value(id)) => {
-                    let id = *id;
-                    self.scope.graph.output(id);
-                }
-                Ok(Slot::Refused) | Err(super::scope::Unreadable::Refused) => {}
-                Ok(Slot::Initializer(_) | Slot::Constant(_)) => {
-                    self.refuse(&output.name, "output", "", "is a constant", "remove it from the outputs");
-                }
-                Err(super::scope::Unreadable::Invalid(_)) => {
-                    self.refuse(&output.name, "output", "", "nothing makes it", "the file may be damaged; export it again");
-                }
-            }
-        }
-    }
-
-    /// Gives a name its meaning, once.
-    fn define(&mut self, name: &'a str, slot: Slot<'a>, role: &str) {
-        if name.is_empty() {
-            self.refuse("", role, "", "has no name", "the file may be damaged; export it again");
-        } else if self.scope.names.insert(name, slot).is_some() {
-            self.refuse(name, role, "", "the name is defined twice", "give every value a name of its own");
-        }
-    }
-
-    fn input(&mut self, input: &'a ValueInfoProto) {
-        // Old files list every initializer among the inputs as well.
-        if matches!(self.scope.names.get(input.name.as_str()), Some(Slot::Initializer(_))) {
-            return;
-        }
-        let slot = match self.input_shape(input) {
-            Some(shape) => Slot::Value(self.scope.graph.input(&input.name, &shape)),
-            None => Slot::Refused,
-        };
-        self.define(&input.name, slot, "input");
-    }
-
-    /// `[1, C, H, W]` or `[1, F]`.
-    fn input_shape(&mut self, input: &ValueInfoProto) -> Option<Vec<usize>> {
-        let Some(type_proto::Value::TensorType(tensor)) = input.type_.as_ref().and_then(|t| t.value.as_ref()) else {
-            self.refuse(&input.name, "input", "type", "is not a tensor", "only tensors of float32 are supported");
-            return None;
-        };
-        let before = self.problems.len();
-        if tensor.elem_type != DataType::FLOAT as i32 {
-            let reason = format!("its elements are {}", type_name(tensor.elem_type));
-            self.refuse(&input.name, "input", "type", reason, "cut the model behind its conversion to float32");
-        }
-        let shape = match tensor.shape.as_ref() {
-            Some(shape) => self.fixed(&input.name, shape),
-            None => {
-                self.refuse(&input.name, "input", "shape", "is not given", "export the model with a fixed input size");
-                None
-            }
-        };
-        shape.filter(|_| self.problems.len() == before)
-    }
-
-    fn fixed(&mut self, name: &str, shape: &TensorShapeProto) -> Option<Vec<usize>> {
-        let mut sizes = vec![];
-        let before = self.problems.len();
-        for (axis, dim) in shape.dim.iter().enumerate() {
-            let place = format!("dimension {axis}");
-            match (&dim.value, axis) {
-                (None | Some(dimension::Value::DimParam(_)), 0) => sizes.push(1),
-                (Some(dimension::Value::DimValue(n)), 0) if *n != 1 => {
-                    let hint = "export the model with batch 1 or a symbolic batch";
-                    self.refuse(name, "input", &place, format!("the batch is fixed to {n}"), hint);
-                }
-                (Some(dimension::Value::DimValue(n)), _) if *n > 0 => sizes.push(usize::try_from(*n).unwrap_or(usize::MAX)),
-                (Some(dimension::Value::DimValue(n)), _) => {
-                    self.refuse(name, "input", &place, format!("{n} is no size"), "the file may be damaged; export it again");
-                }
-                (Some(dimension::Value::DimParam(symbol)), _) => {
-                    let reason = format!("{symbol} is symbolic");
-                    self.refuse(name, "input", &place, reason, "export the model with a fixed input size");
-                }
-                // Missing, or a kind of dimension that is newer than the parser.
-                (None | Some(_), _) => {
-                    self.refuse(name, "input", &place, "is not given", "export the model with a fixed input size");
-                }
-            }
-        }
-        if shape.dim.len() != 2 && shape.dim.len() != 4 {
-            let reason = format!("has {} dimensions", shape.dim.len());
-            self.refuse(name, "input", "shape", reason, "only [N, C, H, W] and [N, F] are supported");
-        } else if self.problems.len() == before && elements(&sizes).is_none() {
-            self.refuse(name, "input", "shape", format!("{sizes:?} is absurdly large"), "the file may be damaged");
-        }
-        Some(sizes).filter(|_| self.problems.len() == before)
-    }
-
-    fn nodes(&mut self) {
-        let nodes = self.scope.nodes;
-        // A constant needs nothing, and a bias may be looked for before its own node comes.
-        let is_constant = |index: &usize| nodes[*index].op_type == "Constant" && nodes[*index].domain_is_onnx();
-        let (first, then): (Vec<usize>, Vec<usize>) = (0..nodes.len()).partition(is_constant);
-        let mut names = HashSet::new();
-        let mut absorbed = HashSet::new();
-        for index in first.into_iter().chain(then) {
-            if !absorbed.contains(&index) {
-                let name = self.node_name(index, &mut names);
-                absorbed.extend(self.node(index, name));
-            }
-        }
-    }
-
-    /// The node's own name, its output's, or one made up, such that no two are alike.
-    fn node_name(&self, index: usize, taken: &mut HashSet<String>) -> String {
-        let node = &self.scope.nodes[index];
-        let output = node.output.first().cloned().unwrap_or_default();
-        let made_up = (0..).map(|n| format!("{}_{index}_{n}", node.op_type));
-        let mut candidates = [node.name.clone(), output].into_iter().chain(made_up).filter(|name| !name.is_empty());
-        let name = candidates.find(|name| !taken.contains(name)).unwrap_or_default();
-        taken.insert(name.clone());
-        name
-    }
-
-    /// Reads one node and returns the node it absorbs, if any.
-    fn node(&mut self, index: usize, name: String) -> Option<usize> {
-        let proto = &self.scope.nodes[index];
-        let mut reader = NodeReader::new(&self.scope, index, name.clone());
-        let lowered = crate::op::from_onnx(&mut reader);
-        let mut absorbed = None;
-        let slot = match reader.finish(lowered) {
-            Ok(Lowered::Constant(constant)) => Slot::Constant(constant),
-            Ok(Lowered::Node { op, x, params, absorbs }) => {
-                absorbed = absorbs;
-                let params: Vec<String> = params.into_iter().map(|p| self.scope.add_param(p, &name)).collect();
-                let made_by = absorbs.map_or(proto, |other| &self.scope.nodes[other]);
-                let made = self.scope.graph.add_named(&name, op, &[x], &params, &made_by.output[0]);
-                match made.map_err(|e| e.reason).and_then(|id| self.reasonable(id).map(|()| id)) {
-                    Ok(id) => Slot::Value(id),
-                    Err(reason) => {
-                        self.refuse(&name, &proto.op_type, "", reason, "check the model with onnx.checker (full_check=True)");
-                        Slot::Refused
-                    }
-                }
-            }
-            Err(problems) => {
-                self.problems.extend(problems);
-                Slot::Refused
-            }
-        };
-        let made_by = absorbed.map_or(proto, |other| &self.scope.nodes[other]);
-        let mut outputs = made_by.output.iter().filter(|name| !name.is_empty());
-        if let Some(output) = outputs.next() {
-            self.define(output, slot, "value");
-        }
-        for unused in outputs {
-            self.define(unused, Slot::Refused, "value");
-        }
-        absorbed
-    }
-
-    /// Whether the value just made, and all parameters, have sizes that a real network could have.
-    fn reasonable(&self, id: crate::graph::ValueId) -> Result<(), String> {
-        let shape = self.scope.graph.shape(id);
-        if elements(shape).is_none() {
-            return Err(format!("its output {shape:?} is absurdly large"));
-        }
-        if self.scope.param_elements / MAX_EXPANSION > self.bytes / size_of::<f32>() {
-            return Err("constants used in too many ways; give every node its own".into());
-        }
-        Ok(())
-    }
-}
-
-/// Number of elements, if it is within reason.
-fn elements(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= MAX_ELEMENTS)
+    let problems = match build::build(model, length, external, options) {
+        Ok(graph) => return Ok(graph),
+        Err(problems) => problems,
+    };
+    Err(ImportError::Unsupported { file: path.to_path_buf(), problems })
 }

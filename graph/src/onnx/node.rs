@@ -3,59 +3,101 @@
 use super::scope::{Scope, Slot, Unreadable};
 use super::tensor::{Constant, Refusal, decode};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Op, Tensor, ValueId};
+use crate::graph::{Codes, Elem, Op, Tensor, ValueId};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, NodeProto};
 
-/// An operator's form in ONNX.
-pub(crate) struct Form {
-    /// Its attributes.
-    pub(crate) attributes: Vec<AttributeProto>,
-    /// Attributes that ONNX wants as further inputs, by the names they get behind the node's.
-    pub(crate) constants: Vec<(&'static str, Tensor)>,
-}
-
-impl Form {
-    /// A form with attributes only.
-    pub(crate) fn new(attributes: Vec<AttributeProto>) -> Self {
-        Form { attributes, constants: vec![] }
-    }
-}
-
 /// A parameter and the name it should have.
+#[derive(Clone, Debug)]
 pub(crate) struct Param {
     pub(crate) name: String,
     pub(crate) tensor: Tensor,
+    /// Its integers, where the model holds it quantized.
+    pub(crate) codes: Option<Codes>,
+}
+
+impl Param {
+    /// A parameter of f32.
+    pub(crate) fn new(name: String, tensor: Tensor) -> Self {
+        Param { name, tensor, codes: None }
+    }
+}
+
+/// What a planned node reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operand {
+    /// A value of the graph.
+    Value(ValueId),
+    /// The output of another node of the same chain, by its place in it.
+    Made(usize),
+}
+
+/// A node of the graph to be made.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) op: Op,
+    pub(crate) inputs: Vec<Operand>,
+    pub(crate) params: Vec<Param>,
+}
+
+/// The nodes of the graph that one ONNX node becomes, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    nodes: Vec<Planned>,
+}
+
+impl Chain {
+    /// Adds a node and returns its output.
+    pub(crate) fn add(&mut self, op: Op, inputs: &[Operand], params: Vec<Param>) -> Operand {
+        self.nodes.push(Planned { op, inputs: inputs.to_vec(), params });
+        Operand::Made(self.nodes.len() - 1)
+    }
+
+    /// The chain with one output.
+    pub(crate) fn finish(self, output: Operand) -> Lowered {
+        self.finish_all(vec![output])
+    }
+
+    /// The chain with one output for each of the ONNX node's.
+    pub(crate) fn finish_all(self, outputs: Vec<Operand>) -> Lowered {
+        Lowered::Nodes { nodes: self.nodes, outputs, absorbs: None }
+    }
 }
 
 /// What an ONNX node becomes.
+#[derive(Debug)]
 pub(crate) enum Lowered {
-    /// A node of the graph.
-    Node {
-        /// What it computes.
-        op: Op,
-        /// What it reads.
-        x: ValueId,
-        /// Weight and bias.
-        params: Vec<Param>,
-        /// Another ONNX node that it does the work of, whose output it makes.
+    /// Nodes of the graph.
+    Nodes {
+        /// In order.
+        nodes: Vec<Planned>,
+        /// What stands for each of the ONNX node's outputs; fewer where the rest is not supported.
+        outputs: Vec<Operand>,
+        /// Another ONNX node that they do the work of, whose output they make.
         absorbs: Option<usize>,
     },
-    /// A name for a constant.
-    Constant(Constant),
+    /// Constants, one for each output.
+    Constants(Vec<Constant>),
 }
 
 impl Lowered {
-    /// A node that absorbs no other.
+    /// One node of one input.
     pub(crate) fn node(op: Op, x: ValueId, params: Vec<Param>) -> Self {
-        Lowered::Node { op, x, params, absorbs: None }
+        let mut chain = Chain::default();
+        let output = chain.add(op, &[Operand::Value(x)], params);
+        chain.finish(output)
     }
 
-    /// The same, doing the work of the ONNX node `absorbs` too.
-    pub(crate) fn absorbing(self, absorbs: Option<usize>) -> Self {
+    /// One constant.
+    pub(crate) fn constant(constant: Constant) -> Self {
+        Lowered::Constants(vec![constant])
+    }
+
+    /// The same, doing the work of the ONNX node `other` too.
+    pub(crate) fn absorbing(self, other: Option<usize>) -> Self {
         match self {
-            Lowered::Node { op, x, params, .. } => Lowered::Node { op, x, params, absorbs },
-            Lowered::Constant(c) => Lowered::Constant(c),
+            Lowered::Nodes { nodes, outputs, .. } => Lowered::Nodes { nodes, outputs, absorbs: other },
+            Lowered::Constants(constants) => Lowered::Constants(constants),
         }
     }
 }
@@ -76,6 +118,8 @@ pub(crate) struct NodeReader<'s> {
     index: usize,
     name: String,
     asked: Vec<&'static str>,
+    /// Outputs that the operator has, used or not, even where the node is refused.
+    known_outputs: usize,
     /// Whether an input is missing because its own node was refused.
     waits: bool,
     refused_whole: bool,
@@ -87,13 +131,19 @@ const DAMAGED: &str = "the file may be damaged; export it again";
 impl<'s> NodeReader<'s> {
     pub(super) fn new(scope: &'s Scope<'s>, index: usize, name: String) -> Self {
         let proto = &scope.nodes[index];
-        let mut node =
-            NodeReader { scope, proto, index, name, asked: vec![], waits: false, refused_whole: false, problems: vec![] };
+        let mut node = NodeReader {
+            scope,
+            proto,
+            index,
+            name,
+            asked: vec![],
+            known_outputs: 1,
+            waits: false,
+            refused_whole: false,
+            problems: vec![],
+        };
         if proto.output.first().is_none_or(String::is_empty) {
             node.refuse("", "has no output", DAMAGED);
-        }
-        for extra in proto.output.iter().skip(1).filter(|o| !o.is_empty() && scope.is_used(o)) {
-            node.refuse(extra, "its second output is used", "only the first output is supported; remove what reads the other");
         }
         node
     }
@@ -108,6 +158,15 @@ impl<'s> NodeReader<'s> {
             } else if attributes[..i].iter().any(|a| a.name == attribute.name) {
                 self.refuse(&attribute.name, "is given twice", DAMAGED);
             }
+        }
+        let made = match &lowered {
+            Some(Lowered::Nodes { outputs, .. }) => outputs.len(),
+            Some(Lowered::Constants(constants)) => constants.len(),
+            None => 1,
+        };
+        let made = made.max(self.known_outputs);
+        for extra in self.proto.output.iter().skip(made).filter(|o| !o.is_empty() && self.scope.is_used(o)) {
+            self.refuse(extra, "this output is used", "only the first output is supported; remove what reads the other");
         }
         match lowered {
             Some(lowered) if self.problems.is_empty() => Ok(lowered),
@@ -133,7 +192,7 @@ impl<'s> NodeReader<'s> {
     pub(crate) fn refuse(&mut self, attribute: &str, reason: impl Into<String>, hint: impl Into<String>) {
         self.problems.push(Diagnostic {
             node: self.name.clone(),
-            op: self.proto.op_type.clone(),
+            op: self.scope.written.get(&self.index).map_or(&self.proto.op_type, |w| &w.op).clone(),
             attribute: attribute.to_string(),
             reason: reason.into(),
             hint: hint.into(),
@@ -151,14 +210,9 @@ impl<'s> NodeReader<'s> {
         self.scope.graph.shape(x)
     }
 
-    /// Height and width of an activation, which must be an image.
-    pub(crate) fn image_size(&mut self, x: ValueId) -> Option<[usize; 2]> {
-        let shape = self.shape(x);
-        if let &[_, _, h, w] = shape {
-            return Some([h, w]);
-        }
-        self.refuse("", format!("needs an input [N, C, H, W], got {shape:?}"), "only images are supported here");
-        None
+    /// Element type of an activation.
+    pub(crate) fn elem(&self, x: ValueId) -> Elem {
+        self.scope.graph.value(x).elem
     }
 
     // Inputs.
@@ -184,7 +238,7 @@ impl<'s> NodeReader<'s> {
         };
         match self.scope.slot(name, self.index) {
             Ok(Slot::Value(id)) => Some(Input::Value(*id)),
-            Ok(Slot::Initializer(_) | Slot::Constant(_)) => Some(Input::Constant),
+            Ok(Slot::Initializer(_) | Slot::Constant(..) | Slot::Spent) => Some(Input::Constant),
             Ok(Slot::Refused) => {
                 self.unreadable("", Unreadable::Refused);
                 None
@@ -203,13 +257,47 @@ impl<'s> NodeReader<'s> {
         }
     }
 
-    /// Input `index`, which must be an activation.
-    pub(crate) fn activation(&mut self, index: usize) -> Option<ValueId> {
+    /// Shape of input `index`, activation or constant.
+    pub(crate) fn input_shape(&mut self, index: usize) -> Option<Vec<usize>> {
         match self.input(index)? {
-            Input::Value(id) => Some(id),
-            Input::Constant => {
-                let reason = format!("input {index} ({}) is a constant", self.proto.input[index]);
-                self.refuse("", reason, "fold constants first, for example with onnx-simplifier");
+            Input::Value(id) => Some(self.shape(id).to_vec()),
+            Input::Constant => self.constant(index, "input").map(|c| c.shape().to_vec()),
+        }
+    }
+
+    /// The version of ONNX's operator set that the node is written for.
+    pub(crate) fn opset(&self) -> i64 {
+        self.scope.written.get(&self.index).and_then(|w| w.opset).unwrap_or(self.scope.opset)
+    }
+
+    /// Number of the node's inputs, those left out included.
+    pub(crate) fn inputs(&self) -> usize {
+        self.proto.input.len()
+    }
+
+    /// Notes where computing so many elements while reading the model is too much.
+    pub(crate) fn may_fold(&mut self, elements: usize) -> bool {
+        let fits = self.scope.may_fold(elements);
+        if !fits {
+            let reason = format!("computes {elements} constant elements, which makes too many in all");
+            self.refuse("", reason, "store large constants in the file");
+        }
+        fits
+    }
+
+    /// Number of the node's outputs, unused ones at the end included, all of which the operator makes.
+    pub(crate) fn outputs(&mut self) -> usize {
+        self.known_outputs = self.proto.output.len();
+        self.proto.output.len()
+    }
+
+    /// Input `index`, which must be a constant of integers (a shape, axes).
+    pub(crate) fn integers(&mut self, index: usize, role: &str) -> Option<Vec<i64>> {
+        match self.constant(index, role)? {
+            Constant::Int { data, .. } => Some(data),
+            Constant::Codes { data, .. } => Some(data.into_iter().map(i64::from).collect()),
+            Constant::Float(_) | Constant::Quantized { .. } => {
+                self.refuse(role, "is not of integers", DAMAGED);
                 None
             }
         }
@@ -235,9 +323,17 @@ impl<'s> NodeReader<'s> {
 
     /// Input `index`, which must be a constant of floats.
     pub(crate) fn floats(&mut self, index: usize, role: &str) -> Option<Param> {
-        match self.constant(index, role)? {
-            Constant::Float(tensor) => Some(Param { name: self.proto.input[index].clone(), tensor }),
-            Constant::Int { .. } => {
+        let constant = self.constant(index, role)?;
+        let name = &self.proto.input[index];
+        if constant.elements() == 0 {
+            self.refuse(role, format!("{name} is empty"), DAMAGED);
+            return None;
+        }
+        let name = self.scope.origin(name).to_string();
+        match constant {
+            Constant::Float(tensor) => Some(Param::new(name, tensor)),
+            Constant::Quantized { tensor, codes } => Some(Param { name, tensor, codes: Some(codes) }),
+            Constant::Codes { .. } | Constant::Int { .. } => {
                 self.refuse(role, "is of integers", "convert the model to float32");
                 None
             }
@@ -248,7 +344,7 @@ impl<'s> NodeReader<'s> {
     pub(crate) fn zero_bias(&self, weight: &Param) -> Param {
         let stem = weight.name.strip_suffix(".weight").unwrap_or(&weight.name);
         let outputs = weight.tensor.shape.first().copied().unwrap_or(0);
-        Param { name: format!("{stem}.bias"), tensor: Tensor::zeros(&[outputs]) }
+        Param::new(format!("{stem}.bias"), Tensor::zeros(&[outputs]))
     }
 
     /// The constant that the only reader of this node's output adds to it, and that reader's index, where there is such a one and
@@ -266,8 +362,8 @@ impl<'s> NodeReader<'s> {
             _ => return None,
         };
         match self.scope.constant(name, index).ok().flatten().filter(accept)? {
-            Constant::Float(tensor) => Some((Param { name: name.clone(), tensor }, index)),
-            Constant::Int { .. } => None,
+            Constant::Float(tensor) => Some((Param::new(name.clone(), tensor), index)),
+            Constant::Quantized { .. } | Constant::Codes { .. } | Constant::Int { .. } => None,
         }
     }
 
@@ -317,21 +413,14 @@ impl<'s> NodeReader<'s> {
         self.attribute(name, AttributeType::INTS).map(|a| a.ints.as_slice())
     }
 
-    /// Two integers from 1 to 65535, `[height, width]`; ones where they are missing.
-    pub(crate) fn pair(&mut self, name: &'static str) -> Option<[u16; 2]> {
-        let values = self.ints(name).unwrap_or(&[1, 1]);
-        let sizes: Vec<u16> = values.iter().filter_map(|&v| u16::try_from(v).ok().filter(|&v| v > 0)).collect();
-        let pair = <[u16; 2]>::try_from(sizes).ok().filter(|_| values.len() == 2);
-        if pair.is_none() {
-            let reason = format!("{values:?} is not [height, width] of 1 to 65535 each");
-            self.refuse(name, reason, "only 2-D windows are supported; write a 1-D one as 2-D with height 1");
-        }
-        pair
-    }
-
     /// A float.
     pub(crate) fn float(&mut self, name: &'static str) -> Option<f32> {
         self.attribute(name, AttributeType::FLOAT).map(|a| a.f)
+    }
+
+    /// Floats.
+    pub(crate) fn floats_attribute(&mut self, name: &'static str) -> Option<&'s [f32]> {
+        self.attribute(name, AttributeType::FLOATS).map(|a| a.floats.as_slice())
     }
 
     /// A text.
@@ -344,6 +433,16 @@ impl<'s> NodeReader<'s> {
         text
     }
 
+    /// A tensor.
+    pub(crate) fn tensor(&mut self, name: &'static str) -> Option<Constant> {
+        match self.attribute(name, AttributeType::TENSOR)?.t.as_ref().map(|t| decode(t, &self.scope.external)) {
+            Some(Ok(constant)) => return Some(constant),
+            Some(Err(Refusal { reason, hint })) => self.refuse(name, reason, hint),
+            None => self.refuse(name, "is missing", DAMAGED),
+        }
+        None
+    }
+
     /// The value of a `Constant` node.
     pub(crate) fn constant_attribute(&mut self) -> Option<Constant> {
         let vector = |n: usize| vec![n];
@@ -354,22 +453,10 @@ impl<'s> NodeReader<'s> {
             return None;
         }
         match self.proto.attribute[0].name.as_str() {
-            "value" => {
-                let decoded = self.attribute("value", AttributeType::TENSOR)?.t.as_ref().map(decode);
-                match decoded {
-                    Some(Ok(constant)) => return Some(constant),
-                    Some(Err(Refusal { reason, hint })) => self.refuse("value", reason, hint),
-                    None => self.refuse("value", "is missing", DAMAGED),
-                }
-                None
-            }
+            "value" => self.tensor("value"),
             "value_float" => self.float("value_float").map(|v| float(vec![], vec![v])),
             "value_floats" => {
                 let floats = &self.attribute("value_floats", AttributeType::FLOATS)?.floats;
-                if floats.is_empty() {
-                    self.refuse("value_floats", "is empty", DAMAGED);
-                    return None;
-                }
                 Some(float(vector(floats.len()), floats.clone()))
             }
             "value_int" => self.int("value_int").map(|v| Constant::Int { shape: vec![], data: vec![v] }),

@@ -2,12 +2,21 @@
 //!
 //! The protobuf parser recurses without a limit when it skips a group inside an unknown field (RUSTSEC-2024-0437), and makes a
 //! structure of a few hundred bytes of every empty message of two. ONNX has no groups, its messages nest to a known depth and
-//! number thousands. So any group, deeper nesting, and absurdly many messages are refused here, and what is left is safe to parse.
+//! number thousands. So any group, deeper nesting, absurdly many messages or fields, and fields with numbers that ONNX does not
+//! have are refused here, and what is left is safe to parse. Weights are skipped, not read.
+
+use std::io::{self, BufRead, Seek};
 
 /// Messages inside each other. A graph in an attribute of a node in a graph adds three.
 const MAX_DEPTH: usize = 32;
 /// Messages in a file. The largest public models have some 100,000.
 const MAX_MESSAGES: usize = 1_000_000;
+/// Fields in a file, each of which takes some 20 bytes of memory. Packed numbers count once.
+const MAX_FIELDS: usize = 16_000_000;
+/// Numbers of fields that any version of ONNX might have.
+const KNOWN_FIELDS: u64 = 100;
+/// Fields beyond them; the parser keeps each.
+const MAX_UNKNOWN: usize = 10_000;
 
 /// The message types of ONNX that contain others.
 #[derive(Clone, Copy)]
@@ -90,71 +99,92 @@ impl Kind {
     }
 }
 
-/// Looks through the bytes of a model.
+/// Looks through a model of `length` bytes.
 ///
 /// # Errors
-/// A sentence where they are not a protobuf message, contain a group, or nest or multiply beyond reason.
-pub(super) fn scan(bytes: &[u8]) -> Result<(), String> {
-    let mut messages = 0;
-    scan_message(bytes, Kind::Model, 0, &mut messages)
+/// A sentence where they are not a protobuf message, contain a group, or nest or multiply beyond reason, or cannot be read.
+pub(super) fn scan(reader: &mut (impl BufRead + Seek), length: u64) -> Result<(), String> {
+    let mut scan = Scan { reader, messages: 0, fields: 0, unknown: 0 };
+    scan.message(length, Kind::Model, 0)
 }
 
-fn scan_message(mut bytes: &[u8], kind: Kind, depth: usize, messages: &mut usize) -> Result<(), String> {
-    *messages += 1;
-    if depth > MAX_DEPTH {
-        return Err(format!("its messages nest deeper than {MAX_DEPTH}"));
-    }
-    if *messages > MAX_MESSAGES {
-        return Err(format!("it has more than {MAX_MESSAGES} messages"));
-    }
-    while !bytes.is_empty() {
-        let tag = varint(&mut bytes)?;
-        match tag & 7 {
-            0 => {
-                varint(&mut bytes)?;
+struct Scan<'a, R> {
+    reader: &'a mut R,
+    messages: usize,
+    fields: usize,
+    unknown: usize,
+}
+
+impl<R: BufRead + Seek> Scan<'_, R> {
+    fn message(&mut self, length: u64, kind: Kind, depth: usize) -> Result<(), String> {
+        self.messages += 1;
+        if depth > MAX_DEPTH {
+            return Err(format!("its messages nest deeper than {MAX_DEPTH}"));
+        }
+        if self.messages > MAX_MESSAGES {
+            return Err(format!("it has more than {MAX_MESSAGES} messages"));
+        }
+        let mut left = length;
+        while left > 0 {
+            let tag = self.varint(&mut left)?;
+            self.fields += 1;
+            self.unknown += usize::from(tag >> 3 > KNOWN_FIELDS);
+            if self.fields > MAX_FIELDS || self.unknown > MAX_UNKNOWN {
+                return Err("it has absurdly many fields".into());
             }
-            1 => {
-                take(&mut bytes, 8)?;
-            }
-            2 => {
-                let length = varint(&mut bytes)?;
-                let inner = take(&mut bytes, length)?;
-                if let Some(child) = kind.child(tag >> 3) {
-                    scan_message(inner, child, depth + 1, messages)?;
+            match tag & 7 {
+                0 => {
+                    self.varint(&mut left)?;
                 }
+                1 => self.skip(8, &mut left)?,
+                2 => {
+                    let length = self.varint(&mut left)?;
+                    match kind.child(tag >> 3) {
+                        Some(child) => {
+                            left = left.checked_sub(length).ok_or(CUT)?;
+                            self.message(length, child, depth + 1)?;
+                        }
+                        None => self.skip(length, &mut left)?,
+                    }
+                }
+                3 | 4 => return Err("it has a protobuf group, which no ONNX file has".into()),
+                5 => self.skip(4, &mut left)?,
+                _ => return Err("it is not a protobuf message".into()),
             }
-            3 | 4 => return Err("it has a protobuf group, which no ONNX file has".into()),
-            5 => {
-                take(&mut bytes, 4)?;
-            }
-            _ => return Err("it is not a protobuf message".into()),
         }
+        Ok(())
     }
-    Ok(())
+
+    fn skip(&mut self, length: u64, left: &mut u64) -> Result<(), String> {
+        *left = left.checked_sub(length).ok_or(CUT)?;
+        let distance = i64::try_from(length).map_err(|_| CUT)?;
+        self.reader.seek_relative(distance).map_err(|e| e.to_string())
+    }
+
+    fn varint(&mut self, left: &mut u64) -> Result<u64, String> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            *left = left.checked_sub(1).ok_or(CUT)?;
+            let mut byte = [0];
+            self.reader.read_exact(&mut byte).map_err(|e: io::Error| e.to_string())?;
+            value |= u64::from(byte[0] & 0x7f) << shift;
+            if byte[0] < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err("it has a number of more than 64 bits".into())
+    }
 }
 
-fn take<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
-    let length = usize::try_from(length).ok().filter(|&n| n <= bytes.len()).ok_or("it ends in the middle of a field")?;
-    let (head, tail) = bytes.split_at(length);
-    *bytes = tail;
-    Ok(head)
-}
-
-fn varint(bytes: &mut &[u8]) -> Result<u64, String> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = take(bytes, 1)?[0];
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err("it has a number of more than 64 bits".into())
-}
+const CUT: &str = "it ends in the middle of a field";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn scan(bytes: &[u8]) -> Result<(), String> {
+        super::scan(&mut io::Cursor::new(bytes), bytes.len() as u64)
+    }
 
     /// A message with `inner` in the length-delimited `field`.
     fn wrap(field: u8, inner: &[u8]) -> Vec<u8> {
@@ -193,6 +223,13 @@ mod tests {
     fn refuses_messages_without_number() {
         let nodes = [1 << 3 | 2, 0].repeat(MAX_MESSAGES);
         assert!(scan(&wrap(7, &nodes)).unwrap_err().contains("messages"));
+    }
+
+    #[test]
+    fn refuses_fields_that_no_onnx_file_has() {
+        let fields = [0xb8, 0x3e, 0].repeat(MAX_UNKNOWN);
+        assert_eq!(scan(&fields), Ok(()));
+        assert!(scan(&[&fields[..], &[0xb8, 0x3e, 0]].concat()).unwrap_err().contains("fields"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Convolution.
 
-use super::window;
+use super::steps::{Steps, image, unimage};
+use super::{param, window};
 use crate::graph::{Op, Tensor};
 use crate::onnx::attributes::int;
-use crate::onnx::node::{Form, Lowered, NodeReader, Param};
+use crate::onnx::form::Form;
+use crate::onnx::node::{Lowered, NodeReader, Param};
 use staticnet::op::Conv2d;
 
 /// Output shape `[1, O, OH, OW]`.
@@ -46,34 +48,36 @@ pub fn reference(attrs: &Conv2d, x: &Tensor, params: &[&Tensor], out_shape: &[us
     let [kh, kw] = win.kernel.map(usize::from);
     let groups = attrs.groups as usize;
     let (cg, og) = (c / groups, o / groups);
-    let mut y = Tensor::zeros(out_shape);
-    for oc in 0..o {
-        for oy in 0..oh {
-            for ox in 0..ow {
-                let mut sum = bias.data[oc] as f64;
-                for ic in 0..cg {
-                    let plane = (oc / og * cg + ic) * h * w;
-                    for ky in 0..kh {
-                        let iy =
-                            (oy * win.stride[0] as usize + ky * win.dilation[0] as usize).wrapping_sub(win.pads[0] as usize);
-                        if iy >= h {
-                            continue;
-                        }
-                        for kx in 0..kw {
-                            let ix = (ox * win.stride[1] as usize + kx * win.dilation[1] as usize)
-                                .wrapping_sub(win.pads[1] as usize);
-                            if ix < w {
-                                sum += x.data[plane + iy * w + ix] as f64
-                                    * weight.data[((oc * cg + ic) * kh + ky) * kw + kx] as f64;
+    let mut data = Vec::with_capacity(out_shape.iter().product());
+    for x in x.data.chunks_exact(c * h * w) {
+        for oc in 0..o {
+            for oy in 0..oh {
+                for ox in 0..ow {
+                    let mut sum = bias.data[oc] as f64;
+                    for ic in 0..cg {
+                        let plane = (oc / og * cg + ic) * h * w;
+                        for ky in 0..kh {
+                            let iy = (oy * win.stride[0] as usize + ky * win.dilation[0] as usize)
+                                .wrapping_sub(win.pads[0] as usize);
+                            if iy >= h {
+                                continue;
+                            }
+                            for kx in 0..kw {
+                                let ix = (ox * win.stride[1] as usize + kx * win.dilation[1] as usize)
+                                    .wrapping_sub(win.pads[1] as usize);
+                                if ix < w {
+                                    sum += x[plane + iy * w + ix] as f64
+                                        * weight.data[((oc * cg + ic) * kh + ky) * kw + kx] as f64;
+                                }
                             }
                         }
                     }
+                    data.push(sum as f32);
                 }
-                y.data[(oc * oh + oy) * ow + ox] = sum as f32;
             }
         }
     }
-    y
+    Tensor { shape: out_shape.to_vec(), data }
 }
 
 /// ONNX `Conv`.
@@ -83,31 +87,45 @@ pub(crate) fn to_onnx(attrs: &Conv2d) -> Form {
     Form::new(attributes)
 }
 
-/// ONNX `Conv` over images; a missing bias is zero.
+/// ONNX `Conv` over images, and over signals as images with a height of 1; a missing bias is zero.
 pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     node.inputs_at_most(3);
-    let x = node.activation(0);
+    let mut steps = Steps::default();
+    let x = steps.floats(node, 0);
     let weight = node.floats(1, "weight");
     let bias = if node.has_input(2) { node.floats(2, "bias") } else { weight.as_ref().map(|w| node.zero_bias(w)) };
     let groups = node.in_u16("group", 1);
+    let weight = weight.and_then(|w| as_image(node, w));
     let kernel = weight.as_ref().and_then(|w| kernel_of(node, w));
-    let size = x.and_then(|x| node.image_size(x));
-    let window = window::from_onnx(node, kernel, size);
-    let attrs = Conv2d { window: window?, groups: groups? };
-    Some(Lowered::node(Op::Conv(attrs), x?, vec![weight?, bias?]))
+    let read = window::from_onnx(node, kernel, x.as_ref().map(|x| x.shape.as_slice()));
+    let (x, window) = (x?, read?.window);
+    let rank = x.rank();
+    let x = image(node, &mut steps, x)?;
+    let y = steps.add(node, Op::Conv(Conv2d { window, groups: groups? }), &[&x], vec![weight?, bias?])?;
+    let y = unimage(node, &mut steps, y, rank)?;
+    steps.finish(node, y)
+}
+
+/// A weight `[O, C / groups, K]` as `[O, C / groups, 1, K]`; others as they are.
+fn as_image(node: &mut NodeReader, weight: Param) -> Option<Param> {
+    match weight.tensor.shape[..] {
+        [_, _, _, _] => Some(weight),
+        [o, c, k] => Some(param::reshaped(weight, vec![o, c, 1, k], |axis| axis + usize::from(axis == 2))),
+        _ => {
+            let reason = format!("of shape {:?} is not a kernel [O, C / groups, KH, KW]", weight.tensor.shape);
+            node.refuse("weight", reason, "only 1-D and 2-D convolutions are supported");
+            None
+        }
+    }
 }
 
 /// Height and width of the weight `[O, C / groups, KH, KW]`.
 fn kernel_of(node: &mut NodeReader, weight: &Param) -> Option<[u16; 2]> {
-    let shape = &weight.tensor.shape;
-    let size = |d: usize| u16::try_from(d).ok();
-    let kernel = match shape[..] {
-        [_, _, h, w] => size(h).zip(size(w)),
-        _ => None,
-    };
+    let size = |d: usize| weight.tensor.shape.get(d).and_then(|&d| u16::try_from(d).ok());
+    let kernel = size(2).zip(size(3)).map(|(h, w)| [h, w]);
     if kernel.is_none() {
-        let reason = format!("a weight of shape {shape:?} is not a 2-D kernel [O, C / groups, KH, KW]");
-        node.refuse("weight", reason, "only 2-D convolutions are supported; write a 1-D one as 2-D with height 1");
+        let reason = format!("of shape {:?} has a kernel of more than 65535 pixels", weight.tensor.shape);
+        node.refuse("weight", reason, "split the convolution");
     }
-    kernel.map(|(h, w)| [h, w])
+    kernel
 }

@@ -1,7 +1,9 @@
 //! Dropout.
 
-use crate::graph::{Op, Tensor};
-use crate::onnx::node::{Form, Lowered, NodeReader};
+use super::steps;
+use crate::graph::Op;
+use crate::onnx::form::{Extra, Form};
+use crate::onnx::node::{Lowered, NodeReader};
 use crate::onnx::tensor::Constant;
 
 /// The ratio where a file gives none.
@@ -9,21 +11,20 @@ const DEFAULT_RATIO: f32 = 0.5;
 
 /// ONNX `Dropout`; without its input `training_mode` it passes its input on.
 pub(crate) fn to_onnx(ratio: f32) -> Form {
-    Form { attributes: vec![], constants: vec![("ratio", Tensor { shape: vec![], data: vec![ratio] })] }
+    Form::new(vec![]).with("ratio", Extra::scalar(ratio))
 }
 
 /// ONNX `Dropout`: the ratio as an attribute (before opset 12) or an input, the mask unused.
 pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     node.inputs_at_most(3);
-    let x = node.activation(0);
     // It matters while training only.
     node.int("seed");
     let ratio = match node.float("ratio") {
-        Some(ratio) => ratio,
-        None if node.has_input(1) => scalar(node)?,
-        None => DEFAULT_RATIO,
+        Some(ratio) => Some(ratio),
+        None if node.has_input(1) => scalar(node),
+        None => Some(DEFAULT_RATIO),
     };
-    if !(0.0..1.0).contains(&ratio) {
+    if let Some(ratio) = ratio.filter(|ratio| !(0.0..1.0).contains(ratio)) {
         node.refuse("ratio", format!("{ratio} is not a probability below 1"), "export the model in inference mode");
     }
     if node.has_input(2) {
@@ -33,7 +34,7 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
             None => {}
         }
     }
-    Some(Lowered::node(Op::Dropout { ratio }, x?, vec![]))
+    steps::single(node, ratio.map(|ratio| Op::Dropout { ratio }))
 }
 
 fn scalar(node: &mut NodeReader) -> Option<f32> {

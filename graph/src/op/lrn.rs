@@ -1,8 +1,10 @@
 //! Local response normalisation.
 
+use super::steps::{Steps, image, unimage};
 use crate::graph::{Op, Tensor};
 use crate::onnx::attributes::{float, int};
-use crate::onnx::node::{Form, Lowered, NodeReader};
+use crate::onnx::form::Form;
+use crate::onnx::node::{Lowered, NodeReader};
 use staticnet::op::Lrn;
 
 /// Output shape: the input's.
@@ -23,16 +25,18 @@ pub fn infer(attrs: &Lrn, x: &[usize]) -> Result<Vec<usize>, String> {
 pub fn reference(attrs: &Lrn, x: &Tensor) -> Tensor {
     let (c, plane) = (x.shape[1], x.shape[2] * x.shape[3]);
     let (before, after) = ((attrs.size as usize - 1) / 2, attrs.size as usize / 2);
-    let mut y = Tensor::zeros(&x.shape);
-    for ch in 0..c {
-        for p in 0..plane {
-            let window = ch.saturating_sub(before)..(ch + after + 1).min(c);
-            let sum: f64 = window.map(|j| (x.data[j * plane + p] as f64).powi(2)).sum();
-            let base = attrs.k as f64 + attrs.alpha as f64 / attrs.size as f64 * sum;
-            y.data[ch * plane + p] = (x.data[ch * plane + p] as f64 * base.powf(-(attrs.beta as f64))) as f32;
+    let mut data = Vec::with_capacity(x.data.len());
+    for x in x.data.chunks_exact(c * plane) {
+        for ch in 0..c {
+            for p in 0..plane {
+                let window = ch.saturating_sub(before)..(ch + after + 1).min(c);
+                let sum: f64 = window.map(|j| (x[j * plane + p] as f64).powi(2)).sum();
+                let base = attrs.k as f64 + attrs.alpha as f64 / attrs.size as f64 * sum;
+                data.push((x[ch * plane + p] as f64 * base.powf(-(attrs.beta as f64))) as f32);
+            }
         }
     }
-    y
+    Tensor { shape: x.shape.clone(), data }
 }
 
 /// ONNX `LRN`.
@@ -44,7 +48,8 @@ pub(crate) fn to_onnx(attrs: &Lrn) -> Form {
 /// ONNX `LRN`; its defaults are those of the standard.
 pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     node.inputs_at_most(1);
-    let x = node.activation(0);
+    let mut steps = Steps::default();
+    let x = steps.floats(node, 0);
     let (alpha, beta) = (node.float("alpha").unwrap_or(1e-4), node.float("beta").unwrap_or(0.75));
     let k = node.float("bias").unwrap_or(1.0);
     for (name, value) in [("alpha", alpha), ("beta", beta), ("bias", k)] {
@@ -54,5 +59,10 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     }
     // 0 stands for an attribute that is missing; the range refuses it.
     let size = node.in_u16("size", 0);
-    Some(Lowered::node(Op::Lrn(Lrn { size: size?, alpha, beta, k }), x?, vec![]))
+    let (x, size) = (x?, size?);
+    let rank = x.rank();
+    let x = image(node, &mut steps, x)?;
+    let y = steps.add(node, Op::Lrn(Lrn { size, alpha, beta, k }), &[&x], vec![])?;
+    let y = unimage(node, &mut steps, y, rank)?;
+    steps.finish(node, y)
 }

@@ -1,7 +1,9 @@
 //! Rectified linear unit.
 
+use super::steps;
 use crate::graph::{Op, Tensor};
-use crate::onnx::node::{Form, Lowered, NodeReader};
+use crate::onnx::form::Form;
+use crate::onnx::node::{Lowered, NodeReader};
 
 /// `max(x, 0)`.
 pub fn reference(x: &Tensor) -> Tensor {
@@ -16,6 +18,5 @@ pub(crate) fn to_onnx() -> Form {
 /// ONNX `Relu`.
 pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     node.inputs_at_most(1);
-    let x = node.activation(0);
-    Some(Lowered::node(Op::Relu, x?, vec![]))
+    steps::single(node, Some(Op::Relu))
 }

@@ -40,42 +40,80 @@ enum AutoPad {
     SameLower,
 }
 
+/// A window as a file gives it.
+pub(crate) struct Read {
+    /// The window, everything resolved.
+    pub(crate) window: Window,
+    /// The pads without what `ceil_mode` adds to them.
+    pub(crate) pads: [u16; 4],
+}
+
 /// Reads a window: `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad` and `ceil_mode`, the last two resolved into pads with
-/// the size `[H, W]` of the input. `kernel` is the weight's, where there is one. `None` where something was refused or the input's
-/// size is not known.
-pub(crate) fn from_onnx(node: &mut NodeReader, kernel: Option<[u16; 2]>, input: Option<[usize; 2]>) -> Option<Window> {
-    let given = node.has_attribute("kernel_shape").then(|| node.pair("kernel_shape")).flatten();
+/// the shape of the input, `[N, C, H, W]` or `[N, C, L]`; the latter gets a height of 1. `kernel` is the weight's, where there is
+/// one. `None` where something was refused or the input's shape is not known.
+pub(crate) fn from_onnx(node: &mut NodeReader, kernel: Option<[u16; 2]>, input: Option<&[usize]>) -> Option<Read> {
+    let dims = input.map(|shape| shape.len().saturating_sub(2));
+    let given = node.has_attribute("kernel_shape").then(|| pair(node, "kernel_shape", dims)).flatten();
     if let (Some(given), Some(kernel)) = (given, kernel)
         && given != kernel
     {
         let reason = format!("{given:?} differs from the weight's {kernel:?}");
         node.refuse("kernel_shape", reason, "the file may be damaged; export it again");
     }
-    let stride = node.pair("strides");
-    let dilation = node.pair("dilations");
+    let stride = pair(node, "strides", dims);
+    let dilation = pair(node, "dilations", dims);
     let auto_pad = auto_pad(node);
-    let pads = pads(node, auto_pad);
+    let pads = pads(node, auto_pad, dims);
     let ceil_mode = node.flag("ceil_mode");
-    if ceil_mode && auto_pad.is_some_and(|a| a != AutoPad::NotSet) {
-        let reason = "together with auto_pad it means different things to different runtimes";
-        node.refuse("ceil_mode", reason, "export the model with explicit pads");
-    }
     let mut window = Window { kernel: kernel.or(given)?, stride: stride?, dilation: dilation?, pads: pads? };
-    let (auto_pad, input) = (auto_pad?, input?);
-    for (axis, len) in input.into_iter().enumerate() {
+    let mut pads = window.pads;
+    let (auto_pad, size) = (auto_pad?, size_of(input?)?);
+    for (axis, len) in size.into_iter().enumerate() {
         let resolved = match auto_pad {
             AutoPad::SameUpper => same(&window, axis, len as u64),
             AutoPad::SameLower => same(&window, axis, len as u64).map(|[less, more]| [more, less]),
-            AutoPad::NotSet if ceil_mode => ceil(&window, axis, len as u64),
+            AutoPad::NotSet | AutoPad::Valid if ceil_mode => ceil(&window, axis, len as u64),
             AutoPad::NotSet | AutoPad::Valid => continue,
         };
         let Some([before, after]) = resolved else {
-            node.refuse("pads", format!("no pads below 65536 fit {input:?} pixels"), "run the model through onnx.checker");
+            node.refuse("pads", format!("no pads below 65536 fit {size:?} pixels"), "run the model through onnx.checker");
             return None;
         };
         (window.pads[axis], window.pads[axis + 2]) = (before, after);
+        if matches!(auto_pad, AutoPad::SameUpper | AutoPad::SameLower) {
+            (pads[axis], pads[axis + 2]) = (before, after);
+        }
     }
-    Some(window)
+    Some(Read { window, pads })
+}
+
+/// Height and width; other shapes are refused by whoever reads them as a picture.
+fn size_of(shape: &[usize]) -> Option<[usize; 2]> {
+    match *shape {
+        [_, _, h, w] => Some([h, w]),
+        [_, _, l] => Some([1, l]),
+        _ => None,
+    }
+}
+
+const TWO_D: &str = "only 1-D and 2-D windows are supported";
+
+/// Two integers from 1 to 65535, `[height, width]`, or one, whose height is 1; ones where they are missing.
+fn pair(node: &mut NodeReader, name: &'static str, dims: Option<usize>) -> Option<[u16; 2]> {
+    let Some(values) = node.ints(name) else {
+        return Some([1, 1]);
+    };
+    let size = |v: i64| u16::try_from(v).ok().filter(|&v| v > 0);
+    let pair = match *values {
+        [h, w] if dims.is_none_or(|d| d == 2) => size(h).zip(size(w)).map(|(h, w)| [h, w]),
+        [l] if dims.is_none_or(|d| d == 1) => size(l).map(|l| [1, l]),
+        _ => None,
+    };
+    if pair.is_none() {
+        let reason = format!("{values:?} is not [height, width] of 1 to 65535 each");
+        node.refuse(name, reason, TWO_D);
+    }
+    pair
 }
 
 /// Pads that make `ceil(len / stride)` outputs, the smaller one first.
@@ -104,6 +142,15 @@ fn ceil(window: &Window, axis: usize, len: u64) -> Option<[u16; 2]> {
     Some([before, after.max(u16::try_from(needed).ok()?)])
 }
 
+/// The pads that `ceil_mode` makes of those of the window, over `[H, W]` pixels.
+pub(crate) fn rounded_up(window: &Window, size: [usize; 2]) -> Option<[u16; 4]> {
+    let mut pads = window.pads;
+    for (axis, len) in size.into_iter().enumerate() {
+        [pads[axis], pads[axis + 2]] = ceil(window, axis, len as u64)?;
+    }
+    Some(pads)
+}
+
 fn auto_pad(node: &mut NodeReader) -> Option<AutoPad> {
     match node.text("auto_pad").unwrap_or("NOTSET") {
         "NOTSET" | "" => Some(AutoPad::NotSet),
@@ -119,12 +166,18 @@ fn auto_pad(node: &mut NodeReader) -> Option<AutoPad> {
 }
 
 /// The attribute `pads`, `[top, left, bottom, right]`; zeros where it is missing.
-fn pads(node: &mut NodeReader, auto_pad: Option<AutoPad>) -> Option<[u16; 4]> {
-    let given = node.ints("pads").unwrap_or(&[0; 4]);
-    let pads: Vec<u16> = given.iter().filter_map(|&p| u16::try_from(p).ok()).collect();
-    let pads = <[u16; 4]>::try_from(pads).ok().filter(|_| given.len() == 4);
+fn pads(node: &mut NodeReader, auto_pad: Option<AutoPad>, dims: Option<usize>) -> Option<[u16; 4]> {
+    let Some(given) = node.ints("pads") else {
+        return Some([0; 4]);
+    };
+    let pads: Option<Vec<u16>> = given.iter().take(4).map(|&p| u16::try_from(p).ok()).collect();
+    let pads = match (pads.as_deref(), given.len()) {
+        (Some(&[top, left, bottom, right]), 4) if dims.is_none_or(|d| d == 2) => Some([top, left, bottom, right]),
+        (Some(&[before, after]), 2) if dims.is_none_or(|d| d == 1) => Some([0, before, 0, after]),
+        _ => None,
+    };
     if pads.is_none() {
-        let hint = "only 2-D windows with pads of 0 to 65535 are supported; crop the input instead of negative pads";
+        let hint = "only 1-D and 2-D windows with pads of 0 to 65535 are supported; crop the input instead of negative pads";
         node.refuse("pads", format!("{given:?} is not [top, left, bottom, right]"), hint);
     }
     if pads.is_some_and(|p| p != [0; 4]) && auto_pad.is_some_and(|a| a != AutoPad::NotSet) {

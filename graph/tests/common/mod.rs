@@ -1,4 +1,7 @@
 //! Networks and numbers that several tests need.
+#![allow(dead_code)] // Each test uses some of them.
+
+pub mod operators;
 
 use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
 use staticnet::preprocess::{Fit, Preprocess};

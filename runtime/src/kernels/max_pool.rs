@@ -1,6 +1,7 @@
 //! Maximum over a window. Padded taps are ignored, so int8 needs no zero point; scale and zero point pass through.
 
 use super::Element;
+use super::window::taps;
 use crate::op::MaxPool;
 use crate::view::{Block, Rows, RowsMut};
 
@@ -22,14 +23,4 @@ pub fn max_pool<E: Element>(attrs: &MaxPool, x: &Rows<E>, y: &mut RowsMut<E>, bl
             }
         }
     }
-}
-
-/// Input positions along `axis` that output `out` looks at and that exist.
-fn taps(window: &crate::op::Window, axis: usize, out: usize, len: usize) -> impl Iterator<Item = usize> {
-    let (dilation, pad) = (window.dilation[axis] as usize, window.pads[axis] as usize);
-    let start = out * window.stride[axis] as usize;
-    // Taps before the picture are skipped by arithmetic, those after it by the end: a huge kernel costs nothing.
-    let first = pad.saturating_sub(start).div_ceil(dilation);
-    let end = (len + pad).saturating_sub(start).div_ceil(dilation).min(window.kernel[axis] as usize);
-    (first..end.max(first)).map(move |k| start + k * dilation - pad)
 }

@@ -5,11 +5,25 @@
 //! are total: whatever the weights, they neither panic nor leave their views.
 
 pub mod arch;
+pub mod argmax;
+pub mod average_pool;
+pub mod binary;
+pub mod constant;
 pub mod conv;
+pub mod convert;
+mod elementwise;
 pub mod linear;
 pub mod lrn;
 pub mod max_pool;
+pub mod pad;
+pub mod place;
+pub mod prelu;
+pub mod rearrange;
 pub mod relu;
+pub mod resize;
+pub mod softmax;
+pub mod unary;
+mod window;
 
 use bytemuck::Pod;
 

@@ -1,7 +1,7 @@
 //! `cargo on-target -- MODEL.snet --board B --input X.npy`: runs an artifact on a simulated board.
 
 use clap::Parser;
-use staticnet_exporter::host::{Model, decode_outputs, encode_inputs};
+use staticnet_exporter::host::{Model, decode_outputs, encode_inputs, output_type};
 use staticnet_graph::npy;
 use staticnet_tests::on_target::report::RunReport;
 use staticnet_tests::on_target::{self, BOARDS, Board, OnTargetError, RunOptions};
@@ -78,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let whole = [artifact.head(), artifact.payload()].concat();
     let run = on_target::run_with(arguments.board, &whole, &inputs, &options)?;
     if let Some(output) = &arguments.output {
-        npy::write(output, &decode_outputs(&artifact, &run.outputs))?;
+        npy::write_as(output, &decode_outputs(&artifact, &run.outputs), output_type(&artifact, 0))?;
     }
     let report = RunReport::new(arguments.board, &artifact, &run);
     if arguments.json {

@@ -7,11 +7,12 @@ pub mod streaming;
 
 use staticnet::record::TensorInfo;
 use staticnet::{Artifact, StepDone};
-use staticnet_exporter::calibrate;
-use staticnet_exporter::compile::{Options, emit_network};
-use staticnet_exporter::host::{Model, encode};
+use staticnet_exporter::compile::{self, Options};
+use staticnet_exporter::emit::Emitted;
+use staticnet_exporter::host::Model;
 use staticnet_exporter::network::Network;
 use staticnet_exporter::quantize::{self, Quantized};
+use staticnet_graph::graph::Graph;
 
 /// Reproducible random numbers (splitmix64).
 #[derive(Clone, Debug)]
@@ -76,18 +77,35 @@ impl Drop for Case {
     }
 }
 
-/// One sample in the device's order, from the host's: `[C, H, W]` to `[H, W, C]`.
-pub fn nhwc(info: &TensorInfo, nchw: &[f32]) -> Vec<f32> {
-    let [h, w, c] = [info.height, info.width, info.channels].map(|d| d as usize);
-    let mut out = vec![0.0; h * w * c];
-    for ch in 0..c {
-        for y in 0..h {
-            for x in 0..w {
-                out[(y * w + x) * c + ch] = nchw[(ch * h + y) * w + x];
+/// Where each element of the host's order lies in the device's: `[N, C, H, W]` goes to `[N, H, W, C]`, everything else stays.
+fn places(info: &TensorInfo) -> Vec<usize> {
+    if !info.channels_last {
+        return (0..info.elements() as usize).collect();
+    }
+    let [n, c, h, w] = info.dims.map(usize::from);
+    let mut places = Vec::with_capacity(n * c * h * w);
+    for sample in 0..n {
+        for ch in 0..c {
+            for y in 0..h {
+                for x in 0..w {
+                    places.push(((sample * h + y) * w + x) * c + ch);
+                }
             }
         }
     }
-    out
+    places
+}
+
+/// One sample in the device's order, from the host's.
+pub fn to_device<T: Copy + Default>(info: &TensorInfo, host: &[T]) -> Vec<T> {
+    let mut device = vec![T::default(); host.len()];
+    places(info).into_iter().zip(host).for_each(|(at, &v)| device[at] = v);
+    device
+}
+
+/// One sample in the host's order, from the device's.
+pub fn to_host<T: Copy>(info: &TensorInfo, device: &[T]) -> Vec<T> {
+    places(info).into_iter().map(|at| device[at]).collect()
 }
 
 /// The description of input 0.
@@ -97,7 +115,7 @@ pub fn input_info(artifact: &Artifact) -> TensorInfo {
 }
 
 /// Runs one sample (host order) and returns every tensor's bytes, put together from the rows and channels that the steps made.
-pub fn run_and_watch(model: &Model, nchw: &[f32]) -> Vec<Vec<u8>> {
+pub fn run_and_watch(model: &Model, sample: &[f32]) -> Vec<Vec<u8>> {
     let artifact = model.artifact();
     let info = input_info(&artifact);
     let mut tensors: Vec<Vec<u8>> = (0..artifact.tensor_count())
@@ -106,7 +124,7 @@ pub fn run_and_watch(model: &Model, nchw: &[f32]) -> Vec<Vec<u8>> {
         .collect();
     let mut ram = model.ram();
     let mut engine = model.engine(&mut ram).expect("the memory fits");
-    engine.set_input_f32(0, &nhwc(&info, nchw)).expect("the sample fits");
+    engine.set_input_f32(0, &to_device(&info, sample)).expect("the sample fits");
     let input = artifact.input_slot(0).expect("an artifact has an input").tensor as usize;
     tensors[input] = engine.input_bytes_mut(0).expect("an artifact has an input").to_vec();
     let take = |done: StepDone, info: &TensorInfo, ring: &[u8]| {
@@ -138,12 +156,29 @@ pub fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// A network quantized with the ranges that it has on some samples (host order).
-pub fn quantized(network: &Network, samples: &[Vec<f32>]) -> Quantized {
-    let float = emit_network(network, None, &Options::default()).expect("small");
-    let float = Model::from_bytes(&float.joined()).expect("just made");
-    let info = input_info(&float.artifact());
-    let encoded: Vec<Vec<u8>> = samples.iter().map(|s| encode(&info, s)).collect();
-    let ranges = calibrate::ranges(network, &float, &encoded).expect("finite");
-    quantize::quantize(network, &ranges).expect("int8 can express it")
+/// A graph lowered, in f32 as far as it is not quantized itself.
+pub fn float(graph: &Graph) -> (Network, Quantized) {
+    let mut network = compile::network(graph.clone()).expect("supported");
+    let float = quantize::quantize(&mut network, None).expect("nothing is calibrated");
+    (network, float)
+}
+
+/// A graph lowered in f32, and with the grids of its activations on some samples.
+pub fn lowered(graph: &Graph, samples: &[Vec<f32>]) -> [(Network, Quantized); 2] {
+    [float(graph), compile::quantized(graph.clone(), samples).expect("int8 can express it")]
+}
+
+/// Plans and writes a network layer by layer.
+pub fn emitted((network, quantized): &(Network, Quantized)) -> Emitted {
+    compile::emit_network(network.clone(), quantized.clone(), &Options::default()).expect("small")
+}
+
+/// The artifact in memory.
+pub fn model(emitted: &Emitted) -> Model {
+    Model::from_bytes(&emitted.joined()).expect("just made")
+}
+
+/// A graph compiled to f32 and to int8.
+pub fn compiled(graph: &Graph, samples: &[Vec<f32>]) -> [Model; 2] {
+    lowered(graph, samples).map(|pair| model(&emitted(&pair)))
 }

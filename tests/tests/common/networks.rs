@@ -1,8 +1,35 @@
 //! Random networks with random parameters.
 
+pub mod every;
+
 use super::Random;
 use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
 use staticnet_graph::graph::{Graph, Op, ValueId};
+
+/// Which operators a random network may contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operators {
+    /// Convolution, fully connected, max-pool, ReLU and what changes nothing: int8 is exact.
+    Exact,
+    /// LRN as well.
+    WithLrn,
+    /// Everything but conversions.
+    Every,
+    /// Conversions between real numbers and codes as well.
+    EveryAndCodes,
+}
+
+/// All of [`Operators`].
+pub const OPERATORS: [Operators; 4] = [Operators::Exact, Operators::WithLrn, Operators::Every, Operators::EveryAndCodes];
+
+impl Operators {
+    fn every(self) -> bool {
+        match self {
+            Operators::Every | Operators::EveryAndCodes => true,
+            Operators::Exact | Operators::WithLrn => false,
+        }
+    }
+}
 
 /// What a random network may contain.
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +38,8 @@ pub struct Kind {
     pub depth: usize,
     /// Whether a layer may read an earlier value than the last one; every value that nobody reads is then an output.
     pub branches: bool,
-    /// Whether it may contain LRN.
-    pub lrn: bool,
+    /// Its operators.
+    pub operators: Operators,
 }
 
 /// A random network: convolutions (groups, depthwise, dilation, uneven pads and strides), max-pools, LRN, ReLU on their own and
@@ -23,10 +50,18 @@ pub fn random(random: &mut Random, kind: Kind) -> Graph {
     let mut images = vec![graph.input("input", &shape)];
     while graph.nodes.iter().filter(|n| n.op != Op::Identity).count() < kind.depth {
         let from = if kind.branches && random.one_in(3) { random.pick(&images) } else { images[images.len() - 1] };
-        images.extend(image_node(&mut graph, random, from, kind.lrn));
+        let node = if kind.operators.every() && random.one_in(2) {
+            every::node(&mut graph, random, from, &images, kind.operators == Operators::EveryAndCodes)
+        } else {
+            image_node(&mut graph, random, from, kind.operators != Operators::Exact)
+        };
+        images.extend(node);
     }
     let last = images[images.len() - 1];
-    let first = if random.one_in(2) { classifier(&mut graph, random, last) } else { last };
+    let mut first = if random.one_in(2) { classifier(&mut graph, random, last) } else { last };
+    if kind.operators.every() {
+        first = every::scores(&mut graph, random, first);
+    }
     let mut outputs = vec![first];
     if kind.branches {
         // A value may be an output and be read as well.
@@ -91,7 +126,7 @@ fn classifier(graph: &mut Graph, random: &mut Random, x: ValueId) -> ValueId {
     graph.linear("fc.2", x, random.within(1, 10)).expect("a flat input fits")
 }
 
-/// Random parameters that keep the size of activations about the same from layer to layer; now and then a channel of zeros, and one
+/// Random weights and biases that keep the size of activations about the same from layer to layer; now and then a channel of zeros, and one
 /// of weights far smaller than its bias.
 pub fn fill(graph: &mut Graph, random: &mut Random) {
     for node in &graph.nodes {
@@ -116,4 +151,39 @@ pub fn fill(graph: &mut Graph, random: &mut Random) {
 pub fn samples(graph: &Graph, random: &mut Random, n: usize) -> Vec<Vec<f32>> {
     let elements = graph.value(graph.inputs[0]).elements();
     (0..n).map(|_| random.reals(elements)).collect()
+}
+
+/// Number of operators that a graph can have.
+pub const GRAPH_OPERATORS: usize = 26;
+
+/// The number of an operator, below [`GRAPH_OPERATORS`].
+pub fn number(op: &Op) -> usize {
+    match op {
+        Op::Conv(_) => 0,
+        Op::Linear => 1,
+        Op::MatMul => 2,
+        Op::MaxPool(_) => 3,
+        Op::AveragePool(_) => 4,
+        Op::Lrn(_) => 5,
+        Op::BatchNorm { .. } => 6,
+        Op::Relu => 7,
+        Op::Unary(_) => 8,
+        Op::PRelu => 9,
+        Op::Softmax { .. } => 10,
+        Op::Binary(_) => 11,
+        Op::Concat { .. } => 12,
+        Op::Slice { .. } => 13,
+        Op::Reshape { .. } => 14,
+        Op::Transpose { .. } => 15,
+        Op::Pad { .. } => 16,
+        Op::ReduceMean { .. } => 17,
+        Op::ArgMax { .. } => 18,
+        Op::Resize(_) => 19,
+        Op::Constant => 20,
+        Op::Quantize(_) => 21,
+        Op::Dequantize(_) => 22,
+        Op::Dropout { .. } => 23,
+        Op::Flatten => 24,
+        Op::Identity => 25,
+    }
 }

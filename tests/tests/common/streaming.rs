@@ -2,123 +2,72 @@
 //! them.
 
 use super::Random;
-use staticnet::op::{Op, Window};
-use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
+use staticnet::checksum;
+use staticnet::op::{Op, PadMode, Rearrange, Window};
+use staticnet::record::{Chunk, NONE16, NONE32, Slot, Step, TensorInfo};
 use staticnet::scratch_bytes;
 use staticnet_exporter::emit::{self, Emitted};
-use staticnet_exporter::network::{Layer, Network};
+use staticnet_exporter::host::AlignedBytes;
+use staticnet_exporter::network::{Layer, Network, Parameters};
 use staticnet_exporter::plan::Plan;
 use staticnet_exporter::quantize::{QuantLayer, Quantized};
 use std::ops::Range;
 
-/// A schedule under construction: every layer makes its rows only when the one behind it asks for them.
-struct Streaming<'n> {
+/// Blocks of rows, and of channels.
+type Blocks = (Vec<Range<usize>>, Vec<Range<usize>>);
+
+/// A schedule under construction: every layer makes its rows only when one behind it asks for them.
+struct Schedule<'n> {
     network: &'n Network,
     /// How each layer's rows and channels are cut.
-    rows: Vec<Vec<Range<usize>>>,
-    channels: Vec<Vec<Range<usize>>>,
+    blocks: Vec<Blocks>,
     /// Row blocks that each layer has made.
     made: Vec<usize>,
-    /// Rows that must be kept of each tensor.
-    rings: Vec<usize>,
     /// Layer and row block, in order.
     order: Vec<(usize, usize)>,
 }
 
-impl<'n> Streaming<'n> {
-    fn new(network: &'n Network, random: &mut Random) -> Self {
-        let outputs = || network.layers.iter().map(|layer| &network.tensors[layer.output]);
-        let rows: Vec<_> = outputs().map(|t| random.cuts(t.height as usize)).collect();
-        let channels = outputs().map(|t| random.cuts(t.channels as usize)).collect();
-        let mut rings = vec![1; network.tensors.len()];
-        for &whole in network.inputs.iter().chain(&network.outputs) {
-            rings[whole] = network.tensors[whole].height as usize;
+/// Rows and channels of its output that a layer makes.
+fn part(network: &Network, layer: &Layer) -> (Range<usize>, Range<usize>) {
+    let size = |t: usize| network.tensors[t].size().map(|n| n as usize);
+    match layer.op {
+        Op::Place(place) => {
+            let ([top, _, front], [h, _, c]) = (place.offset.map(usize::from), size(layer.inputs[0]));
+            (top..top + h, front..front + c)
         }
-        let made = vec![0; network.layers.len()];
-        let mut streaming = Streaming { network, rows, channels, made, rings, order: Vec::new() };
-        let last = network.layers.len() - 1;
-        streaming.make(last, network.tensors[network.layers[last].output].height as usize);
-        streaming
+        _ => (0..size(layer.output)[0], 0..size(layer.output)[2]),
     }
+}
 
-    fn rows_made(&self, layer: usize) -> usize {
-        if self.made[layer] == 0 { 0 } else { self.rows[layer][self.made[layer] - 1].end }
-    }
+/// Random cuts of a range.
+fn cut(random: &mut Random, range: Range<usize>) -> Vec<Range<usize>> {
+    random.cuts(range.len()).into_iter().map(|r| r.start + range.start..r.end + range.start).collect()
+}
 
-    /// Lets a layer make its rows up to `end`.
-    fn make(&mut self, layer: usize, end: usize) {
-        let Layer { op, input, output, .. } = &self.network.layers[layer];
-        while self.rows_made(layer) < end {
-            let block = self.rows[layer][self.made[layer]].clone();
-            let height = self.network.tensors[*input].height as usize;
-            let needed = match op {
-                Op::Conv2d(conv) => window_rows(&conv.window, &block, height),
-                Op::MaxPool(pool) => window_rows(&pool.window, &block, height),
-                Op::Linear => 0..height,
-                Op::Lrn(_) | Op::Relu => block.clone(),
-            };
-            if let Some(before) = self.network.layers.iter().position(|l| l.output == *input) {
-                self.make(before, needed.end);
-                let kept = self.rows_made(before).saturating_sub(needed.start);
-                self.rings[*input] = self.rings[*input].max(kept);
-            }
-            self.rings[*output] = self.rings[*output].max(block.len());
-            self.order.push((layer, self.made[layer]));
-            self.made[layer] += 1;
-        }
-    }
-
-    /// Steps and places, and the chunks of weights that the steps name.
-    fn plan(&self, tensors: &[TensorInfo], payload: impl Fn(usize, Range<usize>) -> Vec<u8>) -> (Plan, Vec<Vec<u8>>) {
-        let mut end = 0;
-        let mut place = |bytes: u64| {
-            let offset = end;
-            end += (bytes as u32).next_multiple_of(16);
-            offset
-        };
-        let slot =
-            |(i, t): (usize, &TensorInfo)| Slot { tensor: i as u16, offset: 0, rows: (self.rings[i] as u32).min(t.height) };
-        let mut slots: Vec<Slot> = tensors.iter().enumerate().map(slot).collect();
-        for (slot, tensor) in slots.iter_mut().zip(tensors) {
-            slot.offset = place(slot.rows as u64 * tensor.row_bytes());
-        }
-        let activation_bytes = slots
-            .last()
-            .map_or(0, |s| s.offset + (s.rows * tensors[s.tensor as usize].row_bytes() as u32).next_multiple_of(16));
-        let layers = &self.network.layers;
-        let largest = layers.iter().map(|l| scratch_bytes(&l.op, &tensors[l.input])).max().unwrap_or(0);
-        let scratch = place(largest);
-        let (mut chunks, mut chunk_of) = (Vec::new(), Vec::new());
-        for (i, blocks) in self.channels.iter().enumerate() {
-            let mut of_layer = Vec::new();
-            for channels in blocks {
-                let bytes = payload(i, channels.clone());
-                of_layer.push(if bytes.is_empty() { NONE32 } else { chunks.len() as u32 });
-                chunks.extend((!bytes.is_empty()).then_some(bytes));
-            }
-            chunk_of.push(of_layer);
-        }
-        let mut steps = Vec::new();
-        for &(layer, block) in &self.order {
-            let (Layer { input, output, .. }, rows) = (&layers[layer], &self.rows[layer][block]);
-            for (channels, &chunk) in self.channels[layer].iter().zip(&chunk_of[layer]) {
-                steps.push(Step {
-                    layer: layer as u16,
-                    input: *input as u16,
-                    input2: NONE16,
-                    output: *output as u16,
-                    r0: rows.start as u16,
-                    r1: rows.end as u16,
-                    c0: channels.start as u16,
-                    c1: channels.end as u16,
-                    chunk,
-                    scratch,
-                });
+/// Rows of input `i` that `rows` of a layer's output are made of, by the operators' definitions.
+fn reads(network: &Network, layer: &Layer, i: usize, rows: &Range<usize>) -> Range<usize> {
+    let [h, w, c] = network.tensors[layer.inputs[i]].size().map(|n| n as usize);
+    let inside = |row: i64| row.clamp(0, h as i64) as usize;
+    match &layer.op {
+        Op::Conv2d(conv) => window_rows(&conv.window, rows, h),
+        Op::MaxPool(pool) => window_rows(&pool.window, rows, h),
+        Op::AveragePool(pool) => window_rows(&pool.window, rows, h),
+        Op::Linear | Op::Resize => 0..h,
+        Op::Rearrange(walk) => walked_rows(walk, rows, h, w * c),
+        Op::Pad(pad) => {
+            let shifted = |r: usize| r as i64 - pad.before[0] as i64;
+            let (first, last) = (shifted(rows.start), shifted(rows.end - 1));
+            match pad.mode {
+                PadMode::Constant => inside(first)..inside(last + 1),
+                PadMode::Edge => inside(first).min(h - 1)..inside(last.max(0) + 1),
+                PadMode::Reflect | PadMode::Wrap => 0..h,
             }
         }
-        let io = |tensors: &[usize]| tensors.iter().map(|&t| t as u16).collect();
-        let (inputs, outputs) = (io(&self.network.inputs), io(&self.network.outputs));
-        (Plan { slots, steps, inputs, outputs, activation_bytes, ram_bytes: end }, chunks)
+        Op::Place(place) => rows.start - place.offset[0] as usize..rows.end - place.offset[0] as usize,
+        Op::Binary(_) if h == 1 => 0..1,
+        Op::Binary(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => rows.clone(),
+        Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => rows.clone(),
+        Op::Constant => 0..0,
     }
 }
 
@@ -130,29 +79,186 @@ fn window_rows(window: &Window, block: &Range<usize>, height: usize) -> Range<us
     inside(tap(block.start, 0))..inside(tap(block.end - 1, window.kernel[0] - 1) + 1)
 }
 
-/// The weights of some channels of a layer.
-fn payload(layer: &Layer, quantized: Option<&QuantLayer>, channels: Range<usize>) -> Vec<u8> {
-    let row = layer.weights.len() / layer.bias.len().max(1);
-    let rows = channels.start * row..channels.end * row;
-    match quantized {
-        Some(QuantLayer::Weights { weights, bias, multiplier }) => {
-            let (bias, multiplier) = (bias[channels.clone()].to_vec(), multiplier[channels].to_vec());
-            emit::layer_payload(layer, Some(&QuantLayer::Weights { weights: weights[rows].to_vec(), bias, multiplier }))
+/// One input row (of `len` elements) for each output row where the walk never leaves it; all of them otherwise.
+fn walked_rows(walk: &Rearrange, rows: &Range<usize>, height: usize, len: usize) -> Range<usize> {
+    let reach = |i: usize| (walk.size[i] as i64 - 1) * walk.stride[i] as i64;
+    let low = walk.base as i64 + (0..4).map(|i| reach(i).min(0)).sum::<i64>();
+    let high = walk.base as i64 + (0..4).map(|i| reach(i).max(0)).sum::<i64>();
+    let len = len as i64;
+    if walk.row as i64 % len != 0 || low / len != high / len {
+        return 0..height;
+    }
+    let row = |r: usize| ((low + r as i64 * walk.row as i64) / len) as usize;
+    let (a, b) = (row(rows.start), row(rows.end - 1));
+    a.min(b)..a.max(b) + 1
+}
+
+impl<'n> Schedule<'n> {
+    fn new(network: &'n Network, random: &mut Random) -> Self {
+        let blocks = |layer: &Layer| {
+            let (rows, channels) = part(network, layer);
+            (cut(random, rows), cut(random, channels))
+        };
+        let blocks: Vec<Blocks> = network.layers.iter().map(blocks).collect();
+        let mut schedule = Schedule { network, made: vec![0; blocks.len()], blocks, order: Vec::new() };
+        for layer in (0..network.layers.len()).rev() {
+            while schedule.made[layer] < schedule.blocks[layer].0.len() {
+                schedule.next(layer);
+            }
         }
-        Some(QuantLayer::Factors { .. } | QuantLayer::None) => emit::layer_payload(layer, quantized),
-        None if layer.bias.is_empty() => Vec::new(),
-        None => {
-            let (weights, bias) = (layer.weights[rows].to_vec(), layer.bias[channels].to_vec());
-            emit::layer_payload(&Layer { weights, bias, ..layer.clone() }, None)
+        schedule
+    }
+
+    /// Makes the next block of rows of a layer, and before it what it reads.
+    fn next(&mut self, layer: usize) {
+        let (record, block) = (&self.network.layers[layer], self.made[layer]);
+        let rows = self.blocks[layer].0[block].clone();
+        for (i, &tensor) in record.inputs.iter().enumerate() {
+            let end = reads(self.network, record, i, &rows).end;
+            for maker in (0..layer).filter(|&l| self.network.layers[l].output == tensor) {
+                while self.blocks[maker].0.get(self.made[maker]).is_some_and(|rows| rows.start < end) {
+                    self.next(maker);
+                }
+            }
         }
+        self.order.push((layer, block));
+        self.made[layer] += 1;
+    }
+
+    /// Rows that must be kept of a tensor: from the first that anybody still reads to the last that is made.
+    fn ring(&self, tensor: usize) -> usize {
+        let height = self.network.tensors[tensor].height as usize;
+        if self.network.inputs.contains(&tensor) || self.network.outputs.contains(&tensor) {
+            return height;
+        }
+        let first_read_from = |at: usize| {
+            let reads = self.order[at..].iter().flat_map(|&(layer, block)| {
+                let (record, rows) = (&self.network.layers[layer], &self.blocks[layer].0[block]);
+                let inputs = record.inputs.iter().enumerate().filter(|(_, t)| **t == tensor);
+                inputs.map(|(i, _)| reads(self.network, record, i, rows)).filter(|r| !r.is_empty()).collect::<Vec<_>>()
+            });
+            reads.map(|rows| rows.start).min()
+        };
+        let (mut written, mut most) = (0, 1);
+        for (at, &(layer, block)) in self.order.iter().enumerate() {
+            if self.network.layers[layer].output == tensor {
+                let rows = &self.blocks[layer].0[block];
+                written = written.max(rows.end);
+                // A second part of a concatenation is written beside the first: both must find their rows.
+                let first = first_read_from(at).unwrap_or(rows.start).min(rows.start);
+                most = most.max(written - first);
+            }
+        }
+        most.min(height)
+    }
+
+    /// Steps and places, and the chunks of weights that the steps name.
+    fn plan(
+        &self,
+        tensors: &[TensorInfo],
+        payload: impl Fn(usize, &Range<usize>, &Range<usize>) -> Vec<u8>,
+    ) -> (Plan, Vec<Vec<u8>>) {
+        let layers = &self.network.layers;
+        let (mut end, mut slots) = (0, Vec::new());
+        for (i, t) in tensors.iter().enumerate() {
+            let rows = self.ring(i) as u32;
+            slots.push(Slot { tensor: i as u16, offset: end, rows });
+            end += (rows as u64 * t.row_bytes()).next_multiple_of(16) as u32;
+        }
+        let scratch = |l: &Layer| l.inputs.first().map_or(0, |&x| scratch_bytes(&l.op, &tensors[x]));
+        let largest = layers.iter().map(scratch).max().unwrap_or(0).next_multiple_of(16) as u32;
+        let (mut steps, mut chunks) = (Vec::new(), Vec::new());
+        for &(layer, block) in &self.order {
+            let (rows, input) =
+                (&self.blocks[layer].0[block], |i: usize| layers[layer].inputs.get(i).map_or(NONE16, |&t| t as u16));
+            for channels in &self.blocks[layer].1 {
+                let bytes = payload(layer, rows, channels);
+                let chunk = if bytes.is_empty() { NONE32 } else { chunks.len() as u32 };
+                chunks.extend((!bytes.is_empty()).then_some(bytes));
+                steps.push(Step {
+                    layer: layer as u16,
+                    input: input(0),
+                    input2: input(1),
+                    output: layers[layer].output as u16,
+                    r0: rows.start as u16,
+                    r1: rows.end as u16,
+                    c0: channels.start as u16,
+                    c1: channels.end as u16,
+                    chunk,
+                    scratch: end,
+                });
+            }
+        }
+        let io = |tensors: &[usize]| tensors.iter().map(|&t| t as u16).collect();
+        let (inputs, outputs) = (io(&self.network.inputs), io(&self.network.outputs));
+        (Plan { slots, steps, inputs, outputs, activation_bytes: end, ram_bytes: end + largest }, chunks)
     }
 }
 
-/// A network, int8 or f32, planned so, cut at random. It must be a chain.
-pub fn streamed(network: &Network, quantized: Option<&Quantized>, random: &mut Random) -> Emitted {
+/// The weights of some rows and channels of a layer, whose output has `width` pixels in a row and `all` channels.
+fn payload(
+    layer: &Layer,
+    quantized: &QuantLayer,
+    (rows, channels): (&Range<usize>, &Range<usize>),
+    [height, width, all]: [usize; 3],
+) -> Vec<u8> {
+    let elements = || {
+        let pixels = rows.clone().flat_map(|r| (0..width).map(move |x| r * width + x));
+        pixels.flat_map(|pixel| channels.clone().map(move |c| pixel * all + c))
+    };
+    let weights_of = |len: usize, outputs: usize| channels.start * (len / outputs)..channels.end * (len / outputs);
+    let c = channels.clone();
+    let quantized = match quantized {
+        QuantLayer::Weights { weights, bias, multiplier, scale } => QuantLayer::Weights {
+            weights: weights[weights_of(weights.len(), bias.len())].to_vec(),
+            bias: bias[c.clone()].to_vec(),
+            multiplier: multiplier[c.clone()].to_vec(),
+            scale: scale[c.clone()].to_vec(),
+        },
+        QuantLayer::Slopes { negative, positive } => {
+            QuantLayer::Slopes { negative: negative[c.clone()].to_vec(), positive: *positive }
+        }
+        QuantLayer::Elements(values) => QuantLayer::Elements(elements().map(|i| values[i]).collect()),
+        QuantLayer::Factors { .. } | QuantLayer::Table(_) | QuantLayer::Exponentials(_) => quantized.clone(),
+        QuantLayer::Multipliers(..) | QuantLayer::Float | QuantLayer::Plain => quantized.clone(),
+    };
+    let parameters = match &layer.parameters {
+        Parameters::None => Parameters::None,
+        Parameters::Sum { weights, bias, .. } => Parameters::Sum {
+            weights: weights[weights_of(weights.len(), bias.len())].to_vec(),
+            bias: bias[c].to_vec(),
+            codes: None,
+        },
+        Parameters::Slopes(slopes) => Parameters::Slopes(slopes[c].to_vec()),
+        Parameters::Elements(values) => Parameters::Elements(elements().map(|i| values[i]).collect()),
+        Parameters::Taps(taps) => Parameters::Taps([&taps[rows.clone()], &taps[height..]].concat()),
+        Parameters::Grids { scale, zero_point } => {
+            Parameters::Grids { scale: scale[c.clone()].to_vec(), zero_point: zero_point[c].to_vec() }
+        }
+    };
+    emit::layer_payload(&Layer { parameters, ..layer.clone() }, &quantized)
+}
+
+/// Chunks behind each other, and where each lies.
+fn joined(chunks: &[Vec<u8>]) -> (AlignedBytes, Vec<Option<Chunk>>) {
+    let (mut bytes, mut records) = (Vec::new(), Vec::new());
+    for chunk in chunks {
+        records.push(Some(Chunk { offset: bytes.len() as u32, len: chunk.len() as u32, checksum: checksum(chunk) }));
+        bytes.extend(chunk);
+        bytes.resize(bytes.len().next_multiple_of(16), 0);
+    }
+    (AlignedBytes::copy_of(&bytes), records)
+}
+
+/// A network, int8 or f32, planned so, cut at random.
+pub fn streamed(network: &Network, quantized: &Quantized, random: &mut Random) -> Emitted {
     let tensors = emit::tensor_infos(network, quantized);
-    let streaming = Streaming::new(network, random);
-    let of_layer = |i: usize, channels| payload(&network.layers[i], quantized.map(|q| &q.layers[i]), channels);
-    let (plan, chunks) = streaming.plan(&tensors, of_layer);
-    emit::emit(network, quantized, &tensors, &plan, &chunks, false)
+    let schedule = Schedule::new(network, random);
+    let size = |i: usize| network.tensors[network.layers[i].output].size().map(|n| n as usize);
+    let of_layer = |i: usize, rows: &Range<usize>, channels: &Range<usize>| {
+        payload(&network.layers[i], &quantized.layers[i], (rows, channels), size(i))
+    };
+    let (plan, chunks) = schedule.plan(&tensors, of_layer);
+    let (payload, records) = joined(&chunks);
+    emit::emit(network, quantized, &tensors, &plan, (payload, &records), false).expect("the plan is acceptable")
 }

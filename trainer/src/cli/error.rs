@@ -64,6 +64,7 @@ impl From<TrainError> for CliError {
         match error {
             TrainError::UnknownArchitecture(_)
             | TrainError::Shape(_)
+            | TrainError::Untrained(_)
             | TrainError::Config(_)
             | TrainError::Data(_)
             | TrainError::Parameters(_)

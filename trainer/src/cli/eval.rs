@@ -48,7 +48,8 @@ impl Eval {
             let text = format!("{}: has the classes {ours}; the network was trained on {theirs}", self.data.display());
             return Err(CliError::Input(text));
         }
-        let network = Network::new(Arc::new(CpuBackend::new(self.threads).map_err(CliError::failed)?), graph);
+        let network =
+            Network::new(Arc::new(CpuBackend::new(self.threads).map_err(CliError::failed)?), graph).map_err(CliError::input)?;
         let batching = Batching { batch_size: 64, augment: Augment::None, seed: 0, threads: 1 };
         let (of, mut progress) = (data.len(), Progress::new(1));
         let batches = Box::new(in_order(data, preprocess, batching));

@@ -52,7 +52,7 @@ impl Predict {
     pub(super) fn run(self) -> Result<(), CliError> {
         let (graph, preprocess) = trained(&self.run)?;
         let labels = graph.labels.clone();
-        let network = Network::new(Arc::new(CpuBackend::new(0).map_err(CliError::failed)?), graph);
+        let network = Network::new(Arc::new(CpuBackend::new(0).map_err(CliError::failed)?), graph).map_err(CliError::input)?;
         if self.csv {
             println!("image,rank,label,probability");
         }

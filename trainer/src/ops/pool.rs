@@ -72,7 +72,7 @@ mod tests {
             let y = max_pool(&backend(), shape, input).unwrap();
             let x = Array { shape: vec![1, 3, 7, 6], data: x };
             let expected =
-                staticnet_graph::op::pool::reference(&MaxPool { window }, &x, &[1, 3, shape.output[0], shape.output[1]]);
+                staticnet_graph::op::pool::max_reference(&MaxPool { window }, &x, &[1, 3, shape.output[0], shape.output[1]]);
             assert_eq!(y.as_vec(), expected.data);
         }
     }

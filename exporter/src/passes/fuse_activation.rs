@@ -1,0 +1,38 @@
+//! A ReLU or Clip behind a layer that makes sums becomes the bounds of that layer's output.
+
+use crate::network::Network;
+use staticnet::op::{Function, Op};
+
+/// Fuses every ReLU and Clip whose input nobody else reads.
+pub fn run(network: &mut Network) {
+    let mut i = 0;
+    while i < network.layers.len() {
+        match producer_to_fuse(network, i) {
+            Some((producer, [lo, hi])) => {
+                let activation = network.layers.remove(i);
+                let layer = &mut network.layers[producer];
+                layer.clamp = layer.clamp.map(|bound| bound.max(lo).min(hi));
+                layer.output = activation.output;
+            }
+            None => i += 1,
+        }
+    }
+    network.drop_unused_tensors();
+}
+
+/// The layer that can take the activation at `i` in, and the activation's bounds.
+fn producer_to_fuse(network: &Network, i: usize) -> Option<(usize, [f32; 2])> {
+    let activation = &network.layers[i];
+    let bounds = match activation.op {
+        Op::Relu => [0.0, f32::INFINITY],
+        Op::Unary(Function::Clip { lo, hi }) => [lo, hi],
+        _ => return None,
+    };
+    let x = *activation.inputs.first()?;
+    let producer = network.maker(x).filter(|_| network.only_reader(x) == Some(i))?;
+    match network.layers[producer].op {
+        Op::Conv2d(_) | Op::Linear | Op::AveragePool(_) | Op::Binary(_) => Some((producer, bounds)),
+        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Constant | Op::Rearrange(_) => None,
+        Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => None,
+    }
+}

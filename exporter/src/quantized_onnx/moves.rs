@@ -1,0 +1,130 @@
+//! What only moves elements: one Gather with constant places, or a Concat.
+
+use super::{Writer, picture_shape};
+use crate::network::{Parameters, Tensor};
+use crate::quantize::QuantLayer;
+use staticnet::op::{Op, Rearrange};
+
+/// Place in `[C, H, W]` of a place in memory.
+fn in_picture(t: &Tensor, place: usize) -> i64 {
+    let [_, _, channels] = t.size().map(|n| n as usize);
+    let pixels = (t.height * t.width) as usize;
+    (place % channels * pixels + place / channels) as i64
+}
+
+/// Places in memory in the order of `[C, H, W]`.
+fn memory_places(t: &Tensor) -> impl Iterator<Item = usize> {
+    let (pixels, channels) = ((t.height * t.width) as usize, t.channels as usize);
+    (0..channels).flat_map(move |c| (0..pixels).map(move |p| p * channels + c))
+}
+
+/// The input's place in memory that a walk reads for a place of the output.
+fn walked(walk: &Rearrange, row: usize, place: usize) -> usize {
+    let (mut from, mut rest) = (walk.base as i64 + (place / row) as i64 * walk.row as i64, place % row);
+    for (&size, &stride) in walk.size.iter().zip(&walk.stride).rev() {
+        from += (rest % size as usize) as i64 * stride as i64;
+        rest /= size as usize;
+    }
+    from as usize
+}
+
+impl Writer<'_> {
+    /// A tensor whose elements are those of `x` at the given places of `[C, H, W]`.
+    fn gathered(&mut self, i: usize, x: usize, y: usize, places: &[i64]) {
+        let picture = self.picture(x);
+        let flat = self.proto.reshape(&picture, &[-1]);
+        let places = self.proto.integers(&format!("layer{i}/places"), places);
+        let moved = self.proto.node("Gather", &[flat, places], vec![super::proto::int("axis", 0)]);
+        self.values[y].picture = Some(self.proto.reshape(&moved, &picture_shape(self.tensor(y))));
+    }
+
+    pub(super) fn rearrange(&mut self, i: usize, walk: &Rearrange) {
+        let (layer, inputs) = self.layer_inputs(i);
+        let (x, y) = (inputs[0], layer.output);
+        let t = self.tensor(y);
+        let row = (t.width * t.channels) as usize;
+        let places: Vec<i64> = memory_places(t).map(|place| in_picture(self.tensor(x), walked(walk, row, place))).collect();
+        self.gathered(i, x, y, &places);
+    }
+
+    /// A resize that only chooses pixels.
+    pub(super) fn resize(&mut self, i: usize) -> Result<(), String> {
+        let (layer, inputs) = self.layer_inputs(i);
+        let (x, y) = (inputs[0], layer.output);
+        let Parameters::Taps(taps) = &layer.parameters else { return Err("it has no taps".into()) };
+        if taps.iter().any(|tap| tap.weight != 0.0) {
+            return Err("a resize between pixels has no quantized form".into());
+        }
+        let (rows, pixels) = taps.split_at(self.tensor(y).height as usize);
+        let t = self.tensor(x);
+        let (width, plane) = (t.width as i64, (t.width * t.height) as i64);
+        let mut places = vec![];
+        for c in 0..t.channels as i64 {
+            for row in rows {
+                places.extend(pixels.iter().map(|pixel| c * plane + row.first as i64 * width + pixel.first as i64));
+            }
+        }
+        self.gathered(i, x, y, &places);
+        Ok(())
+    }
+
+    /// A concatenation, when its last part comes.
+    pub(super) fn concat(&mut self, i: usize) -> Result<(), String> {
+        let output = self.network.layers[i].output;
+        if self.network.layers[i + 1..].iter().any(|later| later.output == output) {
+            return Ok(());
+        }
+        let layers = &self.network.layers;
+        let parts = layers.iter().filter(|l| l.output == output).filter_map(|l| match l.op {
+            Op::Place(place) => Some((place.offset, l.inputs[0])),
+            _ => None,
+        });
+        let mut parts: Vec<([u16; 3], usize)> = parts.collect();
+        parts.sort_unstable();
+        let along = (0..3).filter(|&axis| parts.iter().any(|(offset, _)| offset[axis] != 0)).collect::<Vec<_>>();
+        let axis = match along[..] {
+            [] | [2] => 1,
+            [0] => 2,
+            [1] => 3,
+            _ => return Err("its parts are laid out in two directions".into()),
+        };
+        let axis = vec![super::proto::int("axis", axis)];
+        let same = parts.iter().all(|&(_, t)| self.grid(t) == self.grid(output));
+        let value = if same {
+            let inputs: Vec<String> = parts.iter().map(|&(_, t)| self.picture(t)).collect();
+            self.proto.node("Concat", &inputs, axis)
+        } else if self.on_codes(i) {
+            let mut inputs = self.grid_names(output);
+            for &(_, t) in &parts {
+                inputs.push(self.picture(t));
+                inputs.extend(self.grid_names(t));
+            }
+            self.proto.microsoft("QLinearConcat", &inputs, axis)
+        } else {
+            let inputs: Vec<String> = parts.iter().map(|&(_, t)| self.real(t)).collect();
+            let real = self.proto.node("Concat", &inputs, axis);
+            self.set_real(output, real);
+            return Ok(());
+        };
+        self.values[output].picture = Some(value);
+        Ok(())
+    }
+
+    pub(super) fn constant(&mut self, i: usize) -> Result<(), String> {
+        let (layer, _) = self.layer_inputs(i);
+        let (t, name) = (self.tensor(layer.output), format!("layer{i}/constant"));
+        let value = match (&self.quantized.layers[i], &layer.parameters) {
+            (QuantLayer::Elements(codes), _) => {
+                let ordered: Vec<u8> = memory_places(t).map(|p| (codes[p] as i16 + 128) as u8).collect();
+                self.proto.bytes(&name, &picture_shape(t), &ordered)
+            }
+            (_, Parameters::Elements(real)) => {
+                let ordered: Vec<f32> = memory_places(t).map(|p| real[p]).collect();
+                self.proto.floats(&name, &picture_shape(t), &ordered)
+            }
+            _ => return Err("it has no elements".into()),
+        };
+        self.values[layer.output].picture = Some(value);
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Layers that move, choose or rename elements, followed one element at a time: what they must make, in plain loops over real
+//! numbers.
+
+use super::rebuild::Rebuilt;
+use staticnet::op::{AveragePool, Op, PadMode};
+use staticnet::record::{DType, TensorInfo};
+
+/// Whether a layer is replayed here instead of by tract.
+pub(super) fn is_replayed(op: &Op) -> bool {
+    match op {
+        Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::ArgMax { .. } | Op::Convert(_) => true,
+        // A divisor that ONNX has no attribute for: counted pads beside those that ceil_mode added.
+        Op::AveragePool(pool) => pool.counted != [0; 4] && pool.counted != pool.window.pads,
+        Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => false,
+        Op::Binary(_) | Op::Softmax => false,
+    }
+}
+
+/// Rows, pixels, channels.
+fn size(info: &TensorInfo) -> [usize; 3] {
+    [info.height as usize, info.width as usize, info.channels as usize]
+}
+
+/// The output `[1, C, H, W]` (of a concatenation's part: the part). Inputs are in memory order.
+pub(super) fn replay(layer: &Rebuilt, inputs: &[Vec<f32>]) -> Vec<f32> {
+    let [height, width, channels] = match (layer.layer.op, layer.inputs.first()) {
+        (Op::Place(_), Some(x)) => size(x),
+        _ => size(&layer.output),
+    };
+    let pixels = |c: usize| (0..height).flat_map(move |h| (0..width).map(move |w| [h, w, c]));
+    (0..channels).flat_map(pixels).map(|at| element(layer, inputs, at)).collect()
+}
+
+fn word(bytes: &[u8], at: usize) -> [u8; 4] {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).unwrap_or_default()
+}
+
+/// One element of the output.
+fn element(layer: &Rebuilt, inputs: &[Vec<f32>], [h, w, c]: [usize; 3]) -> f32 {
+    let [_, out_width, out_channels] = size(&layer.output);
+    let at_output = (h * out_width + w) * out_channels + c;
+    let (Some(x), Some(info)) = (inputs.first(), layer.inputs.first()) else {
+        return constant(layer, at_output);
+    };
+    let [height, width, channels] = size(info);
+    let x = |h: usize, w: usize, c: usize| x[(h * width + w) * channels + c];
+    match &layer.layer.op {
+        Op::Rearrange(walk) => {
+            let mut rest = w * out_channels + c;
+            let mut from = walk.base as i64 + h as i64 * walk.row as i64;
+            for (&size, &stride) in walk.size.iter().zip(&walk.stride).rev() {
+                from += (rest % size as usize) as i64 * stride as i64;
+                rest /= size as usize;
+            }
+            inputs[0][from as usize]
+        }
+        Op::Place(_) => x(h, w, c),
+        Op::Convert(convert) if convert.per_channel => per_channel(layer, channels, c, x(h, w, c)),
+        Op::Convert(_) => x(h, w, c),
+        Op::Pad(pad) => {
+            let along = |axis: usize, i: usize, len: usize| outside(pad.mode, i as i64 - pad.before[axis] as i64, len as i64);
+            match (along(0, h, height), along(1, w, width), along(2, c, channels)) {
+                (Some(h), Some(w), Some(c)) => x(h, w, c),
+                _ if layer.output.dtype == DType::I8 => {
+                    (pad.value_i8 as f32 - layer.output.zero_point as f32) * layer.output.scale
+                }
+                _ => pad.value,
+            }
+        }
+        Op::Resize => {
+            let tap = |i: usize| {
+                let [a, b, c, d] = word(&layer.chunk, 8 * i);
+                let weight = f32::from_le_bytes(word(&layer.chunk, 8 * i + 4)) as f64;
+                [(u16::from_le_bytes([a, b]) as usize, 1.0 - weight), (u16::from_le_bytes([c, d]) as usize, weight)]
+            };
+            let rows = tap(h);
+            let pixels = tap(layer.output.height as usize + w);
+            let term =
+                |(h, wy): (usize, f64), (w, wx): (usize, f64)| if wy * wx == 0.0 { 0.0 } else { wy * wx * x(h, w, c) as f64 };
+            rows.iter().map(|&r| pixels.iter().map(|&p| term(r, p)).sum::<f64>()).sum::<f64>() as f32
+        }
+        Op::ArgMax { last } => {
+            let better = |a: f32, b: f32| if *last { a >= b } else { a > b };
+            (0..channels).fold(0, |best, c| if better(x(h, w, c), x(h, w, best)) { c } else { best }) as f32
+        }
+        Op::AveragePool(pool) => average(pool, [h, w], [height, width], |h, w| x(h, w, c)),
+        // Not replayed: tract runs them.
+        Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => f32::NAN,
+        Op::Binary(_) | Op::Softmax | Op::Constant => f32::NAN,
+    }
+}
+
+fn constant(layer: &Rebuilt, at: usize) -> f32 {
+    match layer.output.dtype {
+        DType::F32 => f32::from_le_bytes(word(&layer.chunk, 4 * at)),
+        DType::I8 => {
+            layer.chunk.get(at).map_or(f32::NAN, |&q| (q as i8 as f32 - layer.output.zero_point as f32) * layer.output.scale)
+        }
+        DType::I32 => f32::NAN,
+    }
+}
+
+/// Between real numbers and codes with a grid for each channel. The codes themselves are the tensor's real numbers then: its own
+/// grid is 1 and 0.
+fn per_channel(layer: &Rebuilt, channels: usize, c: usize, v: f32) -> f32 {
+    let scale = f32::from_le_bytes(word(&layer.chunk, 4 * c));
+    let zero_point = i32::from_le_bytes(word(&layer.chunk, 4 * (channels + c))) as f32;
+    match layer.output.dtype {
+        DType::I8 => ((v / scale).round_ties_even() + zero_point).clamp(-128.0, 127.0),
+        DType::F32 | DType::I32 => (v - zero_point) * scale,
+    }
+}
+
+/// The input's index for one before, inside or behind it.
+fn outside(mode: PadMode, i: i64, len: i64) -> Option<usize> {
+    let inside = match mode {
+        PadMode::Constant => i,
+        PadMode::Edge => i.clamp(0, len - 1),
+        PadMode::Wrap => i.rem_euclid(len),
+        PadMode::Reflect if len == 1 => 0,
+        PadMode::Reflect => {
+            let place = i.rem_euclid(2 * (len - 1));
+            if place < len { place } else { 2 * (len - 1) - place }
+        }
+    };
+    (0..len).contains(&inside).then_some(inside as usize)
+}
+
+fn average(pool: &AveragePool, at: [usize; 2], len: [usize; 2], x: impl Fn(usize, usize) -> f32) -> f32 {
+    let window = &pool.window;
+    let tap = |axis: usize, k: usize| {
+        at[axis] as i64 * window.stride[axis] as i64 + k as i64 * window.dilation[axis] as i64 - window.pads[axis] as i64
+    };
+    let counts =
+        |axis: usize, i: i64| i >= -(pool.counted[axis] as i64) && i < len[axis] as i64 + pool.counted[axis + 2] as i64;
+    let (mut sum, mut count) = (0.0, 0);
+    for ky in 0..window.kernel[0] as usize {
+        for kx in 0..window.kernel[1] as usize {
+            let (h, w) = (tap(0, ky), tap(1, kx));
+            count += usize::from(counts(0, h) && counts(1, w));
+            if (0..len[0] as i64).contains(&h) && (0..len[1] as i64).contains(&w) {
+                sum += x(h as usize, w as usize) as f64;
+            }
+        }
+    }
+    (sum / count.max(1) as f64) as f32
+}

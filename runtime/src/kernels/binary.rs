@@ -1,0 +1,124 @@
+//! Two tensors, element by element. A dimension of 1 in either input is repeated along the output's.
+//!
+//! f32: `clamp(a op b)`. int8, with zero points `za` and `zb`:
+//! - Add, Sub: `clamp(round_half_even(f32(a - za) * ma +- f32(b - zb) * mb) + zero_point)`, `ma` and `mb` the input scales / output
+//!   scale, one rounding.
+//! - Mul: `requantize((a - za) * (b - zb), m)`, `m` = product of the input scales / output scale.
+
+use crate::op::BinaryOp;
+use crate::quant::{clamp_f32, requantize, round_onto};
+use crate::view::{Block, Rows, RowsMut};
+
+/// Row `r` of an operand.
+fn row<'a, E>(x: &Rows<'a, E>, r: usize) -> &'a [E] {
+    x.row(if x.height == 1 { 0 } else { r })
+}
+
+/// The block's channels of pixel `ox`, or the one channel that stands for all.
+fn pixel<'a, E>(x: &Rows<E>, row: &'a [E], ox: usize, block: Block) -> &'a [E] {
+    let at = if x.width == 1 { 0 } else { ox * x.channels };
+    if x.channels == 1 { &row[at..at + 1] } else { &row[at + block.c0..at + block.c1] }
+}
+
+/// Rows x channels of `f(a, b)`.
+fn zip<E: Copy>([a, b]: [&Rows<E>; 2], y: &mut RowsMut<E>, block: Block, f: impl Fn(E, E) -> E) {
+    let (width, channels) = (y.width, y.channels);
+    for r in block.r0..block.r1 {
+        let (row_a, row_b) = (row(a, r), row(b, r));
+        for ox in 0..width {
+            let out = &mut y.row(r)[ox * channels + block.c0..ox * channels + block.c1];
+            match (pixel(a, row_a, ox, block), pixel(b, row_b, ox, block)) {
+                ([a], [b]) => out.fill(f(*a, *b)),
+                ([a], b) => out.iter_mut().zip(b).for_each(|(y, b)| *y = f(*a, *b)),
+                (a, [b]) => out.iter_mut().zip(a).for_each(|(y, a)| *y = f(*a, *b)),
+                (a, b) => out.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = f(*a, *b)),
+            }
+        }
+    }
+}
+
+/// Rows x channels in f32, clamped to the range.
+pub fn binary_f32(op: BinaryOp, x: [&Rows<f32>; 2], y: &mut RowsMut<f32>, block: Block, [lo, hi]: [f32; 2]) {
+    match op {
+        BinaryOp::Add => zip(x, y, block, |a, b| clamp_f32(a + b, lo, hi)),
+        BinaryOp::Sub => zip(x, y, block, |a, b| clamp_f32(a - b, lo, hi)),
+        BinaryOp::Mul => zip(x, y, block, |a, b| clamp_f32(a * b, lo, hi)),
+    }
+}
+
+/// How two int8 inputs become one output.
+#[derive(Clone, Copy, Debug)]
+pub struct BinaryQuant {
+    /// Add and Sub: input scale / output scale of either input. Mul has the first alone: product of the input scales / output scale.
+    pub multipliers: [f32; 2],
+    /// Zero points of the inputs and the output.
+    pub zeros: [i8; 3],
+    /// Smallest and largest output.
+    pub range: [i8; 2],
+}
+
+/// Rows x channels in int8.
+pub fn binary_i8(op: BinaryOp, x: [&Rows<i8>; 2], y: &mut RowsMut<i8>, block: Block, quant: BinaryQuant) {
+    let BinaryQuant { multipliers: [ma, mb], zeros: [za, zb, zero], range: [lo, hi] } = quant;
+    let apart = |a: i8, b: i8| (a as i32 - za as i32, b as i32 - zb as i32);
+    let scaled = |a: i8, b: i8| {
+        let (a, b) = apart(a, b);
+        (a as f32 * ma, b as f32 * mb)
+    };
+    match op {
+        BinaryOp::Add => zip(x, y, block, |a, b| {
+            let (a, b) = scaled(a, b);
+            round_onto(a + b, zero, lo, hi)
+        }),
+        BinaryOp::Sub => zip(x, y, block, |a, b| {
+            let (a, b) = scaled(a, b);
+            round_onto(a - b, zero, lo, hi)
+        }),
+        BinaryOp::Mul => zip(x, y, block, |a, b| {
+            let (a, b) = apart(a, b);
+            requantize(a * b, ma, zero, lo, hi)
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+
+    #[test]
+    fn every_dimension_is_repeated_on_either_side() {
+        // 1 x 2 x 1 and 2 x 1 x 2 make 2 x 2 x 2.
+        let (a, b) = ([1.0, 2.0], [10.0, 20.0, 30.0, 40.0]);
+        let (a, b) = (Rows::new(&a, 1, 1, 2, 1), Rows::new(&b, 2, 2, 1, 2));
+        let block = Block { r0: 0, r1: 2, c0: 0, c1: 2 };
+        let mut y = [0.0; 8];
+        binary_f32(BinaryOp::Add, [&a, &b], &mut RowsMut::new(&mut y, 2, 2, 2), block, ALL);
+        assert_eq!(y, [11.0, 21.0, 12.0, 22.0, 31.0, 41.0, 32.0, 42.0]);
+        binary_f32(BinaryOp::Sub, [&b, &a], &mut RowsMut::new(&mut y, 2, 2, 2), block, [10.0, 38.5]);
+        assert_eq!(y, [10.0, 19.0, 10.0, 18.0, 29.0, 38.5, 28.0, 38.0]);
+        binary_f32(BinaryOp::Mul, [&a, &a], &mut RowsMut::new(&mut y, 2, 2, 2), Block { r0: 1, r1: 2, c0: 1, c1: 2 }, ALL);
+        assert_eq!(y, [10.0, 19.0, 10.0, 18.0, 29.0, 1.0, 28.0, 4.0]);
+    }
+
+    #[test]
+    fn int8_sums_before_it_rounds() {
+        let (a, b) = ([5i8, 10, 127], [1i8, 3, -128]);
+        let (a, b) = (Rows::new(&a, 1, 1, 1, 3), Rows::new(&b, 1, 1, 1, 3));
+        let block = Block { r0: 0, r1: 1, c0: 0, c1: 3 };
+        let run = |op, multipliers, range| {
+            let mut y = [0; 3];
+            let quant = BinaryQuant { multipliers, zeros: [4, 0, -2], range };
+            binary_i8(op, [&a, &b], &mut RowsMut::new(&mut y, 1, 1, 3), block, quant);
+            y
+        };
+        // (1, 6, 123) * 0.25 + (1, 3, -128) * 0.25 = 0.5 to 0, 2.25 to 2, -1.25 to -1; minus 2.
+        assert_eq!(run(BinaryOp::Add, [0.25, 0.25], [-128, 127]), [-2, 0, -3]);
+        // 0, 0.75 to 1, 62.75 to 63; minus 2.
+        assert_eq!(run(BinaryOp::Sub, [0.25, 0.25], [-128, 50]), [-2, -1, 50]);
+        // (1, 18, -15744) * 0.25.
+        assert_eq!(run(BinaryOp::Mul, [0.25, f32::NAN], [-128, 127]), [-2, 2, -128]);
+        assert_eq!(run(BinaryOp::Add, [f32::INFINITY, f32::INFINITY], [3, 4]), [4, 4, 3]);
+    }
+}
