@@ -252,3 +252,12 @@ pub fn window(op: &Op) -> Option<&Window> {
         Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => None,
     }
 }
+
+/// Whether an operator chooses or moves elements, and so passes its input's grid on.
+pub fn keeps_grid(op: &Op) -> bool {
+    match op {
+        Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) | Op::Pad(_) | Op::Resize => true,
+        Op::Conv2d(_) | Op::Linear | Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => false,
+        Op::Constant | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
+    }
+}

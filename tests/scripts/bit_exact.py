@@ -41,7 +41,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from exporter_cli import DEFAULT_EXPORTER, Exporter, ExporterError
 
 N_INPUTS, N_INPUTS_ALEXNET, N_INPUTS_FIXTURE = 100, 10, 10
-N_CALIBRATION, N_CALIBRATION_ALEXNET = 16, 4
+N_CALIBRATION, N_CALIBRATION_ALEXNET = 16, 32
 OPSET, IR_VERSION = 17, 8
 
 
@@ -308,11 +308,19 @@ def imported(exporter: Exporter, quantized: Path, batch: np.ndarray, want: np.nd
     return difference(exporter.run(artifact, [batch], 1, work)[0], want)
 
 
-def exported(exporter: Exporter, model: Path, calibration: np.ndarray, batch: np.ndarray, work: Path) -> str:
-    """A float model, quantized by the exporter, written back and run by onnxruntime."""
+def quantized_by_exporter(exporter: Exporter, model: Path, calibration: np.ndarray, work: Path) -> tuple[Path, Path, str]:
+    """A float model as an artifact and as ONNX, and what making them took. The calibration's samples are all used."""
     samples, artifact, quantized = work / "calibration.npy", work / "own.snet", work / "own.onnx"
     np.save(samples, calibration)
-    exporter.compile(model, artifact, "--calibrate", samples, "--calibrate-samples", str(len(calibration)), "--qoperator", quantized)
+    done = exporter.compile(
+        model, artifact, "--calibrate", samples, "--calibrate-samples", str(len(calibration)), "--qoperator", quantized
+    )
+    took = f"compiled with {len(calibration)} samples in {done.seconds:.1f} s, at most {done.peak_rss_bytes / 2**20:.0f} MiB"
+    return artifact, quantized, took
+
+
+def exported(exporter: Exporter, artifact: Path, quantized: Path, batch: np.ndarray, work: Path) -> str:
+    """The exporter's own quantized model, run by the runtime and by onnxruntime."""
     if not quantized.is_file():
         return "--qoperator wrote no file"
     got = exporter.run(artifact, [batch], 1, work)[0]
@@ -348,7 +356,12 @@ def compare_net(exporter: Exporter, name: str, n_inputs: int, save: Path | None)
             title = f"{name}: {form} by onnxruntime, {n_inputs} inputs"
             yield timed(title, lambda file=file: imported(exporter, file, batch, want, work))
         title = f"{name}: quantized by the exporter, {n_inputs} inputs"
-        yield timed(title, lambda: exported(exporter, path, calibration, batch, work))
+        try:
+            artifact, own, took = quantized_by_exporter(exporter, path, calibration, work)
+        except ExporterError as error:
+            yield Verdict(title, str(error), 0.0)
+            return
+        yield timed(f"{title}, {took}", lambda: exported(exporter, artifact, own, batch, work))
 
 
 def save_fixture(folder: Path, name: str, models: dict[str, Path], batch: np.ndarray, want: np.ndarray) -> None:

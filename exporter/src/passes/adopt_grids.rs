@@ -4,7 +4,7 @@
 //! is one integer operator. Operators that only choose or move elements keep their input's grid and need no conversion behind them.
 //! What is left over stays in f32, with the conversions as layers.
 
-use crate::network::{Kind, Layer, Network, Parameters, Quant, Tensor};
+use crate::network::{Kind, Layer, Network, Parameters, Quant, Tensor, keeps_grid};
 use staticnet::op::{Convert, Function, Op, Pad, PadMode};
 use staticnet::quant;
 
@@ -78,15 +78,6 @@ fn outputs(network: &mut Network) {
         let codes = &mut network.tensors[x];
         (codes.name, codes.dims, codes.channels_last, codes.host) = (shown.name, shown.dims, shown.channels_last, shown.host);
         network.outputs[i] = x;
-    }
-}
-
-/// Whether the operator's int8 form has one grid for input and output.
-fn keeps_grid(op: &Op) -> bool {
-    match op {
-        Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) | Op::Pad(_) | Op::Resize => true,
-        Op::Conv2d(_) | Op::Linear | Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => false,
-        Op::Constant | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
     }
 }
 

@@ -9,7 +9,7 @@ mod tables;
 
 use crate::calibrate::Range;
 use crate::lower::problem;
-use crate::network::{Kind, Network, Parameters, Quant};
+use crate::network::{Kind, Network, Parameters, Quant, keeps_grid};
 use staticnet::op::{Convert, Function, Op, Rearrange};
 use staticnet::quant::round_half_even;
 use staticnet_graph::diagnostic::Diagnostic;
@@ -77,15 +77,6 @@ pub struct Quantized {
     pub tensors: Vec<Option<Quant>>,
     /// By layer.
     pub layers: Vec<QuantLayer>,
-}
-
-/// Whether the operator passes its input's grid on: it chooses or moves elements, or cannot change it.
-fn keeps_grid(op: &Op) -> bool {
-    match op {
-        Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) | Op::Pad(_) | Op::Resize => true,
-        Op::Conv2d(_) | Op::Linear | Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => false,
-        Op::Constant | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
-    }
 }
 
 /// Quantizes a network in place of its real numbers. `ranges` are those of its tensors where it was calibrated; without them only
