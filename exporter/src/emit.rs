@@ -1,7 +1,7 @@
 //! The artifact's bytes. The records write themselves ([`staticnet::record`]); this puts them together.
 
 use crate::host::AlignedBytes;
-use crate::network::{Kind, Layer, Network, Parameters};
+use crate::network::{Kind, Layer, Network, Parameters, Quant};
 use crate::plan::Plan;
 use crate::quantize::{QuantLayer, Quantized};
 use staticnet::artifact::{
@@ -13,7 +13,7 @@ use staticnet::record::{self, Chunk, DType, NONE16, TensorInfo};
 
 /// Descriptions of a network's tensors.
 pub fn tensor_infos(network: &Network, quantized: &Quantized) -> Vec<TensorInfo> {
-    let info = |(t, quant): (&crate::network::Tensor, &Option<crate::network::Quant>)| {
+    let info = |(t, quant): (&crate::network::Tensor, &Option<Quant>)| {
         let mut dims = [0; 4];
         dims.iter_mut().zip(&t.dims).for_each(|(to, from)| *to = *from);
         TensorInfo {
@@ -115,16 +115,7 @@ pub fn payload_len(layer: &Layer, quantized: &QuantLayer) -> usize {
     }
 }
 
-/// The smallest and largest int8 output of a layer.
-fn range_i8(layer: &Layer, y: &TensorInfo) -> [i8; 2] {
-    let bound = |real: f32, otherwise: i8| match real.is_finite() {
-        true => staticnet::quant::quantize(real, y.scale, y.zero_point),
-        false => otherwise,
-    };
-    [bound(layer.clamp[0], i8::MIN), bound(layer.clamp[1], i8::MAX)]
-}
-
-fn layer_record(layer: &Layer, quantized: &QuantLayer, y: &TensorInfo) -> record::Layer {
+fn layer_record(layer: &Layer, quantized: &QuantLayer, y: Option<Quant>) -> record::Layer {
     let (table_shift, multiplier, multiplier2) = match quantized {
         QuantLayer::Factors { shift, multiplier, .. } => (*shift, *multiplier, 0.0),
         QuantLayer::Multipliers(first, second) => (0, *first, *second),
@@ -138,7 +129,7 @@ fn layer_record(layer: &Layer, quantized: &QuantLayer, y: &TensorInfo) -> record
         input: input(0),
         input2: input(1),
         output: layer.output as u16,
-        range_i8: if y.dtype == DType::I8 { range_i8(layer, y) } else { [i8::MIN, i8::MAX] },
+        range_i8: y.map_or([i8::MIN, i8::MAX], |grid| grid.bounds(layer.clamp)),
         range_f32: layer.clamp,
         table_shift,
         multiplier,
@@ -200,7 +191,7 @@ pub fn emit(
     let mut ops = 0;
     let mut layers = Vec::new();
     for (layer, quant) in network.layers.iter().zip(&quantized.layers) {
-        let record = layer_record(layer, quant, &tensors[layer.output]);
+        let record = layer_record(layer, quant, quantized.tensors[layer.output]);
         // A constant has no input; its output's type counts.
         ops |= layer.op.code().bit(tensors[*layer.inputs.first().unwrap_or(&layer.output)].dtype);
         layers.extend(record.encode());
@@ -222,11 +213,19 @@ pub fn emit(
     }
     sections.push((SectionId::Names, texts(network.layers.iter().map(|l| l.name.as_str()))));
     // What the exporter writes, the runtime must accept: judged split, so that the weights need not be copied behind the head.
-    crate::host::accepts(&head(&sections, plan, ops, payload.as_ref(), true))?;
-    Ok(Emitted { head: head(&sections, plan, ops, payload.as_ref(), split), payload })
+    let weights = Weights { len: payload.as_ref().len() as u32, checksum: checksum(payload.as_ref()) };
+    crate::host::accepts(&head(&sections, plan, ops, weights, true))?;
+    Ok(Emitted { head: head(&sections, plan, ops, weights, split), payload })
 }
 
-fn head(sections: &[(SectionId, Vec<u8>)], plan: &Plan, ops: u64, payload: &[u8], split: bool) -> Vec<u8> {
+/// What the head says of the weights.
+#[derive(Clone, Copy, Debug)]
+struct Weights {
+    len: u32,
+    checksum: u64,
+}
+
+fn head(sections: &[(SectionId, Vec<u8>)], plan: &Plan, ops: u64, weights: Weights, split: bool) -> Vec<u8> {
     let table = HEADER_LEN + sections.len() * SECTION_LEN;
     let mut bytes = vec![0; table];
     for (i, (id, section)) in sections.iter().enumerate() {
@@ -248,14 +247,14 @@ fn head(sections: &[(SectionId, Vec<u8>)], plan: &Plan, ops: u64, payload: &[u8]
     header.extend(FORMAT_VERSION.to_le_bytes());
     header.extend((if split { FLAG_SPLIT } else { 0 }).to_le_bytes());
     header.extend((bytes.len() as u32).to_le_bytes());
-    header.extend((payload.len() as u32).to_le_bytes());
+    header.extend(weights.len.to_le_bytes());
     header.extend((sections.len() as u32).to_le_bytes());
     header.extend((Target::Portable as u32).to_le_bytes());
     header.extend(plan.ram_bytes.to_le_bytes());
     header.extend(plan.activation_bytes.to_le_bytes());
     header.extend(ops.to_le_bytes());
     header.extend(0u64.to_le_bytes());
-    header.extend(checksum(payload).to_le_bytes());
+    header.extend(weights.checksum.to_le_bytes());
     header.resize(HEADER_LEN, 0);
     bytes[..HEADER_LEN].copy_from_slice(&header);
     // The header's own checksum counts as zero.

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use staticnet::record::{DType, HostType, TensorInfo};
-use staticnet::{ALL_OPS, Artifact, Engine, Mapped, quant, top_k};
+use staticnet::{ALL_OPS, Artifact, Engine, Mapped, RunError, quant, top_k};
 use staticnet_graph::file::read_into;
 use staticnet_graph::graph::{Elem, Tensor};
 use std::path::{Path, PathBuf};
@@ -150,22 +150,33 @@ impl Model {
         if encoded.iter().any(|e| e.len() != samples) {
             return Err(Error::Input { from: "input".into(), reason: "the inputs are not of as many samples each".into() });
         }
+        let outputs = self.run_bytes(&encoded.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        Ok(outputs.iter().enumerate().map(|(i, bytes)| decode_output(&artifact, i, bytes)).collect())
+    }
+
+    /// As [`Model::run_all`], of the device's own bytes: for each input as many samples, for each output one result a sample.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the engine does not take the model.
+    ///
+    /// # Panics
+    /// Where a sample has another length than its input.
+    pub fn run_bytes(&self, inputs: &[&[Vec<u8>]]) -> Result<Vec<Vec<Vec<u8>>>, Error> {
+        let samples = inputs.first().map_or(1, |samples| samples.len());
         let mut ram = self.ram();
         let mut engine = self.engine(&mut ram)?;
-        let mut outputs = vec![Vec::with_capacity(samples); artifact.output_count()];
+        let mut outputs = vec![Vec::with_capacity(samples); self.artifact().output_count()];
         for sample in 0..samples {
             engine.reset();
-            for (i, encoded) in encoded.iter().enumerate() {
-                if let Some(bytes) = engine.input_bytes_mut(i) {
-                    bytes.copy_from_slice(&encoded[sample]);
-                }
+            for (i, input) in inputs.iter().enumerate() {
+                engine.input_bytes_mut(i).ok_or(RunError::NoSuchTensor)?.copy_from_slice(&input[sample]);
             }
             engine.run()?;
             for (i, output) in outputs.iter_mut().enumerate() {
-                output.push(engine.output_bytes(i).unwrap_or(&[]).to_vec());
+                output.push(engine.output_bytes(i).ok_or(RunError::NoSuchTensor)?.to_vec());
             }
         }
-        Ok(outputs.iter().enumerate().map(|(i, bytes)| decode_output(&artifact, i, bytes)).collect())
+        Ok(outputs)
     }
 }
 

@@ -1,8 +1,9 @@
 //! A network in the device's terms: tensors of rows, pixels and channels, layers of the runtime, parameters in the order of the
 //! kernels.
 
-use staticnet::op::{Op, Window};
+use staticnet::op::{Op, Rearrange, Window};
 use staticnet::preprocess::Preprocess;
+use staticnet::quant;
 use staticnet::record::HostType;
 use staticnet_graph::op::resize::Tap;
 
@@ -15,6 +16,17 @@ pub struct Quant {
     pub zero_point: i8,
 }
 
+impl Quant {
+    /// The codes of a layer's smallest and largest real output; the ends of int8 where it has none.
+    pub fn bounds(self, clamp: [f32; 2]) -> [i8; 2] {
+        let code = |real: f32, otherwise: i8| match real.is_finite() {
+            true => quant::quantize(real, self.scale, self.zero_point),
+            false => otherwise,
+        };
+        [code(clamp[0], i8::MIN), code(clamp[1], i8::MAX)]
+    }
+}
+
 /// What the elements of a tensor are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -24,6 +36,16 @@ pub enum Kind {
     Codes(Quant),
     /// Indices, i32.
     Index,
+}
+
+impl Kind {
+    /// The grid that the model fixes.
+    pub fn grid(self) -> Option<Quant> {
+        match self {
+            Kind::Codes(quant) => Some(quant),
+            Kind::Real | Kind::Index => None,
+        }
+    }
 }
 
 /// An activation.
@@ -260,4 +282,23 @@ pub fn keeps_grid(op: &Op) -> bool {
         Op::Conv2d(_) | Op::Linear | Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => false,
         Op::Constant | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
     }
+}
+
+/// The walk over a tensor of rows, pixels and channels that leaves every element where it is.
+pub const fn unmoved([_, width, channels]: [u32; 3]) -> Rearrange {
+    Rearrange {
+        base: 0,
+        row: (width * channels) as i32,
+        size: [1, 1, width as u16, channels as u16],
+        stride: [0, 0, channels as i32, 1],
+    }
+}
+
+/// The input element that a walk reads for each element of `y`, in memory order.
+pub fn walked(walk: &Rearrange, y: &Tensor) -> Vec<i64> {
+    let mut places: Vec<i64> = (0..i64::from(y.height)).map(|r| i64::from(walk.base) + r * i64::from(walk.row)).collect();
+    for (&size, &stride) in walk.size.iter().zip(&walk.stride) {
+        places = places.iter().flat_map(|&p| (0..i64::from(size)).map(move |n| p + n * i64::from(stride))).collect();
+    }
+    places
 }

@@ -15,16 +15,7 @@ type TestResult = Result<(), Box<dyn Error>>;
 
 /// Output 0 on the host, whose bytes a board gives back.
 fn host_outputs(model: &Model, inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
-    let mut ram = model.ram();
-    let mut engine = model.engine(&mut ram)?;
-    let mut outputs = Vec::new();
-    for input in inputs {
-        engine.input_bytes_mut(0).ok_or("no input")?.copy_from_slice(input);
-        engine.reset();
-        engine.run()?;
-        outputs.push(engine.output_bytes(0).ok_or("no output")?.to_vec());
-    }
-    Ok(outputs)
+    Ok(model.run_bytes(&[inputs])?.swap_remove(0))
 }
 
 #[test]

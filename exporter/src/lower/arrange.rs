@@ -2,19 +2,9 @@
 
 use super::view::{Axis, View};
 use super::{Held, Lowering, Refused, natural};
-use crate::network::{Kind, Parameters};
+use crate::network::{Kind, Parameters, unmoved};
 use staticnet::op::{Op, Rearrange};
 use staticnet_graph::graph::{Elem, Node, ValueId};
-
-/// A walk that leaves every element where it is.
-const fn in_place([_, width, channels]: [usize; 3]) -> Rearrange {
-    Rearrange {
-        base: 0,
-        row: (width * channels) as i32,
-        size: [1, 1, width as u16, channels as u16],
-        stride: [0, 0, channels as i32, 1],
-    }
-}
 
 impl Lowering {
     /// Whether all that is read of a value is its transpose from `[N, H, W, C]` to `[N, C, H, W]`.
@@ -34,25 +24,21 @@ impl Lowering {
 
     /// A value's view; a constant becomes a layer, channels last where it is an image.
     pub(super) fn lies(&mut self, value: ValueId, name: &str) -> Result<View, Refused> {
-        match self.held[value.0].clone() {
-            Some(Held::Lies(view)) => Ok(view),
-            Some(Held::Constant(tensor, _)) => {
+        match self.held(value)? {
+            Held::Lies(view) => Ok(view),
+            Held::Constant(tensor, _) => {
                 let (order, size) = natural(&tensor.shape);
                 let made = self.value_in(value, &order, size, name)?;
                 let view = View::in_order(made, &tensor.shape, &order);
                 self.hold(value, view.clone());
                 Ok(view)
             }
-            None => super::refused("", "its input is missing", "the file may be damaged; export it again"),
         }
     }
 
     /// A tensor of `size` (rows, pixels, channels) that holds a value's elements with its dimensions in `order`, outermost first.
     pub(super) fn value_in(&mut self, value: ValueId, order: &[usize], size: [usize; 3], name: &str) -> Result<usize, Refused> {
-        match self.held[value.0].clone() {
-            Some(held) => self.held_in(held, order, size, name),
-            None => super::refused("", "its input is missing", "the file may be damaged; export it again"),
-        }
+        self.held_in(self.held(value)?, order, size, name)
     }
 
     /// As [`Lowering::value_in`], of what stands for the value.
@@ -63,10 +49,9 @@ impl Lowering {
                 match codes.filter(|codes| codes.axis.is_none()) {
                     // Quantized already: the integers are the constant, the real numbers are what they stand for.
                     Some(codes) => {
-                        let unsigned = codes.codes.iter().any(|&c| c > 127);
-                        let elem = if unsigned { Elem::U8 } else { Elem::I8 };
+                        let elem = if codes.codes.iter().any(|&c| c > 127) { Elem::U8 } else { Elem::I8 };
                         let quant = super::grid::quant(elem, codes.scale[0], codes.zero_point[0])?;
-                        let shift = if unsigned { 128 } else { 0 };
+                        let shift = super::grid::shift(elem);
                         let elements = places.iter().map(|&p| (codes.codes[p] - shift) as f32).collect();
                         let made = self.tensor(&format!("{name}/codes"), size, Kind::Codes(quant))?;
                         self.layer(&format!("{name}/constant"), Op::Constant, &[], made, Parameters::Elements(elements));
@@ -96,11 +81,11 @@ impl Lowering {
             return Ok(made);
         }
         let made = if lies {
-            self.moved(view.tensor, in_place(size), size, name)?
+            self.moved(view.tensor, unmoved(size.map(|n| n as u32)), size, name)?
         } else {
             let (walk, between) = walk(view, order, size)?;
             let made = self.moved(view.tensor, walk, between, name)?;
-            if between == size { made } else { self.moved(made, in_place(size), size, name)? }
+            if between == size { made } else { self.moved(made, unmoved(size.map(|n| n as u32)), size, name)? }
         };
         self.arranged.push((view.clone(), order.to_vec(), size, made));
         Ok(made)
@@ -108,8 +93,8 @@ impl Lowering {
 
     /// The same tensor again, in memory of its own.
     pub(super) fn copy(&mut self, tensor: usize, name: &str) -> Result<usize, String> {
-        let size = self.network.tensors[tensor].size().map(|n| n as usize);
-        self.moved(tensor, in_place(size), size, name)
+        let size = self.network.tensors[tensor].size();
+        self.moved(tensor, unmoved(size), size.map(|n| n as usize), name)
     }
 
     fn moved(&mut self, x: usize, walk: Rearrange, size: [usize; 3], name: &str) -> Result<usize, String> {

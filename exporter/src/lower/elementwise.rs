@@ -40,13 +40,6 @@ fn padded(held: Held, rank: usize) -> Held {
 }
 
 impl Lowering {
-    fn held(&self, value: ValueId) -> Result<Held, Refused> {
-        match &self.held[value.0] {
-            Some(held) => Ok(held.clone()),
-            None => refused("", "its input is missing", "the file may be damaged; export it again"),
-        }
-    }
-
     /// A value as a tensor that shows each element once, in whatever order, and the view of it.
     pub(super) fn dense(&mut self, value: ValueId, name: &str) -> Result<View, Refused> {
         let view = self.lies(value, name)?;

@@ -18,7 +18,7 @@ impl Lowering {
         let (order, size) = if channels_behind { (vec![0, 1, 2, 3], grouped(&v.shape)) } else { natural(&v.shape) };
         let kind = match v.elem {
             Elem::F32 => Kind::Real,
-            Elem::I8 | Elem::U8 => Kind::Codes(Quant { scale: 1.0, zero_point: if v.elem == Elem::U8 { -128 } else { 0 } }),
+            Elem::I8 | Elem::U8 => Kind::Codes(Quant { scale: 1.0, zero_point: -super::grid::shift(v.elem) as i8 }),
             Elem::I64 => return Err(format!("{} is of integers", v.name)),
         };
         let tensor = self.tensor(&v.name, size, kind)?;

@@ -6,10 +6,14 @@ use crate::network::{Kind, Parameters, Quant};
 use staticnet::op::{Convert, Op};
 use staticnet_graph::graph::{Elem, Grid, Node};
 
+/// What is taken off a code to make it int8.
+pub(super) fn shift(elem: Elem) -> i32 {
+    if elem == Elem::U8 { 128 } else { 0 }
+}
+
 /// The int8 grid of a whole tensor.
 pub(super) fn quant(elem: Elem, scale: f32, zero_point: i32) -> Result<Quant, Refused> {
-    let shifted = if elem == Elem::U8 { zero_point - 128 } else { zero_point };
-    match i8::try_from(shifted) {
+    match i8::try_from(zero_point - shift(elem)) {
         Ok(zero_point) => Ok(Quant { scale, zero_point }),
         Err(_) => {
             refused("zero_point", format!("{zero_point} is outside its type"), "the file may be damaged; export it again")
@@ -72,18 +76,14 @@ impl Lowering {
 
     /// A scale and zero point for each index of `axis`, which becomes the channels.
     fn per_axis(&mut self, node: &Node, axis: usize, grid: &Grid, quantizes: bool) -> Result<(), Refused> {
-        let shape = self.shape(node.inputs[0]);
-        let order: Vec<usize> = (0..shape.len()).filter(|&d| d != axis).chain([axis]).collect();
-        let sizes: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
-        let x = self.value_in(node.inputs[0], &order, super::grouped(&sizes), &node.name)?;
-        let shift = if grid.elem == Elem::U8 { 128 } else { 0 };
-        let zero_point = grid.zero_point.iter().map(|z| z - shift).collect();
+        let (x, order, _) = self.along(node, axis)?;
+        let zero_point = grid.zero_point.iter().map(|z| z - shift(grid.elem)).collect();
         // The tensor has no grid of its own: its channels have.
         let kind = if quantizes { Kind::Codes(Quant { scale: 1.0, zero_point: 0 }) } else { Kind::Real };
         let y = self.like(x, kind, &node.name)?;
         let parameters = Parameters::Grids { scale: grid.scale.clone(), zero_point };
         self.layer(&node.name, Op::Convert(Convert { per_channel: true }), &[x], y, parameters);
-        let view = View::in_order(y, &shape, &order);
+        let view = View::in_order(y, &self.shape(node.output), &order);
         self.hold(node.output, view);
         Ok(())
     }

@@ -176,6 +176,14 @@ impl Lowering {
         self.held[value.0] = Some(Held::Lies(view));
     }
 
+    /// What stands for a value.
+    fn held(&self, value: ValueId) -> Result<Held, Refused> {
+        match &self.held[value.0] {
+            Some(held) => Ok(held.clone()),
+            None => refused("", "its input is missing", "the file may be damaged; export it again"),
+        }
+    }
+
     fn node(&mut self, node: &Node) -> Result<(), Refused> {
         match &node.op {
             Op::Dropout { .. } | Op::Identity | Op::Unary(staticnet::op::Function::Identity) => {

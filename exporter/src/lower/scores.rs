@@ -8,7 +8,7 @@ use staticnet_graph::graph::Node;
 
 impl Lowering {
     /// The input with `axis` innermost, the order of its dimensions then, and their sizes in it.
-    fn along(&mut self, node: &Node, axis: usize) -> Result<(usize, Vec<usize>, Vec<usize>), Refused> {
+    pub(super) fn along(&mut self, node: &Node, axis: usize) -> Result<(usize, Vec<usize>, Vec<usize>), Refused> {
         let shape = self.shape(node.inputs[0]);
         let order: Vec<usize> = (0..shape.len()).filter(|&d| d != axis).chain([axis]).collect();
         let sizes: Vec<usize> = order.iter().map(|&d| shape[d]).collect();

@@ -10,7 +10,7 @@ use staticnet::quant;
 
 /// Puts integer layers wherever the model's grids allow it.
 pub fn run(network: &mut Network) {
-    if !network.tensors.iter().any(|t| matches!(t.kind, Kind::Codes(_))) {
+    if !network.tensors.iter().any(|t| t.kind.grid().is_some()) {
         return;
     }
     inputs(network);
@@ -33,10 +33,7 @@ fn conversion(layer: &Layer) -> Option<(usize, usize)> {
 }
 
 fn grid(network: &Network, tensor: usize) -> Option<Quant> {
-    match network.tensors[tensor].kind {
-        Kind::Codes(quant) => Some(quant),
-        Kind::Real | Kind::Index => None,
-    }
+    network.tensors[tensor].kind.grid()
 }
 
 /// The codes that a tensor of real numbers was converted from.

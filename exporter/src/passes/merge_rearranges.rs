@@ -3,7 +3,7 @@
 //! [`lower`](crate::lower) composes moves as long as they are views. A reshape that cuts a run of memory is none, so elements are
 //! moved for it; what comes behind may undo that, or need a part of it only.
 
-use crate::network::{Network, Tensor};
+use crate::network::{Network, Tensor, walked};
 use staticnet::op::{Op, Rearrange};
 
 /// Walks over more elements stay as they are: their places are listed one by one.
@@ -45,9 +45,9 @@ fn walk_before(network: &Network, i: usize) -> Option<(usize, Rearrange)> {
     if middle.elements().max(y.elements()) > MAX_ELEMENTS {
         return None;
     }
-    let first = places(&first, middle);
+    let first = walked(&first, middle);
     let both: Vec<i64> =
-        places(&second, y).into_iter().map(|p| first.get(usize::try_from(p).ok()?).copied()).collect::<Option<_>>()?;
+        walked(&second, y).into_iter().map(|p| first.get(usize::try_from(p).ok()?).copied()).collect::<Option<_>>()?;
     Some((before, walk_over(&both, y)?))
 }
 
@@ -57,15 +57,6 @@ fn moves_nothing(network: &Network, i: usize) -> bool {
     let Op::Rearrange(walk) = layer.op else { return false };
     let (x, y) = (&network.tensors[layer.inputs[0]], &network.tensors[layer.output]);
     walk.moves_nothing() && x.size() == y.size() && x.kind == y.kind && !network.outputs.contains(&layer.output)
-}
-
-/// The input element of each element of `y`, in memory order.
-fn places(walk: &Rearrange, y: &Tensor) -> Vec<i64> {
-    let mut places: Vec<i64> = (0..i64::from(y.height)).map(|r| i64::from(walk.base) + r * i64::from(walk.row)).collect();
-    for (&size, &stride) in walk.size.iter().zip(&walk.stride) {
-        places = places.iter().flat_map(|&p| (0..i64::from(size)).map(move |n| p + n * i64::from(stride))).collect();
-    }
-    places
 }
 
 /// The walk that visits these places, if they are one.
@@ -88,5 +79,5 @@ fn walk_over(places: &[i64], y: &Tensor) -> Option<Rearrange> {
         walk.stride[axis] = i32::try_from(stride).ok()?;
         left = left.into_iter().step_by(size).collect();
     }
-    (self::places(&walk, y) == places).then_some(walk)
+    (walked(&walk, y) == places).then_some(walk)
 }

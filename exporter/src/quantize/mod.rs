@@ -9,8 +9,8 @@ mod tables;
 
 use crate::calibrate::Range;
 use crate::lower::problem;
-use crate::network::{Kind, Network, Parameters, Quant, keeps_grid};
-use staticnet::op::{Convert, Function, Op, Rearrange};
+use crate::network::{Kind, Network, Parameters, Quant, keeps_grid, unmoved};
+use staticnet::op::{Convert, Function, Op};
 use staticnet::quant::round_half_even;
 use staticnet_graph::diagnostic::Diagnostic;
 
@@ -91,7 +91,7 @@ pub fn quantize(network: &mut Network, ranges: Option<&[Range]>) -> Result<Quant
             settle_conversions(network, &mut problems);
             grids(network, ranges)
         }
-        None => network.tensors.iter().map(|t| own_grid(t.kind)).collect(),
+        None => network.tensors.iter().map(|t| t.kind.grid()).collect(),
     };
     for layer in &mut network.layers {
         let grids = (layer.inputs.first().and_then(|&t| tensors[t]), tensors[layer.output]);
@@ -112,13 +112,6 @@ pub fn quantize(network: &mut Network, ranges: Option<&[Range]>) -> Result<Quant
     if problems.is_empty() { Ok(Quantized { tensors, layers }) } else { Err(problems) }
 }
 
-fn own_grid(kind: Kind) -> Option<Quant> {
-    match kind {
-        Kind::Codes(quant) => Some(quant),
-        Kind::Real | Kind::Index => None,
-    }
-}
-
 /// With every tensor on a grid there is nothing to convert: from codes it is the same grid, to codes a change of grid.
 fn settle_conversions(network: &mut Network, problems: &mut Vec<Diagnostic>) {
     for i in 0..network.layers.len() {
@@ -132,9 +125,7 @@ fn settle_conversions(network: &mut Network, problems: &mut Vec<Diagnostic>) {
         let t = &network.tensors[x];
         network.layers[i].op = match (t.kind, network.tensors[y].kind) {
             (Kind::Codes(_), Kind::Real) => {
-                let (row, channels) = ((t.width * t.channels) as i32, t.channels as i32);
-                let size = [1, 1, t.width as u16, t.channels as u16];
-                Op::Rearrange(Rearrange { base: 0, row, size, stride: [0, 0, channels, 1] })
+                Op::Rearrange(unmoved(t.size()))
             }
             _ => Op::Unary(Function::Identity),
         };

@@ -1,12 +1,11 @@
 //! One layer each.
 
-use super::Writer;
+use super::{Writer, unsigned};
 use super::proto::{float, int};
 use super::sums::window;
 use crate::network::Parameters;
 use crate::quantize::QuantLayer;
 use staticnet::op::{AveragePool, BinaryOp, Convert, Function, Lrn, Op, Pad, PadMode};
-use staticnet::quant::quantize;
 
 impl Writer<'_> {
     pub(super) fn layer(&mut self, i: usize) -> Result<(), String> {
@@ -63,14 +62,14 @@ impl Writer<'_> {
     pub(super) fn clamped_codes(&mut self, i: usize, codes: String) -> String {
         let (layer, _) = self.layer_inputs(i);
         let Some(quant) = self.grid(layer.output) else { return codes };
-        let bound = |real: f32, otherwise: u8| match real.is_finite() {
-            true => (quantize(real, quant.scale, quant.zero_point) as i16 + 128) as u8,
-            false => otherwise,
-        };
-        let (lo, hi) = (bound(layer.clamp[0], 0), bound(layer.clamp[1], 255));
-        if (lo, hi) == (0, 255) {
-            return codes;
+        match quant.bounds(layer.clamp) {
+            [i8::MIN, i8::MAX] => codes,
+            bounds => self.clip_codes(i, codes, bounds),
         }
+    }
+
+    fn clip_codes(&mut self, i: usize, codes: String, bounds: [i8; 2]) -> String {
+        let [lo, hi] = bounds.map(unsigned);
         let lo = self.proto.bytes(&format!("layer{i}/lo"), &[], &[lo]);
         let hi = self.proto.bytes(&format!("layer{i}/hi"), &[], &[hi]);
         self.proto.node("Clip", &[codes, lo, hi], vec![])
@@ -96,12 +95,7 @@ impl Writer<'_> {
         let (layer, inputs) = self.layer_inputs(i);
         let x = self.picture(inputs[0]);
         let value = match self.grid(layer.output) {
-            Some(quant) => {
-                let zero = (quant.zero_point as i16 + 128) as u8;
-                let (lo, hi) = (format!("layer{i}/lo"), format!("layer{i}/hi"));
-                let bounds = [self.proto.bytes(&lo, &[], &[zero]), self.proto.bytes(&hi, &[], &[255])];
-                self.proto.node("Clip", &[vec![x], bounds.to_vec()].concat(), vec![])
-            }
+            Some(quant) => self.clip_codes(i, x, [quant.zero_point, i8::MAX]),
             None => self.proto.node("Relu", &[x], vec![]),
         };
         self.values[layer.output].picture = Some(value);
@@ -156,7 +150,7 @@ impl Writer<'_> {
         let (layer, inputs) = self.layer_inputs(i);
         if let (QuantLayer::Table(table), true) = (&self.quantized.layers[i], self.on_codes(i)) {
             let by_code: Vec<u8> =
-                (0..256).map(|code| (table[(code as u8).wrapping_sub(128) as usize] as i16 + 128) as u8).collect();
+                (0..256).map(|code| unsigned(table[(code as u8).wrapping_sub(128) as usize])).collect();
             let table = self.proto.bytes(&format!("layer{i}/table"), &[256], &by_code);
             let x = self.picture(inputs[0]);
             let index = self.proto.node("Cast", &[x], vec![int("to", 6)]);
@@ -206,7 +200,7 @@ impl Writer<'_> {
         let pads = self.proto.integers(&format!("layer{i}/pads"), &pads);
         let value = format!("layer{i}/value");
         let value = match self.grid(layer.output) {
-            Some(_) => self.proto.bytes(&value, &[], &[(pad.value_i8 as i16 + 128) as u8]),
+            Some(_) => self.proto.bytes(&value, &[], &[unsigned(pad.value_i8)]),
             None => self.proto.floats(&value, &[], &[pad.value]),
         };
         let mode = onnx_protobuf::AttributeProto {

@@ -71,6 +71,11 @@ struct Writer<'n> {
     values: Vec<Value>,
 }
 
+/// A code as the files have it.
+fn unsigned(code: i8) -> u8 {
+    (code as i16 + 128) as u8
+}
+
 /// A tensor's shape in the file.
 fn picture_shape(t: &Tensor) -> Vec<i64> {
     vec![1, t.channels.into(), t.height.into(), t.width.into()]
@@ -89,7 +94,7 @@ impl<'n> Writer<'n> {
     fn grid_names(&mut self, t: usize) -> Vec<String> {
         let quant = self.grid(t).unwrap_or(Quant { scale: 1.0, zero_point: -128 });
         let scale = self.proto.floats(&format!("{t}/scale"), &[], &[quant.scale]);
-        let zero_point = self.proto.bytes(&format!("{t}/zero_point"), &[], &[(quant.zero_point as i16 + 128) as u8]);
+        let zero_point = self.proto.bytes(&format!("{t}/zero_point"), &[], &[unsigned(quant.zero_point)]);
         vec![scale, zero_point]
     }
 

@@ -1,7 +1,7 @@
 //! What only moves elements: one Gather with constant places, or a Concat.
 
-use super::{Writer, picture_shape};
-use crate::network::{Parameters, Tensor};
+use super::{Writer, picture_shape, unsigned};
+use crate::network::{Parameters, Tensor, walked};
 use crate::quantize::QuantLayer;
 use staticnet::op::{Op, Rearrange};
 
@@ -18,16 +18,6 @@ fn memory_places(t: &Tensor) -> impl Iterator<Item = usize> {
     (0..channels).flat_map(move |c| (0..pixels).map(move |p| p * channels + c))
 }
 
-/// The input's place in memory that a walk reads for a place of the output.
-fn walked(walk: &Rearrange, row: usize, place: usize) -> usize {
-    let (mut from, mut rest) = (walk.base as i64 + (place / row) as i64 * walk.row as i64, place % row);
-    for (&size, &stride) in walk.size.iter().zip(&walk.stride).rev() {
-        from += (rest % size as usize) as i64 * stride as i64;
-        rest /= size as usize;
-    }
-    from as usize
-}
-
 impl Writer<'_> {
     /// A tensor whose elements are those of `x` at the given places of `[C, H, W]`.
     fn gathered(&mut self, i: usize, x: usize, y: usize, places: &[i64]) {
@@ -42,8 +32,8 @@ impl Writer<'_> {
         let (layer, inputs) = self.layer_inputs(i);
         let (x, y) = (inputs[0], layer.output);
         let t = self.tensor(y);
-        let row = (t.width * t.channels) as usize;
-        let places: Vec<i64> = memory_places(t).map(|place| in_picture(self.tensor(x), walked(walk, row, place))).collect();
+        let from = walked(walk, t);
+        let places: Vec<i64> = memory_places(t).map(|place| in_picture(self.tensor(x), from[place] as usize)).collect();
         self.gathered(i, x, y, &places);
     }
 
@@ -115,7 +105,7 @@ impl Writer<'_> {
         let (t, name) = (self.tensor(layer.output), format!("layer{i}/constant"));
         let value = match (&self.quantized.layers[i], &layer.parameters) {
             (QuantLayer::Elements(codes), _) => {
-                let ordered: Vec<u8> = memory_places(t).map(|p| (codes[p] as i16 + 128) as u8).collect();
+                let ordered: Vec<u8> = memory_places(t).map(|p| unsigned(codes[p])).collect();
                 self.proto.bytes(&name, &picture_shape(t), &ordered)
             }
             (_, Parameters::Elements(real)) => {

@@ -11,18 +11,12 @@ use staticnet_graph::graph::{Elem, Graph, Op, Tensor, ValueId};
 use staticnet_graph::reference;
 use std::path::PathBuf;
 
-/// Numbers that are the same in every run (splitmix64).
-pub struct Random(pub u64);
+#[path = "../../../runtime/tests/common/random.rs"]
+mod random;
+
+pub use random::Random;
 
 impl Random {
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// From 0 to `n` - 1.
     pub fn below(&mut self, n: usize) -> usize {
         (self.bits() % n as u64) as usize
@@ -33,13 +27,8 @@ impl Random {
         all.into_iter().nth(i).unwrap()
     }
 
-    /// In [-1, 1).
-    pub fn real(&mut self) -> f32 {
-        (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
     pub fn tensor(&mut self, shape: &[usize]) -> Tensor {
-        Tensor { shape: shape.to_vec(), data: (0..shape.iter().product()).map(|_| self.real()).collect() }
+        Tensor { shape: shape.to_vec(), data: self.reals(shape.iter().product()) }
     }
 }
 

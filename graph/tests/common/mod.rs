@@ -2,29 +2,20 @@
 #![allow(dead_code)] // Each test uses some of them.
 
 pub mod operators;
+#[path = "../../../runtime/tests/common/random.rs"]
+mod random;
+
+pub use random::Random;
 
 use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_graph::graph::{Graph, Op, Tensor};
 
-/// A small generator of reproducible numbers (splitmix64).
-pub struct Random(pub u64);
-
 impl Random {
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// Values in [-1, 1).
     pub fn tensor(&mut self, shape: &[usize]) -> Tensor {
         let n = shape.iter().product();
-        let data = (0..n).map(|_| (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect();
-        Tensor { shape: shape.to_vec(), data }
+        Tensor { shape: shape.to_vec(), data: self.reals(n) }
     }
 }
 

@@ -3,8 +3,11 @@
 
 pub mod every_op;
 pub mod networks;
+#[path = "../../../runtime/tests/common/random.rs"]
+pub mod random;
 pub mod streaming;
 
+pub use random::{Case, Random};
 use staticnet::record::TensorInfo;
 use staticnet::{Artifact, StepDone};
 use staticnet_exporter::compile::{self, Options};
@@ -13,69 +16,6 @@ use staticnet_exporter::host::Model;
 use staticnet_exporter::network::Network;
 use staticnet_exporter::quantize::{self, Quantized};
 use staticnet_graph::graph::Graph;
-
-/// Reproducible random numbers (splitmix64).
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number in `[lo, hi]`.
-    pub fn within(&mut self, lo: usize, hi: usize) -> usize {
-        lo + (self.bits() % (hi - lo + 1) as u64) as usize
-    }
-
-    /// True once in `n` times.
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.bits().is_multiple_of(n)
-    }
-
-    /// One of the values.
-    pub fn pick<T: Copy>(&mut self, values: &[T]) -> T {
-        values[self.within(0, values.len() - 1)]
-    }
-
-    /// Uniform in `[-1, 1)`.
-    pub fn real(&mut self) -> f32 {
-        (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    /// Uniform values in `[-1, 1)`.
-    pub fn reals(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| self.real()).collect()
-    }
-
-    /// Cuts `0..n` into consecutive ranges of random lengths.
-    pub fn cuts(&mut self, n: usize) -> Vec<std::ops::Range<usize>> {
-        let longest = self.within(1, n);
-        let (mut ranges, mut at) = (Vec::new(), 0);
-        while at < n {
-            let end = n.min(at + self.within(1, longest));
-            ranges.push(at..end);
-            at = end;
-        }
-        ranges
-    }
-}
-
-/// Prints the case while a test panics, so that it can be run again alone.
-pub struct Case(pub &'static str, pub u64);
-
-impl Drop for Case {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{} failed for seed {}", self.0, self.1);
-        }
-    }
-}
 
 /// Where each element of the host's order lies in the device's: `[N, C, H, W]` goes to `[N, H, W, C]`, everything else stays.
 fn places(info: &TensorInfo) -> Vec<usize> {

@@ -3,7 +3,8 @@
 pub mod every;
 
 use super::Random;
-use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
+use super::random::window;
+use staticnet::op::{Conv2d, Lrn, MaxPool};
 use staticnet_graph::graph::{Graph, Op, ValueId};
 
 /// Which operators a random network may contain.
@@ -97,17 +98,6 @@ fn image_node(graph: &mut Graph, random: &mut Random, x: ValueId, lrn: bool) -> 
         7 => graph.add(&name, Op::Identity, &[x], &[]).ok(),
         _ => graph.add(&name, Op::Relu, &[x], &[]).ok(),
     }
-}
-
-/// A random window; it need not fit.
-pub fn window(random: &mut Random) -> Window {
-    let mut pair = |odds: u64, hi: usize| [0; 2].map(|_| if random.one_in(odds) { random.within(1, hi) as u16 } else { 1 });
-    let (kernel, stride, dilation) = (pair(1, 4), pair(2, 3), pair(4, 3));
-    let pads = [0, 1, 0, 1].map(|axis: usize| {
-        let most = ((kernel[axis] - 1) * dilation[axis]) as usize;
-        if random.one_in(2) { random.within(0, most) as u16 } else { 0 }
-    });
-    Window { kernel, stride, dilation, pads }
 }
 
 /// Flatten and one or two fully connected layers.

@@ -1,10 +1,11 @@
 //! Arithmetic on constants.
 
-use super::moves::{Walk, broadcast};
+use super::moves::Walk;
 use super::{Cost, afford};
 use crate::graph::Tensor;
 use crate::onnx::node::NodeReader;
 use crate::onnx::tensor::Constant;
+use crate::op::index::broadcast_shape;
 
 /// What [`fold`] computes.
 pub(super) const OPERATORS: [&str; 25] = [
@@ -127,9 +128,12 @@ fn of_many(node: &mut NodeReader, op: &str) -> Option<Constant> {
     let (mut shape, mut sum) = numbers(node, 0)?;
     for index in 1..node.inputs().max(if matches!(op, "Max" | "Min") { 1 } else { 2 }) {
         let (other, b) = numbers(node, index)?;
-        let Some(target) = broadcast(&shape, &other) else {
-            node.refuse("", format!("{shape:?} and {other:?} do not broadcast"), DAMAGED);
-            return None;
+        let target = match broadcast_shape(&shape, &other) {
+            Ok(target) => target,
+            Err(reason) => {
+                node.refuse("", reason, DAMAGED);
+                return None;
+            }
         };
         afford(node, &target, sum.cost())?;
         let (a, b) = (sum.broadcast(&shape, &target), b.broadcast(&other, &target));

@@ -4,6 +4,8 @@ use super::{Cost, afford, sizes};
 use crate::graph::{Codes, Tensor};
 use crate::onnx::node::NodeReader;
 use crate::onnx::tensor::{Constant, plausible};
+use crate::op::axes::axis;
+use crate::op::index::{self, broadcast_shape};
 
 /// What [`fold`] computes.
 pub(super) const OPERATORS: [&str; 11] =
@@ -78,11 +80,7 @@ impl Pick for Walk {
 
 /// Distances between neighbours along each dimension.
 fn row_major(shape: &[usize]) -> Vec<isize> {
-    let mut strides = vec![1; shape.len()];
-    for d in (1..shape.len()).rev() {
-        strides[d - 1] = strides[d] * shape[d] as isize;
-    }
-    strides
+    index::strides(shape).into_iter().map(|stride| stride as isize).collect()
 }
 
 /// Slices along one dimension: `before` times, those of the `indices`, each of `behind` elements.
@@ -124,16 +122,6 @@ fn picked(constant: &Constant, shape: Vec<usize>, pick: &impl Pick, axis: impl F
             }
         }
     }
-}
-
-/// An axis counted from 0.
-fn axis(node: &mut NodeReader, role: &str, axis: i64, rank: usize) -> Option<usize> {
-    let from_zero = axis.checked_add(if axis < 0 { rank as i64 } else { 0 }).and_then(|a| usize::try_from(a).ok());
-    let known = from_zero.filter(|&a| a < rank);
-    if known.is_none() {
-        node.refuse(role, format!("{axis} is no axis of {rank} dimensions"), DAMAGED);
-    }
-    known
 }
 
 fn concat(node: &mut NodeReader) -> Option<Constant> {
@@ -273,24 +261,11 @@ fn transpose(node: &mut NodeReader) -> Option<Constant> {
     Some(picked(&data, moved, &walk, |axis| perm.iter().position(|&p| p == axis)))
 }
 
-/// What two shapes broadcast to.
-pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
-    let rank = a.len().max(b.len());
-    let size = |shape: &[usize], d: usize| (d + shape.len()).checked_sub(rank).map_or(1, |d| shape[d]);
-    (0..rank)
-        .map(|d| match (size(a, d), size(b, d)) {
-            (a, b) if a == b || b == 1 => Some(a),
-            (1, b) => Some(b),
-            _ => None,
-        })
-        .collect()
-}
-
 fn expand(node: &mut NodeReader) -> Option<Constant> {
     node.inputs_at_most(2);
     let (data, target) = (node.constant(0, "input")?, node.integers(1, "shape")?);
     let target = sizes(node, "shape", &target)?;
-    let Some(shape) = broadcast(data.shape(), &target) else {
+    let Ok(shape) = broadcast_shape(data.shape(), &target) else {
         node.refuse("shape", format!("{:?} does not expand to {target:?}", data.shape()), DAMAGED);
         return None;
     };
@@ -302,8 +277,8 @@ fn expand(node: &mut NodeReader) -> Option<Constant> {
 fn choose(node: &mut NodeReader) -> Option<Constant> {
     node.inputs_at_most(3);
     let (condition, a, b) = (node.constant(0, "condition")?, node.constant(1, "X")?, node.constant(2, "Y")?);
-    let shape = broadcast(a.shape(), b.shape()).and_then(|s| broadcast(condition.shape(), &s));
-    let (Some(shape), Constant::Int { data: truth, .. }) = (shape, &condition) else {
+    let shape = broadcast_shape(a.shape(), b.shape()).and_then(|s| broadcast_shape(condition.shape(), &s));
+    let (Ok(shape), Constant::Int { data: truth, .. }) = (shape, &condition) else {
         node.refuse("", "the inputs do not fit together", DAMAGED);
         return None;
     };
