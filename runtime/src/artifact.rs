@@ -13,7 +13,7 @@ use crate::validate;
 /// First bytes of every artifact.
 pub const MAGIC: [u8; 4] = *b"SNET";
 /// Version of the format that this crate reads and the exporter writes.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 /// Bytes of the header, before the section table.
 pub const HEADER_LEN: usize = 64;
 /// Bytes of an entry of the section table.

@@ -159,11 +159,15 @@ impl TensorInfo {
     }
 }
 
-/// A place in RAM where rows of a tensor are kept, as a ring.
+/// A place in RAM where rows of a tensor are kept, as a ring, of all its channels or of some neighbouring ones (a window).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// Which tensor.
     pub tensor: u16,
+    /// First channel that is kept.
+    pub c0: u16,
+    /// Channels that are kept, from `c0` on; all of the tensor's where it is no window.
+    pub channels: u16,
     /// First byte in RAM, a multiple of 16.
     pub offset: u32,
     /// Rows in the ring; the tensor's height where it is held whole.
@@ -175,15 +179,23 @@ impl Slot {
     pub const SIZE: usize = 16;
 
     pub(crate) const fn decode(b: &[u8], at: usize) -> Self {
-        Slot { tensor: u16_at(b, at), offset: u32_at(b, at + 4), rows: u32_at(b, at + 8) }
+        Slot {
+            tensor: u16_at(b, at),
+            c0: u16_at(b, at + 2),
+            channels: u16_at(b, at + 12),
+            offset: u32_at(b, at + 4),
+            rows: u32_at(b, at + 8),
+        }
     }
 
     /// The record's bytes.
     pub fn encode(&self) -> [u8; Self::SIZE] {
         let mut b = [0; Self::SIZE];
         put(&mut b, 0, &self.tensor.to_le_bytes());
+        put(&mut b, 2, &self.c0.to_le_bytes());
         put(&mut b, 4, &self.offset.to_le_bytes());
         put(&mut b, 8, &self.rows.to_le_bytes());
+        put(&mut b, 12, &self.channels.to_le_bytes());
         b
     }
 }
@@ -209,8 +221,12 @@ pub struct Step {
     pub c1: u16,
     /// Chunk of weights, or [`NONE32`].
     pub chunk: u32,
-    /// First byte of the scratch in RAM, a multiple of 16 (its length follows from the layer).
+    /// First byte of the scratch in RAM, a multiple of 16 (its length follows from layer and channels).
     pub scratch: u32,
+    /// First byte in RAM of the weights, a multiple of 16; [`NONE32`] where they are read where they are mapped.
+    pub place: u32,
+    /// Whether the chunk is read from the source before this step; else an earlier step has left it at `place`.
+    pub load: bool,
 }
 
 impl Step {
@@ -229,6 +245,8 @@ impl Step {
             c1: u16_at(b, at + 14),
             chunk: u32_at(b, at + 16),
             scratch: u32_at(b, at + 20),
+            place: u32_at(b, at + 24),
+            load: u16_at(b, at + 28) & 1 != 0,
         }
     }
 
@@ -241,6 +259,8 @@ impl Step {
         }
         put(&mut b, 16, &self.chunk.to_le_bytes());
         put(&mut b, 20, &self.scratch.to_le_bytes());
+        put(&mut b, 24, &self.place.to_le_bytes());
+        put(&mut b, 28, &(self.load as u16).to_le_bytes());
         b
     }
 }
@@ -296,9 +316,24 @@ mod tests {
             (tensor.dtype, tensor.host, tensor.channels_last) = (dtype, host, host == HostType::U8);
             assert_eq!(TensorInfo::decode(&tensor.encode(), 0), Some(tensor));
         }
-        let slot = Slot { tensor: 5, offset: 64, rows: 7 };
+        let slot = Slot { tensor: 5, c0: 3, channels: 9, offset: 64, rows: 7 };
         assert_eq!(Slot::decode(&slot.encode(), 0), slot);
-        let step = Step { layer: 1, input: 2, input2: 3, output: 4, r0: 5, r1: 6, c0: 7, c1: 8, chunk: 9, scratch: 16 };
+        let mut step = Step {
+            layer: 1,
+            input: 2,
+            input2: 3,
+            output: 4,
+            r0: 5,
+            r1: 6,
+            c0: 7,
+            c1: 8,
+            chunk: 9,
+            scratch: 16,
+            place: 32,
+            load: true,
+        };
+        assert_eq!(Step::decode(&step.encode(), 0), step);
+        step.load = false;
         assert_eq!(Step::decode(&step.encode(), 0), step);
         let chunk = Chunk { offset: 16, len: 5, checksum: u64::MAX - 1 };
         assert_eq!(Chunk::decode(&chunk.encode(), 0), chunk);
