@@ -287,7 +287,7 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
 }
 
 fn wait_for<S: WeightSource>(source: &mut S, chunk: Chunk, index: u32) -> Result<&[u8], RunError<S::Error>> {
-    let bytes = source.wait().map_err(RunError::Weights)?;
+    let bytes = source.wait(&mut []).map_err(RunError::Weights)?;
     if bytes.len() != chunk.len as usize || (S::VERIFY && crate::checksum(bytes) != chunk.checksum) {
         return Err(RunError::Chunk { chunk: index });
     }
