@@ -165,7 +165,7 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
         let (tensor, rows) = (i as u16, plan.rings[i] as u32);
         let above = net.layers.iter().find(|l| l.output == tensor && l.op.runs_in_place()).filter(|_| plan.in_place);
         let offset = above.map_or(end, |layer| slots[layer.input as usize].offset);
-        slots.push(Slot { tensor, offset, rows });
+        slots.push(Slot { tensor, c0: 0, channels: t.channels as u16, offset, rows });
         end = end.max(offset + (rows as u64 * t.row_bytes()).next_multiple_of(16) as u32);
     }
     let scratch = net.layers.iter().filter(|l| l.input != NONE16).map(|l| scratch_bytes(&l.op, &net.info(l.input)));
@@ -192,6 +192,8 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
             c1: work.channels.end as u16,
             chunk: chunk.unwrap_or(NONE32),
             scratch: end,
+            place: NONE32,
+            load: chunk.is_some(),
         });
     }
     for layer in &net.layers {
