@@ -2,10 +2,25 @@
 //!
 //! The engine reads weights in chunks, each used by one step or by several. It names the chunk that comes next before it waits for
 //! the present one, so that a source with a buffer of its own can load while the kernel runs.
+//!
+//! | source | weights lie in | RAM beside the plan's | while a kernel runs |
+//! | --- | --- | --- | --- |
+//! | [`Mapped`] | addressable memory | none | |
+//! | `Storage` (feature `embedded-storage`) | any `embedded_storage::ReadStorage` | none | nothing is read |
+//! | [`ReadAhead`] | whatever a [`Transfer`] can read | a buffer of any size | the next chunk, as much as fits the buffer |
+
+mod read_ahead;
+#[cfg(feature = "embedded-storage")]
+mod storage;
+
+pub use read_ahead::{ReadAhead, Transfer};
+#[cfg(feature = "embedded-storage")]
+pub use storage::Storage;
 
 use crate::artifact::Artifact;
 use crate::record::Chunk;
 use core::convert::Infallible;
+use core::fmt;
 
 /// A supplier of weight chunks.
 ///
@@ -77,6 +92,81 @@ pub trait WeightSource {
     fn cancel(&mut self);
 }
 
+/// Why a source that copies could not deliver a chunk. `E` is the error of what it reads from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum StorageError<E> {
+    /// What it reads from failed.
+    Storage(E),
+    /// The place for the chunk has another length than the chunk.
+    Place {
+        /// Bytes of the chunk.
+        chunk: u32,
+        /// Bytes of the place.
+        place: u32,
+    },
+    /// No chunk has been asked for.
+    NotAsked,
+    /// The chunk lies beyond what 32 bits can address.
+    Address {
+        /// The chunk's first byte in the payload.
+        offset: u32,
+    },
+    /// A read-ahead was given a buffer of no bytes, or a transfer returned a shorter one.
+    Buffer,
+}
+
+impl<E: fmt::Debug> fmt::Display for StorageError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StorageError::Storage(error) => write!(f, "the storage failed: {error:?}"),
+            StorageError::Place { chunk, place } => write!(f, "a chunk of {chunk} bytes was to go into {place}"),
+            StorageError::NotAsked => f.write_str("no chunk was asked for"),
+            StorageError::Address { offset } => write!(f, "the chunk at {offset} lies beyond what 32 bits can address"),
+            StorageError::Buffer => f.write_str("the buffer to read ahead into is too short"),
+        }
+    }
+}
+
+impl<E: fmt::Debug> core::error::Error for StorageError<E> {}
+
+/// The chunks asked for and not yet waited for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Queue([Option<Chunk>; 2]);
+
+impl Queue {
+    fn push(&mut self, chunk: Chunk) {
+        let slot = if self.0[0].is_none() { 0 } else { 1 };
+        self.0[slot] = Some(chunk);
+    }
+
+    fn oldest(&self) -> Option<Chunk> {
+        self.0[0]
+    }
+
+    fn pop(&mut self) -> Option<Chunk> {
+        let chunk = self.0[0].take();
+        self.0.swap(0, 1);
+        chunk
+    }
+
+    /// The oldest chunk, which must be as long as its place.
+    fn pop_for<E>(&mut self, place: &[u8]) -> Result<Chunk, StorageError<E>> {
+        let chunk = self.pop().ok_or(StorageError::NotAsked)?;
+        if chunk.len as usize != place.len() {
+            return Err(StorageError::Place { chunk: chunk.len, place: place.len() as u32 });
+        }
+        Ok(chunk)
+    }
+}
+
+/// Where a chunk's byte `done` lies in a storage whose weights begin at `base`.
+fn address<E>(base: u32, chunk: Chunk, done: usize) -> Result<u32, StorageError<E>> {
+    let address = base as u64 + chunk.offset as u64 + done as u64;
+    u32::try_from(address).map_err(|_| StorageError::Address { offset: chunk.offset })
+}
+
 /// Weights in addressable memory, right behind the head or anywhere else: no copy, no RAM.
 ///
 /// ```
@@ -89,7 +179,7 @@ pub trait WeightSource {
 #[derive(Clone, Copy, Debug)]
 pub struct Mapped<'a> {
     payload: &'a [u8],
-    queue: [Option<Chunk>; 2],
+    queue: Queue,
 }
 
 impl<'a> Mapped<'a> {
@@ -100,7 +190,7 @@ impl<'a> Mapped<'a> {
 
     /// Weights in a memory of their own, such as a memory-mapped flash, as `--split` wrote them.
     pub const fn at(payload: &'a [u8]) -> Self {
-        Mapped { payload, queue: [None; 2] }
+        Mapped { payload, queue: Queue([None; 2]) }
     }
 }
 
@@ -111,19 +201,17 @@ impl WeightSource for Mapped<'_> {
     const MAPPED: bool = true;
 
     fn start(&mut self, chunk: Chunk) {
-        let slot = if self.queue[0].is_none() { 0 } else { 1 };
-        self.queue[slot] = Some(chunk);
+        self.queue.push(chunk);
     }
 
     fn wait<'a>(&'a mut self, _: &'a mut [u8]) -> Result<&'a [u8], Infallible> {
-        let chunk = self.queue[0].take();
-        self.queue.swap(0, 1);
+        let chunk = self.queue.pop();
         // The artifact's chunks lie inside the payload it declares; a shorter memory is noticed by the engine.
         let range = chunk.map_or(0..0, |c| c.offset as usize..c.offset as usize + c.len as usize);
         Ok(self.payload.get(range).unwrap_or(&[]))
     }
 
     fn cancel(&mut self) {
-        self.queue = [None; 2];
+        self.queue = Queue::default();
     }
 }

@@ -37,6 +37,7 @@ impl Axis {
     }
 
     /// `(first source index, weight of the one behind it in 1/256)`. Where the weight is not 0 there is one behind it.
+    #[inline]
     pub(super) fn at(&self) -> (usize, u32) {
         // Half-pixel centres: a pixel's own centre is half a pixel behind its edge.
         let position = self.centre.saturating_sub(32768).min(self.last << 16);
@@ -44,6 +45,7 @@ impl Axis {
     }
 
     /// Goes on to the next output.
+    #[inline]
     pub(super) fn advance(&mut self) {
         // Behind the last output the centre may lie beyond 32 bits; nobody asks for it.
         self.centre = self.centre.wrapping_add(self.step);
