@@ -2,8 +2,8 @@
 
 /// Where in the source the centre of an output pixel falls, walked from one output to the next without a division.
 ///
-/// The centre of output `o` is `floor((2 * (o + crop) + 1) * source * 65536 / (2 * scaled))`, in 1/65536 source pixel. The way from
-/// one to the next is the same everywhere, so the whole part and what rounding down left over are added up: nothing is lost.
+/// The centre of output `o` is `floor((2 * (o + crop) + 1) * source * 65536 / (2 * scaled))`, in 1/65536 source pixel. The way
+/// from one to the next is the same everywhere, so the whole part and what rounding down left over are added up: nothing is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Axis {
     /// Centre of the present output.
@@ -37,6 +37,7 @@ impl Axis {
     }
 
     /// `(first source index, weight of the one behind it in 1/256)`. Where the weight is not 0 there is one behind it.
+    #[inline]
     pub(super) fn at(&self) -> (usize, u32) {
         // Half-pixel centres: a pixel's own centre is half a pixel behind its edge.
         let position = self.centre.saturating_sub(32768).min(self.last << 16);
@@ -44,6 +45,7 @@ impl Axis {
     }
 
     /// Goes on to the next output.
+    #[inline]
     pub(super) fn advance(&mut self) {
         // Behind the last output the centre may lie beyond 32 bits; nobody asks for it.
         self.centre = self.centre.wrapping_add(self.step);

@@ -167,7 +167,6 @@ impl RowResizer {
 
     /// Resizes rows horizontally and hands every element of them to `put(index, channel, values)`, values in 1/256.
     fn walk<const N: usize>(&self, rows: [&[u8]; N], mut put: impl FnMut(usize, usize, [u32; N])) {
-        let channels = self.channels as usize;
         let mut axis = self.across;
         for x in 0..self.width as usize {
             let (first, weight) = axis.at();
@@ -177,13 +176,18 @@ impl RowResizer {
                 let (left, right) = (self.pixel(row, first), self.pixel(row, second));
                 [0, 1, 2].map(|c| left[c] * (256 - weight) + right[c] * weight)
             });
-            for c in 0..channels {
-                put(x * channels + c, c, pixels.map(|pixel| pixel[c]));
+            if self.channels == 1 {
+                put(x, 0, pixels.map(|pixel| pixel[0]));
+            } else {
+                for c in 0..3 {
+                    put(x * 3 + c, c, pixels.map(|pixel| pixel[c]));
+                }
             }
         }
     }
 
     /// A source pixel as the network sees it. Of grey the first counts.
+    #[inline]
     fn pixel(&self, row: &[u8], x: usize) -> [u32; 3] {
         let [r, g, b] = match self.source.format {
             PixelFormat::Grey => return [row[x] as u32; 3],
@@ -199,6 +203,7 @@ impl RowResizer {
 }
 
 /// Two values in 1/256, the second with a weight in 1/256, as a byte.
+#[inline]
 fn mix(above: u32, below: u32, weight: u32) -> u8 {
     ((above * (256 - weight) + below * weight + 32768) >> 16) as u8
 }
