@@ -271,8 +271,7 @@ fn weights(artifact: &Artifact, steps: &[Step]) -> Vec<Life> {
 fn scratch(artifact: &Artifact, steps: &[Step], segments: &[Segment]) -> Vec<Life> {
     let mut lives: BTreeMap<(usize, u32), Life> = BTreeMap::new();
     for (number, segment) in segments.iter().enumerate() {
-        for i in segment.first..=segment.last {
-            let step = &steps[i];
+        for (i, step) in (segment.first..).zip(&steps[segment.first..=segment.last]) {
             let bytes = artifact.layer(step.layer as usize).map_or(0, |layer| {
                 // A layer without input needs none.
                 let input = artifact.tensor(layer.input as usize).or_else(|| artifact.tensor(layer.output as usize));
