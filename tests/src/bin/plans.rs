@@ -68,9 +68,15 @@ fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn 
     asked.push(("min".into(), PlanOptions { storage: true, ram: Ram::Min, ..base }));
     for (what, options) in asked {
         let start = Instant::now();
-        let plan = compile::plan_network(&network, &quantized, &Options { plan: options, ..Options::default() })?;
+        let plan = compile::plan_network(&network, &quantized, &Options { plan: options, ..Options::default() });
         let seconds = start.elapsed().as_secs_f64();
-        row(name, &what, &plan, seconds, total(&network, &quantized));
+        match plan {
+            Ok(plan) => row(name, &what, &plan, seconds, total(&network, &quantized)),
+            Err(staticnet_exporter::Error::OverBudget(over)) => {
+                println!("| {name} | storage | {what} | does not fit: {} B with the stack | | | | | | | | |", over.needed);
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
