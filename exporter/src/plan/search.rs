@@ -152,33 +152,75 @@ pub(super) fn best(planned: &Planned, options: &PlanOptions) -> Result<Plan, Ove
     if n == 0 {
         return layer_by_layer(planned, options);
     }
-    let setting = Setting { storage: options.storage, source: options.source.is_some() };
-    let candidates = candidates(planned, setting);
-    let hard = match options.ram {
-        Ram::Limit(bytes) => bytes.saturating_sub(options.stack),
-        Ram::Least | Ram::Min => u32::MAX as u64,
+    let candidates = candidates(planned, setting(options));
+    let limit = limit(n, &candidates, options).map_err(|least| OverBudget::ram(planned, options, least))?;
+    let found = match options.ram {
+        Ram::Limit(_) => within(planned, options, &candidates, limit),
+        Ram::Least | Ram::Min => smallest(planned, options, &candidates, limit),
     };
-    let mut limit = limit(n, &candidates, options).map_err(|least| OverBudget::ram(planned, options, least))?;
-    let mut fewest = None;
+    found.ok_or_else(|| OverBudget::ram(planned, options, limit.ram.saturating_add(options.stack)))
+}
+
+/// The plan of a path, in `goal` bytes of RAM if offsets allow.
+fn realize(planned: &Planned, options: &PlanOptions, chosen: &[Candidate], goal: u64, bound: Bound) -> Plan {
+    let setting = setting(options);
+    let segments = chosen.iter().filter_map(|c| Some((c.first..c.end, segment(planned, c.first..c.end, c.mode, setting)?)));
+    let mut segments: Vec<(Range<usize>, Segment)> = segments.collect();
+    segments.iter_mut().for_each(|(_, s)| s.relax(planned, goal));
+    build::build(planned, options, &segments, bound)
+}
+
+/// RAM that a path needs where there are no gaps.
+fn peak_of(chosen: &[Candidate]) -> u64 {
+    chosen.iter().map(|c| c.cost.ram).max().unwrap_or(0)
+}
+
+/// The plan that reads the fewest weights within a limit. Where there are gaps between tensors, one that needs so much less is looked
+/// for.
+fn within(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], limit: Limit) -> Option<Plan> {
+    let (n, mut ram, mut fewest) = (planned.network.layers.len(), limit.ram, None);
     loop {
-        let Some((chosen, (reads, _))) = path(n, &candidates, limit) else {
-            return Err(OverBudget::ram(planned, options, limit.ram.saturating_add(options.stack)));
-        };
-        let fewest = *fewest.get_or_insert(reads);
-        let bound = chosen.iter().map(|c| c.cost.ram).max().unwrap_or(0);
-        let mut segments: Vec<(Range<usize>, Segment)> = chosen
-            .iter()
-            .filter_map(|c| Some((c.first..c.end, segment(planned, c.first..c.end, c.mode, setting)?)))
-            .collect();
-        segments.iter_mut().for_each(|(_, s)| s.relax(planned, bound));
-        let plan = build::build(planned, options, &segments, Bound { ram: bound, reads: fewest });
-        if plan.ram_bytes as u64 <= hard {
-            return Ok(plan);
+        let (chosen, (reads, _)) = path(n, candidates, Limit { ram })?;
+        let bound = Bound { ram: peak_of(&chosen), reads: *fewest.get_or_insert(reads) };
+        let plan = realize(planned, options, &chosen, limit.ram, bound);
+        let over = (plan.ram_bytes as u64).saturating_sub(limit.ram);
+        if over == 0 {
+            return Some(plan);
         }
-        // There are gaps between tensors: look for a plan that needs that much less.
-        let over = plan.ram_bytes as u64 - hard;
-        limit.ram = bound.min(hard).saturating_sub(over.clamp(16, 1024));
+        ram = bound.ram.checked_sub(over.clamp(16, 1024))?;
     }
+}
+
+/// Limits that are tried above the bound, where gaps between tensors keep a plan from it.
+const LIMITS_TRIED: usize = 40;
+
+/// The plan that takes the least RAM. A path with a little more room may have fewer gaps.
+fn smallest(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], least: Limit) -> Option<Plan> {
+    let n = planned.network.layers.len();
+    let (chosen, (reads, _)) = path(n, candidates, least)?;
+    let bound = Bound { ram: peak_of(&chosen), reads };
+    let mut best = realize(planned, options, &chosen, bound.ram, bound);
+    let mut limits: Vec<u64> = candidates.iter().map(|c| c.cost.ram).filter(|&ram| ram > bound.ram).collect();
+    limits.sort_unstable();
+    limits.dedup();
+    limits.retain(|&ram| ram < best.ram_bytes as u64);
+    for at in (0..limits.len()).step_by(limits.len().div_ceil(LIMITS_TRIED).max(1)) {
+        let ram = limits[at];
+        if ram >= best.ram_bytes as u64 {
+            break;
+        }
+        if let Some((chosen, _)) = path(n, candidates, Limit { ram }) {
+            let plan = realize(planned, options, &chosen, ram, bound);
+            if plan.ram_bytes < best.ram_bytes {
+                best = plan;
+            }
+        }
+    }
+    (best.ram_bytes < u32::MAX).then_some(best)
+}
+
+fn setting(options: &PlanOptions) -> Setting {
+    Setting { storage: options.storage, source: options.source.is_some() }
 }
 
 /// What is placed: a group's members, and what each stands for.
