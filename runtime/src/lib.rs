@@ -62,9 +62,9 @@ pub use weights::{Mapped, WeightSource};
 /// The operator mask of tools that run any artifact.
 pub const ALL_OPS: u64 = u64::MAX;
 
-/// Bytes of scratch that a step of a layer needs, for planners.
-pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo) -> u64 {
-    validate::scratch_bytes(op, input)
+/// Bytes of scratch that a step over so many output channels of a layer needs, for planners.
+pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo, channels: u64) -> u64 {
+    validate::scratch_bytes(op, input, channels)
 }
 
 /// Bytes of weights that a step over `rows` output rows x `channels` output channels of a layer needs, for exporters. `output`

@@ -123,7 +123,7 @@ const fn step(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
     ensure!(output.tensor == t.layer.output, Index, at);
     check!(output_block(&s, &t, &output, at));
     let (y0, y1) = span(&output, &t.y);
-    let scratch = scratch_bytes(&t.layer.op, &t.x);
+    let scratch = scratch_bytes(&t.layer.op, &t.x, (s.c1 - s.c0) as u64);
     let (s0, s1) = (s.scratch as u64, s.scratch as u64 + scratch);
     if scratch > 0 {
         ensure!((s.scratch as usize).is_multiple_of(ALIGN) && s1 <= a.ram_bytes() as u64, Ram, at);

@@ -66,7 +66,7 @@ pub(super) const fn compiled<const OPS: u64>(code: OpCode, dtype: DType) -> Resu
 impl Call {
     /// Bytes of scratch.
     pub fn scratch_bytes(&self) -> usize {
-        self.input.map_or(0, |(x, _)| scratch_bytes(&self.layer.op, &x) as usize)
+        self.input.map_or(0, |(x, _)| scratch_bytes(&self.layer.op, &x, self.channels() as u64) as usize)
     }
 
     /// Runs the kernel.

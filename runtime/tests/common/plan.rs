@@ -168,7 +168,8 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
         slots.push(Slot { tensor, c0: 0, channels: t.channels as u16, offset, rows });
         end = end.max(offset + (rows as u64 * t.row_bytes()).next_multiple_of(16) as u32);
     }
-    let scratch = net.layers.iter().filter(|l| l.input != NONE16).map(|l| scratch_bytes(&l.op, &net.info(l.input)));
+    let with_input = net.layers.iter().filter(|l| l.input != NONE16);
+    let scratch = with_input.map(|l| scratch_bytes(&l.op, &net.info(l.input), net.info(l.output).channels as u64));
     let ram = end + scratch.max().unwrap_or(0).next_multiple_of(16) as u32;
 
     let (mut steps, mut chunks, mut payload, mut ops) = (vec![], vec![], Vec::<u8>::new(), 0u64);
