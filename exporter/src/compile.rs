@@ -7,7 +7,9 @@ use crate::host::Model;
 use crate::lower::{lower, problem};
 use crate::network::Network;
 use crate::quantize::{Quantized, quantize};
-use crate::{passes, plan};
+use crate::passes;
+use crate::plan::{self, OverBudget, Plan, PlanOptions, Planned, Ram, Share};
+use staticnet::preprocess::{PixelFormat, Source};
 use staticnet::record::TensorInfo;
 use staticnet_graph::graph::Graph;
 
@@ -16,6 +18,17 @@ use staticnet_graph::graph::Graph;
 pub struct Options {
     /// Put the weights into a part of their own.
     pub split: bool,
+    /// How to plan.
+    pub plan: PlanOptions,
+    /// Flash that head and weights (head alone where they are split) must fit into.
+    pub flash: Option<u64>,
+}
+
+impl Options {
+    /// Every tensor whole, one step a layer, weights in a part of their own: what looks at whole tensors needs.
+    pub fn layer_by_layer() -> Self {
+        Options { split: true, plan: PlanOptions { layers: true, ..PlanOptions::default() }, flash: None }
+    }
 }
 
 /// Compiles a graph as it is: real numbers stay f32, what the model itself quantizes is int8.
@@ -59,7 +72,7 @@ pub fn quantized(graph: Graph, samples: &[Vec<f32>]) -> Result<(Network, Quantiz
     }
     let mut float = network.clone();
     let quantized = quantize(&mut float, None).map_err(Error::Unsupported)?;
-    let float = Model::from_emitted(emit_network(float, quantized, &Options { split: true })?).map_err(not_accepted)?;
+    let float = Model::from_emitted(emit_network(float, quantized, &Options::layer_by_layer())?).map_err(not_accepted)?;
     let artifact = float.artifact();
     let info = artifact.input_slot(0).and_then(|slot| artifact.tensor(slot.tensor as usize));
     let info = info.ok_or(Error::Input { from: network.name.clone(), reason: "the network has no input".into() })?;
@@ -100,22 +113,68 @@ pub fn network(graph: Graph) -> Result<Network, Error> {
 /// Plans and writes a network.
 ///
 /// # Errors
-/// [`Error::Unsupported`] where it is too large for the format.
-pub fn emit_network(mut network: Network, mut quantized: Quantized, options: &Options) -> Result<Emitted, Error> {
-    let name = network.name.clone();
+/// As [`plan_network`]; [`Error::Unsupported`] where it is too large for the format.
+pub fn emit_network(network: Network, quantized: Quantized, options: &Options) -> Result<Emitted, Error> {
+    let plan = plan_network(&network, &quantized, options)?;
+    emit_plan(network, quantized, &plan, options)
+}
+
+/// Plans a network.
+///
+/// # Errors
+/// [`Error::Unsupported`] where it is too large for the format, [`Error::OverBudget`] where it needs more RAM than the options allow.
+pub fn plan_network(network: &Network, quantized: &Quantized, options: &Options) -> Result<Plan, Error> {
     let too_large = |what: &str, bytes: u64| {
-        let hint = "the format addresses 4 GiB of weights and of RAM";
-        Error::Unsupported(vec![problem(&name, "model", what, format!("needs {bytes} bytes"), hint)])
+        let hint = "the format addresses 4 GiB of weights and of RAM, and 65,000 steps";
+        Error::Unsupported(vec![problem(&network.name, "model", what, format!("needs {bytes}"), hint)])
     };
+    let mut wanted = options.plan;
+    // Pictures come through the preprocessing only; they have the input's own size where nobody says otherwise.
+    wanted.source = network.preprocess.as_ref().map(|p| {
+        let format = if p.channels == 1 { PixelFormat::Grey } else { PixelFormat::Rgb888 };
+        wanted.source.unwrap_or(Source { width: p.width, height: p.height, format })
+    });
+    let plan = plan::plan(&Planned::new(network, quantized), &wanted).map_err(|over| match wanted.ram {
+        Ram::Limit(_) => Error::OverBudget(over),
+        Ram::Least | Ram::Min => too_large("ram", over.needed),
+    })?;
+    let most = plan.steps.len().max(plan.slots.len()).max(plan.chunks.len());
+    if most >= u16::MAX as usize {
+        return Err(too_large("steps", most as u64));
+    }
+    Ok(plan)
+}
+
+/// Writes a network as planned.
+///
+/// # Errors
+/// [`Error::Unsupported`] where it is too large for the format, [`Error::OverBudget`] where it is for the flash.
+pub fn emit_plan(mut network: Network, mut quantized: Quantized, plan: &Plan, options: &Options) -> Result<Emitted, Error> {
     let weights: u64 = network.layers.iter().zip(&quantized.layers).map(|(l, q)| emit::payload_len(l, q) as u64 + 16).sum();
-    if weights > u32::MAX as u64 {
-        return Err(too_large("weights", weights));
+    // A plan repeats some weights where blocks of channels look at their neighbours.
+    if weights + weights / 64 > u32::MAX as u64 {
+        let hint = "the format addresses 4 GiB of weights";
+        let reason = format!("needs {weights} bytes");
+        return Err(Error::Unsupported(vec![problem(&network.name, "model", "weights", reason, hint)]));
     }
     let tensors: Vec<TensorInfo> = emit::tensor_infos(&network, &quantized);
-    let (payload, chunks) = emit::payload(&mut network, &mut quantized);
-    let has_chunk: Vec<bool> = chunks.iter().map(Option::is_some).collect();
-    let plan = plan::layer_by_layer(&network, &tensors, &has_chunk).map_err(|bytes| too_large("ram", bytes))?;
-    emit::emit(&network, &quantized, &tensors, &plan, (payload, &chunks), options.split).map_err(not_accepted)
+    let mut largest: Vec<Share> = network
+        .layers
+        .iter()
+        .zip(&quantized.layers)
+        .map(|(l, q)| Share { name: format!("weights of {}", l.name), bytes: emit::payload_len(l, q) as u64 })
+        .collect();
+    let (payload, chunks) = emit::payload(&mut network, &mut quantized, &plan.chunks);
+    let emitted =
+        emit::emit(&network, &quantized, &tensors, plan, (payload, &chunks), options.split).map_err(not_accepted)?;
+    let (head, weights) = (emitted.head.len() as u64, emitted.payload.as_ref().len() as u64);
+    let behind = if options.split { 0 } else { weights };
+    if let Some(limit) = options.flash.filter(|&limit| head + behind > limit) {
+        largest.sort_by_key(|share| std::cmp::Reverse(share.bytes));
+        largest.push(Share { name: "head".into(), bytes: head });
+        return Err(Error::OverBudget(OverBudget::flash(limit, head, behind, largest)));
+    }
+    Ok(emitted)
 }
 
 fn not_accepted(error: staticnet::ArtifactError) -> Error {

@@ -1,6 +1,7 @@
 //! What can go wrong, named by file.
 
 use crate::data::DataError;
+use crate::plan::OverBudget;
 use staticnet::{ArtifactError, RunError};
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::FileError;
@@ -42,6 +43,8 @@ pub enum Error {
         /// What does not fit, and what would.
         reason: String,
     },
+    /// The network needs more memory than there is.
+    OverBudget(OverBudget),
     /// The network's oracle failed.
     #[cfg(feature = "verify")]
     Oracle(String),
@@ -62,6 +65,7 @@ impl fmt::Display for Error {
             Error::Artifact { file, error } => write!(f, "{}: {error}; compile the model again", file.display()),
             Error::Run(error) => error.fmt(f),
             Error::Input { from, reason } => write!(f, "{from}: {reason}"),
+            Error::OverBudget(over) => over.fmt(f),
             #[cfg(feature = "verify")]
             Error::Oracle(reason) => write!(f, "tract: {reason}"),
         }

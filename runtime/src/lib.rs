@@ -91,6 +91,11 @@ pub fn chunk_bytes(
     validate::chunk_bytes(layer, input, output, rows, channels)
 }
 
+/// Rows `[first, end)` of an input that output rows `[r0, r1)` of a layer read, for planners.
+pub fn input_rows(layer: &record::Layer, input: &record::TensorInfo, rows: (u32, u32)) -> (u32, u32) {
+    validate::input_rows(layer, input, rows)
+}
+
 /// `include_model!(static MODEL, "model.snet")` (or `pub static ..`) declares `static MODEL: Artifact<'static>` from a file beside
 /// the source, aligned, and judged while compiling: a damaged or unsafe artifact is a build error. Use it in binary crates only; the
 /// path is as for `include_bytes!`.

@@ -1,0 +1,169 @@
+//! The network as the planner sees it: sizes, lifetimes, what a step reads and needs.
+
+use crate::emit;
+use crate::network::Network;
+use crate::quantize::Quantized;
+use staticnet::artifact::ALIGN;
+use staticnet::op::Op;
+use staticnet::record::{self, DType, TensorInfo};
+use std::ops::Range;
+
+/// A network to be planned: its layers and tensors as the artifact describes them.
+#[derive(Debug)]
+pub struct Planned<'n> {
+    /// The network; its parameters are not looked at.
+    pub network: &'n Network,
+    /// Its tensors.
+    pub tensors: Vec<TensorInfo>,
+    /// Its layers.
+    pub layers: Vec<record::Layer>,
+    /// Life of each tensor when it is held whole.
+    pub(super) life: Vec<Life>,
+}
+
+/// From which layer to which a tensor is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    /// The layer that first makes a part of it; -1 for a network's input.
+    pub from: isize,
+    /// The layer that last reads it; the number of layers for a network's output.
+    pub to: isize,
+}
+
+/// A multiple of 16 bytes.
+pub(super) fn aligned(bytes: u64) -> u64 {
+    bytes.next_multiple_of(ALIGN as u64)
+}
+
+impl<'n> Planned<'n> {
+    /// A network with the quantization of its tensors.
+    pub fn new(network: &'n Network, quantized: &Quantized) -> Self {
+        let tensors = emit::tensor_infos(network, quantized);
+        let layers = emit::layer_records(network, quantized);
+        let mut life = vec![Life { from: isize::MAX, to: -1 }; tensors.len()];
+        for (i, layer) in network.layers.iter().enumerate() {
+            let i = i as isize;
+            layer.inputs.iter().for_each(|&t| life[t].to = i);
+            let output = &mut life[layer.output];
+            (output.from, output.to) = (output.from.min(i), output.to.max(i));
+        }
+        // Inputs are there before the first layer, whoever reads them.
+        network.inputs.iter().for_each(|&t| life[t] = Life { from: -1, to: life[t].to.max(0) });
+        network.outputs.iter().for_each(|&t| life[t].to = network.layers.len() as isize);
+        Planned { network, tensors, layers, life }
+    }
+
+    pub(super) fn bytes(&self, tensor: usize) -> u64 {
+        let t = &self.tensors[tensor];
+        aligned(t.elements() * t.dtype.bytes())
+    }
+
+    /// The tensor that stands for a layer's input: its output where it has none.
+    pub(super) fn x(&self, layer: usize) -> &TensorInfo {
+        let layer = &self.network.layers[layer];
+        &self.tensors[*layer.inputs.first().unwrap_or(&layer.output)]
+    }
+
+    pub(super) fn y(&self, layer: usize) -> &TensorInfo {
+        &self.tensors[self.network.layers[layer].output]
+    }
+
+    /// Rows and channels of its output that a layer makes: all of them, or a concatenation's part.
+    pub(super) fn made(&self, layer: usize) -> (Range<u32>, Range<u32>) {
+        let y = self.y(layer);
+        match self.network.layers[layer].op {
+            Op::Place(place) => {
+                let (x, [top, _, front]) = (self.x(layer), place.offset.map(u32::from));
+                (top..top + x.height, front..front + x.channels)
+            }
+            _ => (0..y.height, 0..y.channels),
+        }
+    }
+
+    /// Rows of input `i` that output rows of a layer are made of.
+    pub(super) fn reads(&self, layer: usize, i: usize, rows: &Range<u32>) -> Range<u32> {
+        let l = &self.network.layers[layer];
+        let (first, end) = staticnet::input_rows(&self.layers[layer], &self.tensors[l.inputs[i]], (rows.start, rows.end));
+        first..end
+    }
+
+    /// Bytes of weights for some rows and channels of a layer; 0 where it has none.
+    pub(super) fn chunk_bytes(&self, layer: usize, rows: &Range<u32>, channels: &Range<u32>) -> u64 {
+        let (x, y) = (self.x(layer), self.y(layer));
+        staticnet::chunk_bytes(&self.layers[layer], x, y, rows.len() as u64, channels.len() as u64)
+    }
+
+    /// Whether the weights of a layer are so many a channel, so that a block of channels needs a part of them alone.
+    pub(super) fn is_cut_by_channels(&self, layer: usize) -> bool {
+        match self.network.layers[layer].op {
+            Op::Conv2d(_) | Op::Linear | Op::PRelu => true,
+            Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::Binary(_) | Op::Constant => false,
+            Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } => false,
+            Op::Convert(_) => false,
+        }
+    }
+
+    /// Whether its weights depend on the rows, so that one step must make all of them.
+    pub(super) fn is_cut_by_rows(&self, layer: usize) -> bool {
+        matches!(self.network.layers[layer].op, Op::Constant | Op::Resize)
+    }
+
+    pub(super) fn scratch(&self, layer: usize, channels: &Range<u32>) -> u64 {
+        aligned(staticnet::scratch_bytes(&self.network.layers[layer].op, self.x(layer), channels.len() as u64))
+    }
+
+    /// Instructions of a step, roughly: only their proportions matter.
+    pub(super) fn instructions(&self, layer: usize, rows: &Range<u32>, channels: &Range<u32>) -> u64 {
+        let (x, y) = (self.x(layer), self.y(layer));
+        let pixels = rows.len() as u64 * y.width as u64;
+        let outputs = pixels * channels.len() as u64;
+        let window = |w: &staticnet::op::Window| w.kernel[0] as u64 * w.kernel[1] as u64;
+        let work = match &self.network.layers[layer].op {
+            Op::Conv2d(conv) => {
+                let taps = staticnet::kernels::conv::taps(conv, x.channels);
+                // Every 32 channels the taps of a pixel are gathered again.
+                let gathers = if conv.groups > 1 { conv.groups as u64 } else { (channels.len() as u64).div_ceil(32) };
+                outputs * (4 * taps + 12) + pixels * taps * gathers / 2
+            }
+            Op::Linear => outputs * (4 * x.elements() + 12),
+            Op::MaxPool(pool) => outputs * 3 * window(&pool.window),
+            Op::AveragePool(pool) => outputs * 3 * window(&pool.window),
+            Op::Lrn(lrn) => outputs * (30 + 4 * lrn.size as u64),
+            Op::Relu | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Constant | Op::Rearrange(_) => outputs * 6,
+            Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => outputs * 10,
+        };
+        // Finding a step's records and making its views.
+        work + 1500
+    }
+
+    /// Whether a layer makes each channel of the same channel (or neighbouring ones) of its one input, and may see windows of them.
+    pub(super) fn is_channelwise(&self, layer: usize) -> bool {
+        let op = &self.network.layers[layer].op;
+        matches!(op, Op::MaxPool(_) | Op::AveragePool(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Lrn(_))
+    }
+
+    /// Input channels that output channels of a channelwise layer are made of.
+    pub(super) fn channels_read(&self, layer: usize, channels: &Range<u32>) -> Range<u32> {
+        match self.network.layers[layer].op {
+            Op::Lrn(lrn) => {
+                let (before, after) = ((lrn.size as u32 - 1) / 2, lrn.size as u32 / 2);
+                channels.start.saturating_sub(before)..(channels.end + after).min(self.x(layer).channels)
+            }
+            _ => channels.clone(),
+        }
+    }
+
+    /// Whether an input's rows may come one by one: input 0, which nobody gets back.
+    pub(super) fn may_stream(&self, tensor: usize) -> bool {
+        self.network.inputs.first() == Some(&tensor)
+            && self.network.inputs.iter().filter(|&&t| t == tensor).count() == 1
+            && !self.network.outputs.contains(&tensor)
+            && self.network.readers(tensor).next().is_some()
+    }
+
+    /// Bytes of the memory that the row-wise input needs.
+    pub(super) fn row_memory(&self, has_source: bool) -> u64 {
+        let Some(input) = self.network.inputs.first().map(|&t| &self.tensors[t]).filter(|_| has_source) else { return 0 };
+        aligned(staticnet::preprocess::row_memory_bytes(input.width, input.channels, input.dtype == DType::I8) as u64)
+    }
+}

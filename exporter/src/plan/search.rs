@@ -1,0 +1,268 @@
+//! Which segments in which modes.
+//!
+//! What a segment costs does not depend on the others, so the plan that reads the fewest weights, and among these takes the fewest
+//! instructions, within a limit of RAM is a shortest path over the places between layers. The least limit for which there is a path
+//! is a bound for every plan of these moves; offsets may need more, and then the plan says by how much.
+
+use super::budget::OverBudget;
+use super::layers::layer_by_layer;
+use super::place::{Group, Member, place};
+use super::problem::Planned;
+use super::segment::{Cost, Mode, Segment, Setting, ring_bytes, segment};
+use super::{Bound, Plan, PlanOptions, Ram, Share};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+pub(super) mod build;
+
+/// Layers of the longest segment.
+const LONGEST: usize = 24;
+
+/// Weights that may be read twice where a plan counts as reading each once: the neighbours that LRN looks at between two blocks of
+/// channels.
+const TWICE: f64 = 0.005;
+
+/// Instructions that the least RAM may cost, by estimate.
+const DEARER: f64 = 0.03;
+
+/// A segment that may be part of a plan.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    first: usize,
+    end: usize,
+    mode: Mode,
+    cost: Cost,
+}
+
+/// RAM that no segment of a path exceeds.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    ram: u64,
+}
+
+const NO_LIMIT: Limit = Limit { ram: u64::MAX };
+
+/// Bytes read and instructions, compared in this order.
+type Price = (u64, u64);
+
+/// All segments of a network in all modes.
+fn candidates(planned: &Planned, setting: Setting) -> Vec<Candidate> {
+    let n = planned.network.layers.len();
+    let mut found = Vec::new();
+    let mut add = |first: usize, end: usize, mode: Mode| {
+        let cost = segment(planned, first..end, mode, setting).map(|s| s.cost);
+        found.extend(cost.map(|cost| Candidate { first, end, mode, cost }));
+        cost
+    };
+    for first in 0..n {
+        let (rows, channels) = planned.made(first);
+        let (rows, channels) = (rows.len() as u32, channels.len() as u32);
+        let in_blocks = setting.storage && planned.is_cut_by_channels(first);
+        for channels in block_sizes(channels, in_blocks) {
+            for bands in [1, 2, 3, 4, 6, 8, 16, u32::MAX].into_iter().filter(|&b| b == 1 || b < rows || b == u32::MAX) {
+                // With weights in RAM as a whole bands cost nothing; in blocks they are read again.
+                add(first, first + 1, Mode::Blocks { channels, bands: bands.min(rows) });
+                if rows == 1 {
+                    break;
+                }
+            }
+        }
+        for end in first + 1..=n.min(first + LONGEST) {
+            add(first, end, Mode::Rows);
+            let channels = planned.made(end - 1).1.len() as u32;
+            for channels in block_sizes(channels, true).skip(1) {
+                if add(first, end, Mode::Channels { channels }).is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// All of the channels, and powers of two below.
+fn block_sizes(all: u32, in_blocks: bool) -> impl Iterator<Item = u32> {
+    let smaller = (0..12).rev().map(|p| 1 << p).filter(move |&b| in_blocks && b < all);
+    std::iter::once(all).chain(smaller)
+}
+
+/// The cheapest path within a limit: its candidates in order, and its price.
+fn path(n: usize, candidates: &[Candidate], limit: Limit) -> Option<(Vec<Candidate>, Price)> {
+    let mut best: Vec<Option<(Price, usize)>> = vec![None; n + 1];
+    best[0] = Some(((0, 0), usize::MAX));
+    for (i, c) in candidates.iter().enumerate() {
+        if c.cost.ram > limit.ram {
+            continue;
+        }
+        let Some(((reads, instructions), _)) = best[c.first] else { continue };
+        let price = (reads + c.cost.reads, instructions + c.cost.instructions);
+        if best[c.end].is_none_or(|(other, _)| price < other) {
+            best[c.end] = Some((price, i));
+        }
+    }
+    let (price, _) = best[n]?;
+    let (mut at, mut chosen) = (n, Vec::new());
+    while at > 0 {
+        let candidate = candidates[best[at]?.1];
+        chosen.push(candidate);
+        at = candidate.first;
+    }
+    chosen.reverse();
+    Some((chosen, price))
+}
+
+/// The least value of `of` over the candidates for which `holds`; `holds` does not become false again above it.
+fn least(candidates: &[Candidate], of: impl Fn(&Candidate) -> u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
+    let mut values: Vec<u64> = candidates.iter().map(of).collect();
+    values.sort_unstable();
+    values.dedup();
+    let at = values.partition_point(|&v| !holds(v));
+    values.get(at).copied()
+}
+
+/// The limit that the options stand for, or the least RAM of any plan where theirs is too little.
+fn limit(n: usize, candidates: &[Candidate], options: &PlanOptions) -> Result<Limit, u64> {
+    let price = |limit: Limit| path(n, candidates, limit).map(|(_, price)| price);
+    let smallest = || least(candidates, |c| c.cost.ram, |ram| price(Limit { ram }).is_some()).unwrap_or(0);
+    match options.ram {
+        Ram::Limit(bytes) => {
+            let limit = Limit { ram: bytes.saturating_sub(options.stack) };
+            price(limit).map(|_| limit).ok_or_else(|| smallest() + options.stack)
+        }
+        Ram::Min => Ok(Limit { ram: smallest() }),
+        Ram::Least => {
+            let (reads, instructions) = price(NO_LIMIT).unwrap_or_default();
+            let cheap = |limit: Limit| {
+                price(limit).is_some_and(|p| {
+                    p.0 as f64 <= reads as f64 * (1.0 + TWICE) && p.1 as f64 <= instructions as f64 * (1.0 + DEARER)
+                })
+            };
+            let ram = least(candidates, |c| c.cost.ram, |ram| cheap(Limit { ram }));
+            Ok(Limit { ram: ram.unwrap_or(u64::MAX) })
+        }
+    }
+}
+
+/// The best plan for the options.
+///
+/// # Errors
+/// [`OverBudget`].
+pub(super) fn best(planned: &Planned, options: &PlanOptions) -> Result<Plan, OverBudget> {
+    let n = planned.network.layers.len();
+    if n == 0 {
+        return layer_by_layer(planned, options);
+    }
+    let setting = Setting { storage: options.storage, source: options.source.is_some() };
+    let candidates = candidates(planned, setting);
+    let hard = match options.ram {
+        Ram::Limit(bytes) => bytes.saturating_sub(options.stack),
+        Ram::Least | Ram::Min => u32::MAX as u64,
+    };
+    let mut limit = limit(n, &candidates, options).map_err(|least| OverBudget::ram(planned, options, least))?;
+    let mut fewest = None;
+    loop {
+        let Some((chosen, (reads, _))) = path(n, &candidates, limit) else {
+            return Err(OverBudget::ram(planned, options, limit.ram.saturating_add(options.stack)));
+        };
+        let fewest = *fewest.get_or_insert(reads);
+        let bound = chosen.iter().map(|c| c.cost.ram).max().unwrap_or(0);
+        let mut segments: Vec<(Range<usize>, Segment)> = chosen
+            .iter()
+            .filter_map(|c| Some((c.first..c.end, segment(planned, c.first..c.end, c.mode, setting)?)))
+            .collect();
+        segments.iter_mut().for_each(|(_, s)| s.relax(planned, bound));
+        let plan = build::build(planned, options, &segments, Bound { ram: bound, reads: fewest });
+        if plan.ram_bytes as u64 <= hard {
+            return Ok(plan);
+        }
+        // There are gaps between tensors: look for a plan that needs that much less.
+        let over = plan.ram_bytes as u64 - hard;
+        limit.ram = bound.min(hard).saturating_sub(over.clamp(16, 1024));
+    }
+}
+
+/// What is placed: a group's members, and what each stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Thing {
+    /// A tensor that is held whole.
+    Whole(usize),
+    /// A ring of a segment.
+    Ring(usize, usize),
+    /// Weights of a layer in a segment.
+    Weights(usize, usize),
+    /// Scratch of a segment.
+    Scratch(usize),
+    /// Memory of the row-wise input.
+    RowMemory,
+}
+
+/// Everything that needs a place, in groups, with the times (segments) at which it does.
+fn things(planned: &Planned, segments: &[(Range<usize>, Segment)]) -> Vec<Vec<(Thing, Member)>> {
+    let at_time = |layer: isize| segments.iter().position(|(l, _)| (layer as usize) < l.end).unwrap_or(segments.len());
+    let streamed = segments.iter().any(|(_, s)| s.streamed);
+    let mut groups: Vec<Vec<(Thing, Member)>> = Vec::new();
+    let mut group_of: HashMap<usize, usize> = HashMap::new();
+    let is_ring = |t: usize| segments.iter().any(|(_, s)| s.rings.contains_key(&t));
+    for t in 0..planned.tensors.len() {
+        let life = planned.life[t];
+        if life.from == isize::MAX || is_ring(t) || (streamed && planned.network.inputs.first() == Some(&t)) {
+            continue;
+        }
+        let (from, to) = (at_time(life.from.max(0)), at_time(life.to.max(0)));
+        group_of.insert(t, groups.len());
+        groups.push(vec![(Thing::Whole(t), Member { at: 0, bytes: planned.bytes(t), from, to })]);
+    }
+    // Overlapping pairs become one group, segment by segment.
+    for overlay in segments.iter().filter_map(|(_, s)| s.overlay) {
+        let (Some(&gx), Some(&gy)) = (group_of.get(&overlay.x), group_of.get(&overlay.y)) else { continue };
+        let at = |g: usize, t: usize| groups[g].iter().find(|(thing, _)| *thing == Thing::Whole(t)).map_or(0, |(_, m)| m.at);
+        let (x, y) = (at(gx, overlay.x), at(gy, overlay.y));
+        // y begins `distance` before x: shift whichever group would begin below 0.
+        let (shift_x, shift_y) = (overlay.distance + y, x);
+        let low = shift_x.min(shift_y);
+        let moved = std::mem::take(&mut groups[gy]);
+        groups[gx].iter_mut().for_each(|(_, m)| m.at += shift_x - low);
+        for (thing, mut member) in moved {
+            member.at += shift_y - low;
+            if let Thing::Whole(t) = thing {
+                group_of.insert(t, gx);
+            }
+            groups[gx].push((thing, member));
+        }
+    }
+    for (time, (_, s)) in segments.iter().enumerate() {
+        let member = |bytes: u64| Member { at: 0, bytes, from: time, to: time };
+        groups.extend(s.rings.iter().map(|(&t, &ring)| vec![(Thing::Ring(time, t), member(ring_bytes(planned, t, ring)))]));
+        groups.extend(s.held.iter().map(|h| vec![(Thing::Weights(time, h.layer), member(h.bytes))]));
+        groups.push(vec![(Thing::Scratch(time), member(s.scratch))]);
+        if s.row_memory > 0 {
+            groups.push(vec![(Thing::RowMemory, member(s.row_memory))]);
+        }
+    }
+    groups.retain(|g| !g.is_empty());
+    groups
+}
+
+/// Where everything begins.
+fn offsets(groups: &[Vec<(Thing, Member)>], goal: u64) -> (BTreeMap<Thing, (u64, u64)>, u64) {
+    let members: Vec<Group> = groups.iter().map(|g| g.iter().map(|(_, m)| *m).collect()).collect();
+    let (bases, end) = place(&members, goal);
+    let places = groups.iter().zip(&bases).flat_map(|(g, base)| g.iter().map(move |(t, m)| (*t, (base + m.at, m.bytes))));
+    (places.collect(), end)
+}
+
+/// What takes the RAM in the segment that takes most.
+fn peak(planned: &Planned, groups: &[Vec<(Thing, Member)>], segments: &[(Range<usize>, Segment)]) -> Vec<Share> {
+    let time = (0..segments.len()).max_by_key(|&i| segments[i].1.cost.ram).unwrap_or(0);
+    let name = |thing: &Thing| match thing {
+        Thing::Whole(t) => planned.network.tensors[*t].name.clone(),
+        Thing::Ring(_, t) => format!("{} (ring)", planned.network.tensors[*t].name),
+        Thing::Weights(_, layer) => format!("weights of {}", planned.network.layers[*layer].name),
+        Thing::Scratch(_) => "scratch".to_string(),
+        Thing::RowMemory => "row-wise input".to_string(),
+    };
+    let there = groups.iter().flatten().filter(|(_, m)| m.from <= time && time <= m.to && m.bytes > 0);
+    let mut shares: Vec<Share> = there.map(|(thing, m)| Share { name: name(thing), bytes: m.bytes }).collect();
+    shares.sort_by_key(|s| std::cmp::Reverse(s.bytes));
+    shares
+}
