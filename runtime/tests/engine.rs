@@ -44,7 +44,7 @@ fn same_bytes(seeds: std::ops::Range<u64>, make: fn(DType, u64) -> Net) -> Seen 
     let mut seen = Seen::default();
     for seed in seeds {
         let _case = Case("plans", seed);
-        let net = make(if seed % 2 == 0 { DType::I8 } else { DType::F32 }, seed);
+        let net = make(if seed.is_multiple_of(2) { DType::I8 } else { DType::F32 }, seed);
         let mut random = Random(seed);
         let (want, outputs) = run(&net, &plan::whole(&net), seed);
         for (output, &tensor) in outputs.iter().zip(&net.outputs) {

@@ -12,8 +12,8 @@ use staticnet::{Picture, RunError};
 
 /// A network, a plan that holds all of its input, and one that streams it, both with a source of rows.
 fn both(seed: u64) -> (Net, [Plan; 2]) {
-    let dtype = if seed % 2 == 0 { DType::I8 } else { DType::F32 };
-    let net = if seed % 3 == 0 { every_op::net(dtype, seed) } else { chain::net(dtype, seed) };
+    let dtype = if seed.is_multiple_of(2) { DType::I8 } else { DType::F32 };
+    let net = if seed.is_multiple_of(3) { every_op::net(dtype, seed) } else { chain::net(dtype, seed) };
     let mut random = Random(seed);
     let source = Some((random.within(1, 30) as u16, random.within(1, 30) as u16, random.within(0, 2) as u8));
     let plans = [plan::cut(&net, &mut random), plan::streamed(&net, &mut random)].map(|plan| Plan { source, ..plan });

@@ -13,10 +13,10 @@ use std::cell::RefCell;
 
 /// A network and a plan with places for its weights.
 fn planned(seed: u64) -> (Net, Plan) {
-    let dtype = if seed % 2 == 0 { DType::I8 } else { DType::F32 };
-    let net = if seed % 3 == 0 { every_op::net(dtype, seed) } else { chain::net(dtype, seed) };
+    let dtype = if seed.is_multiple_of(2) { DType::I8 } else { DType::F32 };
+    let net = if seed.is_multiple_of(3) { every_op::net(dtype, seed) } else { chain::net(dtype, seed) };
     let mut random = Random(seed);
-    let plan = if seed % 5 == 0 { plan::streamed(&net, &mut random) } else { plan::mixed(&net, &mut random) };
+    let plan = if seed.is_multiple_of(5) { plan::streamed(&net, &mut random) } else { plan::mixed(&net, &mut random) };
     let places = random.within(1, 3);
     (net, Plan { places, ..plan })
 }
@@ -93,7 +93,7 @@ fn a_failing_storage_is_reported_and_the_next_pass_is_right() {
                     Fault::Error => RunError::Weights(Broken),
                     Fault::Damage | Fault::Short => RunError::Chunk { chunk },
                 };
-                if seed % 2 == 0 {
+                if seed.is_multiple_of(2) {
                     assert_eq!(engine.run_on(&[&bytes]), Err(error));
                 } else {
                     engine.begin();
