@@ -169,8 +169,15 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
             })?;
             self.run_ready(&mut |_, _| Ok(()))?;
         }
-        let kept = self.ram.get_mut(line).and_then(|kept| bytemuck::try_cast_slice_mut(kept).ok());
-        resizer.keep(pixels, kept.ok_or(RunError::Misaligned)?).map_err(RunError::Picture)?;
+        // Behind the last row that is read the row memory may serve others, too.
+        let given = self.rows.unwrap_or(0);
+        let kept = if self.any_read(|rows| rows.1 > given) {
+            let kept = self.ram.get_mut(line).and_then(|kept| bytemuck::try_cast_slice_mut(kept).ok());
+            resizer.keep(pixels, kept.ok_or(RunError::Misaligned)?)
+        } else {
+            resizer.skip()
+        };
+        kept.map_err(RunError::Picture)?;
         self.resizer = Some(resizer);
         Ok(())
     }
@@ -233,7 +240,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         }
     }
 
-    /// Has the next row of input 0 filled. The row is empty where no step to come reads it: its memory may serve others by now.
+    /// Has the next row of input 0 filled. The row is empty where no step to come reads it: its memory may serve others by now. Not
+    /// inlined: steps run while whoever pushes rows is on the stack, this is not.
     #[inline(never)]
     fn put_row(
         &mut self,
@@ -246,8 +254,6 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         Ok(())
     }
 
-    /// Not inlined: steps run while whoever pushes rows is on the stack.
-    #[inline(never)]
     fn place_of_next_row(&self) -> Result<Range<usize>, RunError<S::Error>> {
         let given = self.rows.ok_or(RunError::NotBegun)?;
         let (tensor, slot) = self.input(0)?;
@@ -256,7 +262,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         }
         let len = tensor.row_bytes() as usize;
         let first = slot.offset as usize + (given % slot.rows) as usize * len;
-        Ok(if self.is_read(given) { first..first + len } else { first..first })
+        let is_read = self.any_read(|(first, end)| first <= given && given < end);
+        Ok(if is_read { first..first + len } else { first..first })
     }
 
     fn put_row_of_bytes(&mut self, row: &[u8]) -> Result<(), RunError<S::Error>> {
@@ -266,14 +273,15 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         })
     }
 
-    /// Whether a row of input 0 is read by a step to come. Before the first step nothing has been made that it could overwrite.
-    fn is_read(&self, row: u32) -> bool {
+    /// Whether a step to come reads rows of input 0 that `test` wants. Before the first step nothing has been made that could be
+    /// overwritten.
+    #[inline(never)]
+    fn any_read(&self, test: impl Fn((u32, u32)) -> bool) -> bool {
         let reads = |i| {
             let step = self.artifact.step(i)?;
-            let (first, end) = self.input_rows(&typed_layer(&self.artifact, step.layer as usize).ok()?, step);
-            Some(first <= row && row < end)
+            Some(self.input_rows(&typed_layer(&self.artifact, step.layer as usize).ok()?, step))
         };
-        self.next == 0 || (self.next..self.artifact.step_count()).any(|i| reads(i) == Some(true))
+        self.next == 0 || (self.next..self.artifact.step_count()).any(|i| reads(i).is_some_and(&test))
     }
 
     /// The line and the tables of the row memory, where the artifact has one.
