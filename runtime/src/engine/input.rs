@@ -33,8 +33,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         self.ram.get_mut(all_of(slot, &tensor))
     }
 
-    /// Sets input `i` from real values in NHWC order, quantizing where the network is int8. Begins a new pass; input 0 of a streamed
-    /// network comes last, because steps run as its rows go in.
+    /// Sets input `i` from real values in NHWC order, quantizing where the network is int8. Begins a new pass; input 0 of a
+    /// streamed network comes last, because steps run as its rows go in.
     ///
     /// # Errors
     /// [`RunError::NoSuchTensor`], [`RunError::InputLength`], and in a streamed network those of [`Engine::step`].
@@ -63,8 +63,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         Ok(())
     }
 
-    /// Sets input 0 from a picture of any size, through the preprocessing stored in the artifact. Begins a new pass; in a streamed
-    /// network steps run as its rows go in.
+    /// Sets input 0 from a picture of any size, through the preprocessing stored in the artifact. Begins a new pass; in a
+    /// streamed network steps run as its rows go in.
     ///
     /// # Errors
     /// [`RunError::NoPreprocess`], [`RunError::Picture`], and in a streamed network those of [`Engine::step`].
@@ -123,7 +123,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         self.rows = Some(0);
     }
 
-    /// Takes the next row of input 0 as the device holds it (NHWC, i8 or little-endian f32), and runs every step that has its rows.
+    /// Takes the next row of input 0 as the device holds it (NHWC, i8 or little-endian f32), and runs every step that has its
+    /// rows.
     ///
     /// # Errors
     /// [`RunError::NotBegun`], [`RunError::TooManyRows`], [`RunError::RowLength`], which leave the pass as it is, and those of
@@ -141,8 +142,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
     /// [`Artifact::source`]: crate::Artifact::source
     ///
     /// # Errors
-    /// [`RunError::NoSource`], [`RunError::NotBegun`], [`RunError::TooManyRows`], [`RunError::RowLength`], which leave the pass as
-    /// it is, and those of [`Engine::step`].
+    /// [`RunError::NoSource`], [`RunError::NotBegun`], [`RunError::TooManyRows`], [`RunError::RowLength`], which leave the pass
+    /// as it is, and those of [`Engine::step`].
     pub fn push_row(&mut self, pixels: &[u8]) -> Result<(), RunError<S::Error>> {
         let (tensor, _) = self.input(0)?;
         let source = self.artifact.source().ok_or(RunError::NoSource)?;
@@ -240,8 +241,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         }
     }
 
-    /// Has the next row of input 0 filled. The row is empty where no step to come reads it: its memory may serve others by now. Not
-    /// inlined: steps run while whoever pushes rows is on the stack, this is not.
+    /// Has the next row of input 0 filled. The row is empty where no step to come reads it: its memory may serve others by now.
+    /// Not inlined: steps run while whoever pushes rows is on the stack, this is not.
     #[inline(never)]
     fn put_row(
         &mut self,
