@@ -54,7 +54,7 @@ pub use engine::{Engine, StepDone};
 pub use error::{ArtifactError, ArtifactErrorKind, RunError};
 /// The containers that results come in.
 pub use heapless;
-pub use preprocess::{Picture, Preprocess};
+pub use preprocess::{Picture, PixelFormat, Preprocess, Source};
 pub use ram::{Aligned, Ram};
 pub use top_k::Score;
 pub use weights::{Mapped, WeightSource};
@@ -62,9 +62,9 @@ pub use weights::{Mapped, WeightSource};
 /// The operator mask of tools that run any artifact.
 pub const ALL_OPS: u64 = u64::MAX;
 
-/// Bytes of scratch that a step of a layer needs, for planners.
-pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo) -> u64 {
-    validate::scratch_bytes(op, input)
+/// Bytes of scratch that a step over `channels` output channels of a layer needs, for planners.
+pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo, channels: u64) -> u64 {
+    validate::scratch_bytes(op, input, channels)
 }
 
 /// Bytes of weights that a step over `rows` output rows x `channels` output channels of a layer needs, for exporters. `output`

@@ -165,10 +165,11 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
         let (tensor, rows) = (i as u16, plan.rings[i] as u32);
         let above = net.layers.iter().find(|l| l.output == tensor && l.op.runs_in_place()).filter(|_| plan.in_place);
         let offset = above.map_or(end, |layer| slots[layer.input as usize].offset);
-        slots.push(Slot { tensor, offset, rows });
+        slots.push(Slot { tensor, c0: 0, channels: t.channels as u16, offset, rows });
         end = end.max(offset + (rows as u64 * t.row_bytes()).next_multiple_of(16) as u32);
     }
-    let scratch = net.layers.iter().filter(|l| l.input != NONE16).map(|l| scratch_bytes(&l.op, &net.info(l.input)));
+    let with_input = net.layers.iter().filter(|l| l.input != NONE16);
+    let scratch = with_input.map(|l| scratch_bytes(&l.op, &net.info(l.input), net.info(l.output).channels as u64));
     let ram = end + scratch.max().unwrap_or(0).next_multiple_of(16) as u32;
 
     let (mut steps, mut chunks, mut payload, mut ops) = (vec![], vec![], Vec::<u8>::new(), 0u64);
@@ -192,6 +193,8 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
             c1: work.channels.end as u16,
             chunk: chunk.unwrap_or(NONE32),
             scratch: end,
+            place: NONE32,
+            load: chunk.is_some(),
         });
     }
     for layer in &net.layers {
@@ -220,7 +223,7 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
     let section = |(id, bytes): (u16, Vec<u8>)| Section { id, version: 1, required: id < 7, bytes };
     let mut header = vec![0; 64];
     put(&mut header, 0, b"SNET");
-    put(&mut header, 4, &2u16.to_le_bytes());
+    put(&mut header, 4, &3u16.to_le_bytes());
     put(&mut header, 12, &(payload.len() as u32).to_le_bytes());
     put(&mut header, 24, &ram.to_le_bytes());
     put(&mut header, 28, &end.to_le_bytes());
