@@ -103,9 +103,9 @@ impl<'n> Planned<'n> {
     pub(super) fn is_cut_by_channels(&self, layer: usize) -> bool {
         match self.network.layers[layer].op {
             Op::Conv2d(_) | Op::Linear | Op::PRelu => true,
-            Op::Convert(convert) => convert.per_channel,
             Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::Binary(_) | Op::Constant => false,
             Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } => false,
+            Op::Convert(_) => false,
         }
     }
 
