@@ -147,8 +147,8 @@ pub const fn line_bytes(width: u32, channels: u32) -> u64 {
     (width as u64 * channels as u64).saturating_mul(2).div_ceil(16).saturating_mul(16)
 }
 
-/// Bytes that an engine needs to take a network's input of this width and channels row by row: a line, and where the input is int8
-/// behind it a table a channel from pixel bytes to quantized values.
+/// Bytes that an engine needs to take a network's input of this width and channels row by row: a line, and where the input is
+/// int8 behind it a table a channel from pixel bytes to quantized values.
 ///
 /// ```
 /// use staticnet::preprocess::row_memory_bytes;

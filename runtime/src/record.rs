@@ -232,7 +232,7 @@ pub struct Step {
     pub input: u16,
     /// Slot of the second input, or [`NONE16`].
     pub input2: u16,
-    /// Slot of the output. Equal to `input` where the step runs in place.
+    /// Slot of the output. It lies where the input's does where the step runs in place.
     pub output: u16,
     /// First output row.
     pub r0: u16,

@@ -35,7 +35,7 @@ macro_rules! check {
 mod layer;
 mod step;
 
-pub(crate) use layer::{Typed, chunk_bytes, scratch_bytes, typed_layer};
+pub(crate) use layer::{Typed, chunk_bytes, input_rows, scratch_bytes, typed_layer};
 pub(crate) use step::in_place;
 
 pub(crate) const fn artifact(a: &Artifact) -> Result<(), ArtifactError> {

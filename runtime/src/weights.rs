@@ -1,7 +1,7 @@
 //! Where weights come from.
 //!
-//! The engine reads weights in chunks, each used by one step or by several. It names the chunk that comes next before it waits for
-//! the present one, so that a source with a buffer of its own can load while the kernel runs.
+//! The engine reads weights in chunks, each used by one step or by several. It names the chunk that comes next before it waits
+//! for the present one, so that a source with a buffer of its own can load while the kernel runs.
 //!
 //! | source | weights lie in | RAM beside the plan's | while a kernel runs |
 //! | --- | --- | --- | --- |

@@ -59,7 +59,8 @@ fn any_plan_gives_the_same_bytes() {
         for (output, &tensor) in outputs.iter().zip(&net.outputs) {
             assert_eq!(output, &want[tensor as usize]);
         }
-        for plan in [plan::cut(&net, &mut random), plan::streamed(&net, &mut random)] {
+        let plans = [plan::cut(&net, &mut random), plan::streamed(&net, &mut random), plan::mixed(&net, &mut random)];
+        for plan in plans {
             let (got, outputs_got) = run(&net, &plan, seed);
             for (i, (got, want)) in got.iter().zip(&want).enumerate() {
                 assert_eq!(got, want, "tensor {i} of {plan:?}");

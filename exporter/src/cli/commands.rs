@@ -136,7 +136,7 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     print_json(&json!({
         "output": args.output, "ram_bytes": report.ram_bytes, "activation_bytes": report.activation_bytes,
         "weight_bytes": report.weight_bytes, "weight_bytes_read": report.weight_bytes_read, "macs": report.macs,
-        "bound_bytes": plan.bound, "gap": plan.gap(), "peak": peak, "peak_rss_bytes": peak_rss(),
+        "bound_bytes": plan.bound.ram, "gap": plan.gap(), "peak": peak, "peak_rss_bytes": peak_rss(),
     }));
     Ok(true)
 }

@@ -53,7 +53,10 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         }
         self.begin();
         for values in values.chunks_exact(tensor.width as usize * tensor.channels as usize) {
-            self.put_row(|row, _| Ok(put_values(&tensor, row, values)))?;
+            self.put_row(|row, _| {
+                put_values(&tensor, row, values);
+                Ok(())
+            })?;
             self.run_ready(&mut |_, _| Ok(()))?;
         }
         Ok(())
@@ -127,7 +130,7 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
     pub fn push_input_row(&mut self, row: &[u8]) -> Result<(), RunError<S::Error>> {
         let (tensor, _) = self.input(0)?;
         check_length(tensor.row_bytes() as usize, row)?;
-        self.put_row(|into, _| Ok(put_bytes(into, row)))?;
+        self.put_row_of_bytes(row)?;
         self.run_ready(&mut |_, _| Ok(()))
     }
 
@@ -205,7 +208,7 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
             let (tensor, _) = self.input(0)?;
             self.begin();
             for row in input.chunks_exact(tensor.row_bytes() as usize) {
-                self.put_row(|into, _| Ok(put_bytes(into, row)))?;
+                self.put_row_of_bytes(row)?;
                 self.run_ready(after)?;
             }
         }
@@ -246,6 +249,13 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         fill(parts.output, &parts.rest)?;
         self.rows = Some(given + 1);
         Ok(())
+    }
+
+    fn put_row_of_bytes(&mut self, row: &[u8]) -> Result<(), RunError<S::Error>> {
+        self.put_row(|into, _| {
+            put_bytes(into, row);
+            Ok(())
+        })
     }
 
     /// Whether a row of input 0 is read by a step to come. Before the first step nothing has been made that it could overwrite.

@@ -2,8 +2,8 @@
 
 /// Where in the source the centre of an output pixel falls, walked from one output to the next without a division.
 ///
-/// The centre of output `o` is `floor((2 * (o + crop) + 1) * source * 65536 / (2 * scaled))`, in 1/65536 source pixel. The way from
-/// one to the next is the same everywhere, so the whole part and what rounding down left over are added up: nothing is lost.
+/// The centre of output `o` is `floor((2 * (o + crop) + 1) * source * 65536 / (2 * scaled))`, in 1/65536 source pixel. The way
+/// from one to the next is the same everywhere, so the whole part and what rounding down left over are added up: nothing is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Axis {
     /// Centre of the present output.

@@ -160,6 +160,11 @@ impl Typed {
     }
 }
 
+/// Rows of an input that output rows `[r0, r1)` read; either input of a layer with two.
+pub(crate) const fn input_rows(layer: &Layer, input: &TensorInfo, rows: (u32, u32)) -> (u32, u32) {
+    Typed { layer: *layer, x: *input, x2: *input, y: *input }.input_rows::<{ u64::MAX }>(rows)
+}
+
 const fn repeated_rows(x: &TensorInfo, r0: u32, r1: u32) -> (u32, u32) {
     if x.height == 1 { (0, 1) } else { (r0, r1) }
 }

@@ -5,9 +5,9 @@ use crate::record::Chunk;
 
 /// Something that fills a buffer by itself while the core does other work, such as a DMA channel behind a flash.
 ///
-/// The buffer is handed over and comes back when the transfer has ended, so nobody else can reach it meanwhile. Hardware that writes
-/// to memory by itself is to implement `Transfer<'static>` alone: a buffer that is never freed does no harm even if it is forgotten
-/// while a transfer runs. Where there is a data cache, the transfer sees to it.
+/// The buffer is handed over and comes back when the transfer has ended, so nobody else can reach it meanwhile. Hardware that
+/// writes to memory by itself is to implement `Transfer<'static>` alone: a buffer that is never freed does no harm even if it is
+/// forgotten while a transfer runs. Where there is a data cache, the transfer sees to it.
 pub trait Transfer<'b> {
     /// What can go wrong while reading.
     type Error;
@@ -15,8 +15,8 @@ pub trait Transfer<'b> {
     /// A transfer that has begun; it holds the buffer.
     type Running;
 
-    /// Begins to read `len` bytes (at least one, at most the buffer's) from byte `offset` of the storage into the front of `buffer`,
-    /// and returns at once. What goes wrong is reported at the end.
+    /// Begins to read `len` bytes (at least one, at most the buffer's) from byte `offset` of the storage into the front of
+    /// `buffer`, and returns at once. What goes wrong is reported at the end.
     fn begin(&mut self, offset: u32, buffer: &'b mut [u8], len: usize) -> Self::Running;
 
     /// Waits for the end and returns the buffer, and whether it was filled. After an error the next transfer can begin.
@@ -30,8 +30,8 @@ pub trait Transfer<'b> {
 
 /// Weights that are read ahead: while a kernel runs, the next chunk is on its way into a buffer of its own.
 ///
-/// The buffer may have any size. Of a chunk that is longer, as much as fits is read ahead and the rest, a buffer at a time, when it
-/// is waited for. Chunks begin at multiples of 16 from the base; so do all reads where the buffer's length is such a multiple.
+/// The buffer may have any size. Of a chunk that is longer, as much as fits is read ahead and the rest, a buffer at a time, when
+/// it is waited for. Chunks begin at multiples of 16 from the base; so do all reads where the buffer's length is such a multiple.
 ///
 /// ```
 /// use staticnet::{WeightSource, record::Chunk, weights::{ReadAhead, Transfer}};

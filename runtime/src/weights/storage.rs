@@ -4,7 +4,8 @@ use super::{Queue, StorageError, WeightSource, address};
 use crate::record::Chunk;
 use embedded_storage::ReadStorage;
 
-/// Weights in a storage of any kind: a flash behind SPI, a partition, a card. Each chunk is read when it is needed, and waited for.
+/// Weights in a storage of any kind: a flash behind SPI, a partition, a card. Each chunk is read when it is
+/// needed, and waited for.
 ///
 /// ```
 /// use embedded_storage::ReadStorage;

@@ -1,7 +1,7 @@
 //! Segments with offsets become a plan.
 
 use super::super::segment::Segment;
-use super::super::{ChunkPart, Plan, PlanOptions, Planned};
+use super::super::{Bound, ChunkPart, Plan, PlanOptions, Planned};
 use super::{Thing, offsets, peak, things};
 use staticnet::record::{NONE16, NONE32, Slot, Step};
 use std::collections::{BTreeMap, HashMap};
@@ -44,7 +44,7 @@ impl Chunks {
 }
 
 /// The plan of these segments.
-pub(in super::super) fn build(planned: &Planned, options: &PlanOptions, segments: &[(Range<usize>, Segment)], bound: u64) -> Plan {
+pub(in super::super) fn build(planned: &Planned, options: &PlanOptions, segments: &[(Range<usize>, Segment)], bound: Bound) -> Plan {
     let groups = things(planned, segments);
     let goal = segments.iter().map(|(_, s)| s.cost.ram).max().unwrap_or(0);
     let (places, ram_bytes) = offsets(&groups, goal);

@@ -13,7 +13,7 @@ enum Done {
 }
 use Done::*;
 
-/// Byte `i` is `i`, modulo a prime. While a transfer runs the buffer holds 255, after an error or an end 254 behind what was read.
+/// Byte `i` is `i`, modulo a prime. While a transfer runs the buffer holds 255; when it ends, 254 wherever nothing was read.
 #[derive(Clone, Default)]
 struct Dma {
     log: Rc<RefCell<Vec<Done>>>,
