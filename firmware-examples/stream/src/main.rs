@@ -138,7 +138,7 @@ fn print_best(engine: &Network, picture: u32) {
     for score in engine.top_k::<5>() {
         match MODEL.label(score.class as usize) {
             Some(label) => defmt::info!("  {=str} {=f32}", label, score.value),
-            None => defmt::info!("  class {=u32} {=f32}", score.class, score.value),
+            None => defmt::info!("  class {=u16} {=f32}", score.class, score.value),
         }
     }
 }

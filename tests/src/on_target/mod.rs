@@ -8,6 +8,7 @@
 //! log         decodes what the firmware printed over defmt
 //! counter     counts instructions between markers (QEMU plugin in tests/qemu-plugin)
 //! report      a run in numbers
+//! pictures    pictures as a camera gives them to a board
 //! stream      the firmware that has one model compiled in and takes pictures row by row
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod counter;
 mod error;
 pub mod firmware;
 mod log;
+pub mod pictures;
 pub mod qemu;
 pub mod report;
 pub mod stream;
