@@ -34,9 +34,7 @@ struct Pipeline<'p, 'n> {
 pub(super) fn pipeline(planned: &Planned, layers: Range<usize>, channels: &[Range<u32>], block: usize) -> Vec<Task> {
     let next = layers.clone().map(|l| planned.made(l).0.start).collect();
     let net = &planned.network.layers;
-    let is_whole = |t: usize| {
-        !layers.clone().any(|l| net[l].output == t) && !(layers.start == 0 && planned.may_stream(t))
-    };
+    let is_whole = |t: usize| !layers.clone().any(|l| net[l].output == t) && !(layers.start == 0 && planned.may_stream(t));
     let from_whole = layers.clone().map(|l| net[l].inputs.iter().all(|&t| is_whole(t))).collect();
     let mut pipeline = Pipeline { planned, layers: layers.clone(), channels, block, next, from_whole, tasks: Vec::new() };
     let sinks: Vec<usize> =
@@ -91,7 +89,11 @@ pub(super) fn ring_rows(planned: &Planned, tasks: &[Task], tensor: usize) -> u32
     let layers = &planned.network.layers;
     let reads = |task: &Task| {
         let inputs = layers[task.layer].inputs.iter().enumerate().filter(|(_, t)| **t == tensor);
-        inputs.map(|(i, _)| planned.reads(task.layer, i, &task.rows)).filter(|rows| !rows.is_empty()).map(|rows| rows.start).min()
+        inputs
+            .map(|(i, _)| planned.reads(task.layer, i, &task.rows))
+            .filter(|rows| !rows.is_empty())
+            .map(|rows| rows.start)
+            .min()
     };
     let writes = |task: &Task| (layers[task.layer].output == tensor).then(|| task.rows.clone());
     // Backwards: the first row that the tasks from here on touch. A later part of a concatenation is written beside the first.

@@ -10,6 +10,8 @@ pub const OUTPUTS_FILE: &CStr = c"outputs.bin";
 pub const STEPS_FILE: &CStr = c"steps.bin";
 /// The [`Report`].
 pub const REPORT_FILE: &CStr = c"report.bin";
+/// Bytes of stack used at most, a little-endian `u32`; any firmware leaves it that ends well.
+pub const STACK_FILE: &CStr = c"stack.bin";
 /// The weights, as `exporter compile --split` writes them, where `stream` takes them from a file.
 pub const WEIGHTS_FILE: &CStr = c"weights.bin";
 /// The pictures, one behind the other, where `stream` takes them from a file.

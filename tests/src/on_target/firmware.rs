@@ -23,6 +23,7 @@ pub struct Variant {
 /// A firmware, built for one board.
 #[derive(Clone, Debug)]
 pub struct Firmware {
+    name: String,
     elf: Vec<u8>,
     /// The ELF as a file that no other build overwrites.
     file: Arc<NamedTempFile>,
@@ -46,12 +47,16 @@ impl Firmware {
     pub fn build_variant(name: &str, board: &Board, variant: &Variant) -> Result<Self, OnTargetError> {
         // One folder for each board: two of them share a target triple but not its flags.
         let target_dir = target_dir().join(board.name);
-        let flags = [format!("-Ctarget-cpu={}", board.target_cpu)];
+        // The compiler notes each function's frame in a section that no board loads (`crate::stack`).
+        // The code is the same with and without, but for the order of its functions.
+        let flags = [format!("-Ctarget-cpu={}", board.target_cpu), "-Zemit-stack-sizes".to_string()];
         let mut cargo =
             Toolchain::find(board.target)?.cargo("build", &workspace_root().join("firmware-examples"), &target_dir, &flags);
         cargo.args(["--release", "--locked", "-p", &format!("staticnet-{name}"), "--features", &variant.features.join(",")]);
         // What the caller's shell holds is meant for builds by hand.
         cargo.env_remove("STATICNET_MODEL").env_remove("STATICNET_RAM");
+        // Lets a stable compiler take `-Z`.
+        cargo.env("RUSTC_BOOTSTRAP", "1");
         cargo.env("STATICNET_BOARD", board.name).envs(variant.variables.iter().map(|(name, value)| (name, value)));
         let built = target_dir.join(board.target).join("release").join(name);
 
@@ -72,7 +77,12 @@ impl Firmware {
         file.write_all(&elf).map_err(|e| OnTargetError::file(file.path(), e))?;
         // Cargo repeats the warnings of crates that are up to date.
         let warnings = if words.contains("warning") { words } else { String::new() };
-        Ok(Firmware { elf, file: Arc::new(file), board: *board, warnings })
+        Ok(Firmware { name: name.to_string(), elf, file: Arc::new(file), board: *board, warnings })
+    }
+
+    /// Name of the binary.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The ELF file, which is deleted with this firmware.

@@ -3,6 +3,7 @@
 use super::firmware::{Firmware, Variant};
 use super::qemu::{self, Qemu};
 use super::{Board, OnTargetError, RunOptions, counter, job_bytes, read_marks, read_outputs};
+use crate::stack::StackReport;
 use staticnet_protocol::report::{PICTURES_FILE, WEIGHTS_FILE};
 use std::ffi::CStr;
 use std::fs;
@@ -31,6 +32,8 @@ pub struct StreamRun {
     pub stack_space: u32,
     /// Bytes of stack used at most.
     pub stack_bytes: u32,
+    /// The most stack that it can take, computed from its ELF file ([`crate::stack`]), without panics.
+    pub stack_bound: Option<u32>,
     /// Bytes of code and constants, the head of the model among them.
     pub code_bytes: u64,
     /// Guest instructions of each picture, from its first row to its result, where counted.
@@ -83,6 +86,7 @@ pub fn stream(
         static_bytes: firmware.static_bytes()?,
         stack_space: report.stack_space,
         stack_bytes: report.stack_bytes,
+        stack_bound: StackReport::new(&firmware)?.stack_bytes,
         code_bytes: firmware.code_bytes()?,
         instructions: marks.map(|marks| counter::between_marks(&marks)).transpose()?,
         log,
