@@ -1,5 +1,5 @@
-//! What `Artifact::new` refuses about plans, one condition at a time: windows, rows of slots that share bytes, places of weights, the
-//! streamed input, and the source of its rows.
+//! What `Artifact::new` refuses about plans, one condition at a time: windows, rows of slots that share bytes, places of weights,
+//! the streamed input, and the source of its rows.
 
 mod common;
 
@@ -179,8 +179,12 @@ fn other_operators_want_all_channels() {
     };
     assert_eq!(plan(Some(0..2), Some(1..5), CONV), Some(Kind::Range));
     assert_eq!(plan(Some(0..5), None, LINEAR), Some(Kind::Range));
+    let mut plan = blocked(&net());
+    plan.work[LINEAR].channels = 0..1;
+    assert_eq!(changed(&plan, |_| {}), None);
+    plan.work[LINEAR].to = Some(0..1);
+    assert_eq!(changed(&plan, |_| {}), Some(Kind::Range));
     // An output is held with all channels; so is an input.
-    assert_eq!(plan(None, Some(0..1), LINEAR), Some(Kind::Range));
     for (io, channels) in [(0, 2), (1, 1)] {
         let got = changed(&blocked(&net()), |parts| {
             let slot = parts.get(6, 2, 2 + io, 0);
@@ -280,14 +284,23 @@ fn places_lie_in_the_ram_beside_what_the_step_writes() {
 
 #[test]
 fn scratch_lies_beside_what_the_step_reads_and_writes() {
-    let plan = blocked(&net());
-    for operand in [INPUT, OUTPUT] {
-        let got = changed(&plan, |parts| {
-            let slot = slot_of(parts, CONV, operand);
-            let scratch = offset(parts, slot);
-            set(parts, STEP, CONV, 20, scratch);
-        });
-        assert_eq!(got, Some(Kind::Overlap));
+    // The slot goes behind all others, where the scratch has nothing else to overlap. Input: 72 bytes, output: 96, scratch: 108.
+    for (operand, bytes) in [(INPUT, 72), (OUTPUT, 96)] {
+        let scratch_at = |behind: i32| {
+            changed(&blocked(&net()), |parts| {
+                let end = u32::from_le_bytes(parts.header[24..28].try_into().expect("four bytes")).next_multiple_of(16) + 112;
+                parts.header[24..28].copy_from_slice(&(end + 256).to_le_bytes());
+                let slot = slot_of(parts, CONV, operand);
+                set(parts, SLOT, slot, 4, end);
+                set(parts, STEP, CONV, 20, end.wrapping_add_signed(behind));
+            })
+        };
+        let overlap = Some(Kind::Overlap);
+        assert_eq!([-112, -96, 0, 64].map(scratch_at), [None, overlap, overlap, overlap]);
+        assert_eq!([80, 96].map(scratch_at), [if bytes > 80 { overlap } else { None }, None]);
+        assert_eq!(scratch_at(8), Some(Kind::Ram));
+        // 256 bytes are there, 108 are needed.
+        assert_eq!([144, 160].map(scratch_at), [None, Some(Kind::Ram)]);
     }
 }
 
