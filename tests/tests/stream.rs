@@ -102,7 +102,7 @@ const RGB_32: Source = Source { width: 32, height: 32, format: PixelFormat::Rgb8
 const RGB_256: Source = Source { width: 256, height: 256, format: PixelFormat::Rgb888 };
 
 /// Stack that the plans count on.
-const STACK: u64 = 1536;
+const STACK: u64 = 2304;
 
 #[test]
 fn lenet_in_8_kib() -> TestResult {
