@@ -130,18 +130,14 @@ fn observe<A: Send>(
         }
         let mut engine = float.engine(&mut ram)?;
         for sample in samples {
-            if let Some(bytes) = engine.input_bytes_mut(0) {
-                bytes.copy_from_slice(sample);
-            }
             if let Some(slot) = artifact.input_slot(0).filter(|slot| real(slot.tensor as usize)) {
                 look(&mut seen, slot.tensor as usize, &floats(sample));
             }
-            engine.reset();
-            engine.run_tapped(|done, _, bytes| {
-                // A concatenation is complete when its last part is there.
+            engine.run_on_tapped(&[sample], |done, _, made| {
+                // Planned layer by layer: tensors are whole. A concatenation is complete when its last part is there.
                 let layer = artifact.layer(done.layer).filter(|layer| last_maker[layer.output as usize] == done.layer);
                 if let Some(layer) = layer.filter(|l| real(l.output as usize)) {
-                    look(&mut seen, layer.output as usize, &floats(bytes));
+                    look(&mut seen, layer.output as usize, &floats(made.all()));
                 }
             })?;
         }

@@ -9,7 +9,7 @@ use crate::network::Network;
 use crate::quantize::{Quantized, quantize};
 use crate::passes;
 use crate::plan::{self, OverBudget, Plan, PlanOptions, Planned, Ram, Share};
-use staticnet::preprocess::Source;
+use staticnet::preprocess::{PixelFormat, Source};
 use staticnet::record::TensorInfo;
 use staticnet_graph::graph::Graph;
 
@@ -129,9 +129,11 @@ pub fn plan_network(network: &Network, quantized: &Quantized, options: &Options)
         Error::Unsupported(vec![problem(&network.name, "model", what, format!("needs {bytes}"), hint)])
     };
     let mut wanted = options.plan;
-    // Pictures come through the preprocessing only; a picture of the input's own size where nobody says otherwise.
-    let preprocess = network.preprocess.as_ref();
-    wanted.source = preprocess.map(|p| wanted.source.unwrap_or(Source::of(p)));
+    // Pictures come through the preprocessing only; they have the input's own size where nobody says otherwise.
+    wanted.source = network.preprocess.as_ref().map(|p| {
+        let format = if p.channels == 1 { PixelFormat::Grey } else { PixelFormat::Rgb888 };
+        wanted.source.unwrap_or(Source { width: p.width, height: p.height, format })
+    });
     let plan = plan::plan(&Planned::new(network, quantized), &wanted).map_err(|over| match wanted.ram {
         Ram::Limit(_) => Error::OverBudget(over),
         Ram::Least | Ram::Min => too_large("ram", over.needed),
@@ -149,6 +151,7 @@ pub fn plan_network(network: &Network, quantized: &Quantized, options: &Options)
 /// [`Error::Unsupported`] where it is too large for the format, [`Error::OverBudget`] where it is for the flash.
 pub fn emit_plan(mut network: Network, mut quantized: Quantized, plan: &Plan, options: &Options) -> Result<Emitted, Error> {
     let weights: u64 = network.layers.iter().zip(&quantized.layers).map(|(l, q)| emit::payload_len(l, q) as u64 + 16).sum();
+    // A plan repeats some weights where blocks of channels look at their neighbours.
     if weights + weights / 64 > u32::MAX as u64 {
         let hint = "the format addresses 4 GiB of weights";
         let reason = format!("needs {weights} bytes");

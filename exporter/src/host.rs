@@ -157,21 +157,14 @@ impl Model {
     /// As [`Model::run_all`], of the device's own bytes: for each input as many samples, for each output one result a sample.
     ///
     /// # Errors
-    /// [`Error::Run`] where the engine does not take the model.
-    ///
-    /// # Panics
-    /// Where a sample has another length than its input.
+    /// [`Error::Run`] where the engine does not take the model, or a sample has another length than its input.
     pub fn run_bytes(&self, inputs: &[&[Vec<u8>]]) -> Result<Vec<Vec<Vec<u8>>>, Error> {
         let samples = inputs.first().map_or(1, |samples| samples.len());
         let mut ram = self.ram();
         let mut engine = self.engine(&mut ram)?;
         let mut outputs = vec![Vec::with_capacity(samples); self.artifact().output_count()];
         for sample in 0..samples {
-            engine.reset();
-            for (i, input) in inputs.iter().enumerate() {
-                engine.input_bytes_mut(i).ok_or(RunError::NoSuchTensor)?.copy_from_slice(&input[sample]);
-            }
-            engine.run()?;
+            engine.run_on(&inputs.iter().map(|input| &input[sample][..]).collect::<Vec<_>>())?;
             for (i, output) in outputs.iter_mut().enumerate() {
                 output.push(engine.output_bytes(i).ok_or(RunError::NoSuchTensor)?.to_vec());
             }

@@ -19,11 +19,21 @@ pub struct Report {
     pub dtype: &'static str,
     /// RAM of a run: activations and scratch.
     pub ram_bytes: usize,
-    /// RAM that holds activations.
+    /// RAM that holds activations, when most of it does.
     pub activation_bytes: usize,
+    /// Stack that the plan counts on.
+    pub stack_bytes: usize,
+    /// Where weights are: `mapped` or `storage`.
+    pub weights_in: &'static str,
+    /// Whether the first input comes row by row.
+    pub streamed: bool,
+    /// Pictures that rows are taken from, where they are: `320x240:rgb565`.
+    pub source: Option<String>,
+    /// Number of steps.
+    pub steps: usize,
     /// Bytes of weights, biases, multipliers and tables.
     pub weight_bytes: usize,
-    /// Bytes of them that a pass reads; larger than `weight_bytes` where a plan reads some twice.
+    /// Bytes of them that a pass reads; larger than `weight_bytes` where a plan reads some twice. What is mapped counts once.
     pub weight_bytes_read: u64,
     /// Bytes of the head.
     pub head_bytes: usize,
@@ -93,8 +103,13 @@ pub fn report(artifact: &Artifact) -> Report {
         dtype: artifact.layer(0).map_or("", |layer| artifact.layer_dtype(&layer).name()),
         ram_bytes: artifact.ram_bytes(),
         activation_bytes: artifact.activation_bytes(),
+        stack_bytes: artifact.stack_bytes(),
+        weights_in: if artifact.weights_in_storage() { "storage" } else { "mapped" },
+        streamed: artifact.is_streamed(),
+        source: artifact.source().map(|s| format!("{}x{}:{}", s.width, s.height, s.format.name())),
+        steps: steps.len(),
         weight_bytes: artifact.payload_len(),
-        weight_bytes_read: steps.iter().map(|step| chunk_len(step.chunk)).sum(),
+        weight_bytes_read: steps.iter().filter(|step| step.load).map(|step| chunk_len(step.chunk)).sum(),
         head_bytes: artifact.head().len(),
         macs: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.macs)),
         labels: (0..artifact.label_count()).filter_map(|i| artifact.label(i)).map(str::to_string).collect(),

@@ -1,14 +1,26 @@
 //! The artifact: a network ready to run. FORMAT.md has its bytes.
 //!
 //! [`Artifact::new`] is a `const fn` over the head. What it accepts is memory safe to run for any payload: every index lies in
-//! its table, every buffer in the declared RAM, no step's buffers overlap, every kernel finds the rows, weights and scratch that
-//! it will reach for. (Whether the plan is *right*, nothing being overwritten too early, is the planner's duty and its checker's.)
+//! its table, every buffer in the declared RAM, nothing that a step writes overlaps what it reads, every kernel finds the rows,
+//! weights and scratch that it will reach for. (Whether the plan is *right*, nothing being overwritten too early, is the planner's duty and its checker's.)
 
-use crate::bytes::{checksum, checksum_skipping, f32_at, u16_at, u32_at, u64_at};
+use crate::bytes::{checksum, checksum_skipping, u16_at, u32_at, u64_at};
 use crate::error::{ArtifactError, ArtifactErrorKind as Kind};
-use crate::preprocess::{Fit, Preprocess};
-use crate::record::{Chunk, DType, Layer, NONE16, NONE32, Slot, Step, TensorInfo};
+use crate::preprocess::{Preprocess, Source};
+use crate::record::{Chunk, Layer, Slot, Step, TensorInfo};
 use crate::validate;
+
+macro_rules! fail {
+    ($kind:ident, $at:expr) => {
+        return Err(ArtifactError { kind: Kind::$kind, offset: $at as u32 })
+    };
+}
+
+mod sections;
+mod tables;
+
+pub use sections::SectionId;
+use sections::Table;
 
 /// First bytes of every artifact.
 pub const MAGIC: [u8; 4] = *b"SNET";
@@ -22,44 +34,10 @@ pub const SECTION_LEN: usize = 32;
 pub const ALIGN: usize = 16;
 /// Header flag: the payload is a file of its own.
 pub const FLAG_SPLIT: u16 = 1;
+/// Header flag: the plan is for weights in a storage that is read, not mapped: every chunk has a place in RAM.
+pub const FLAG_STORAGE: u16 = 2;
 /// Section flag: a reader that does not know the section must refuse the artifact.
 pub const FLAG_REQUIRED: u32 = 1;
-
-/// Kinds of sections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
-pub enum SectionId {
-    /// [`TensorInfo`] records.
-    Tensors = 1,
-    /// [`Layer`] records.
-    Layers = 2,
-    /// [`Slot`] records.
-    Slots = 3,
-    /// [`Step`] records.
-    Steps = 4,
-    /// [`Chunk`] records.
-    Chunks = 5,
-    /// Number of inputs and outputs, then their slots, 16 bits each.
-    Io = 6,
-    /// [`Preprocess`] of the first input. Optional.
-    Preprocess = 7,
-    /// Class labels: for each a 16-bit length and UTF-8. Optional.
-    Labels = 8,
-    /// Layer names, likewise. Optional.
-    Names = 9,
-    /// Reserved for a signature over the head. Not checked by this version.
-    Signature = 10,
-}
-
-/// Number of section kinds, counting the unused 0. The last one, the signature, is reserved.
-const SECTIONS: usize = SectionId::Signature as usize + 1;
-
-/// Where the records of a section are in the head.
-#[derive(Clone, Copy, Debug)]
-struct Table {
-    at: usize,
-    count: usize,
-}
 
 /// A validated artifact: the head, and the payload where it lies behind the head.
 #[derive(Clone, Copy, Debug)]
@@ -75,14 +53,9 @@ pub struct Artifact<'a> {
     inputs: usize,
     outputs: usize,
     preprocess: Option<Preprocess>,
+    source: Option<(Source, u32)>,
     labels: Table,
     names: Table,
-}
-
-macro_rules! fail {
-    ($kind:ident, $at:expr) => {
-        return Err(ArtifactError { kind: Kind::$kind, offset: $at as u32 })
-    };
 }
 
 impl<'a> Artifact<'a> {
@@ -101,7 +74,7 @@ impl<'a> Artifact<'a> {
             fail!(Version, 4);
         }
         // A flag of a later version may change what the bytes mean.
-        if u16_at(bytes, 6) & !FLAG_SPLIT != 0 {
+        if u16_at(bytes, 6) & !(FLAG_SPLIT | FLAG_STORAGE) != 0 {
             fail!(Version, 6);
         }
         let (head_len, payload_len) = (u32_at(bytes, 8) as usize, u32_at(bytes, 12) as usize);
@@ -119,7 +92,7 @@ impl<'a> Artifact<'a> {
         if checksum_skipping(table, 40, 8) != u64_at(head, 40) {
             fail!(Checksum, 40);
         }
-        let found = match find_sections(head, sections) {
+        let found = match sections::find_sections(head, sections) {
             Ok(found) => found,
             Err(error) => return Err(error),
         };
@@ -135,13 +108,22 @@ impl<'a> Artifact<'a> {
             inputs: 0,
             outputs: 0,
             preprocess: None,
+            source: None,
             labels: Table { at: 0, count: 0 },
             names: Table { at: 0, count: 0 },
         };
         macro_rules! table {
             ($id:ident, $size:expr) => {
-                match records(&found, SectionId::$id, $size) {
+                match sections::records(&found, SectionId::$id, $size) {
                     Ok(table) => table,
+                    Err(error) => return Err(error),
+                }
+            };
+        }
+        macro_rules! part {
+            ($read:ident($($id:expr)?)) => {
+                match sections::$read(head, &found $(, $id)?) {
+                    Ok(part) => part,
                     Err(error) => return Err(error),
                 }
             };
@@ -152,12 +134,13 @@ impl<'a> Artifact<'a> {
         artifact.steps = table!(Steps, Step::SIZE);
         artifact.chunks = table!(Chunks, Chunk::SIZE);
         artifact.io = table!(Io, 2);
-        if let Err(error) = artifact.check_text(&found) {
-            return Err(error);
+        artifact.labels = part!(strings(SectionId::Labels));
+        artifact.names = part!(strings(SectionId::Names));
+        if artifact.names.count != artifact.layers.count && artifact.names.at != 0 {
+            fail!(Text, artifact.names.at);
         }
-        if let Err(error) = artifact.read_preprocess(&found) {
-            return Err(error);
-        }
+        artifact.preprocess = part!(preprocess());
+        artifact.source = part!(source());
         if let Err(error) = artifact.check_io() {
             return Err(error);
         }
@@ -167,55 +150,13 @@ impl<'a> Artifact<'a> {
         }
     }
 
-    const fn check_text(&mut self, found: &[Option<(usize, usize)>; SECTIONS]) -> Result<(), ArtifactError> {
-        if let Some((at, len)) = found[SectionId::Labels as usize] {
-            match texts(self.head, at, len) {
-                Some(count) => self.labels = Table { at, count },
-                None => fail!(Text, at),
-            }
-        }
-        if let Some((at, len)) = found[SectionId::Names as usize] {
-            match texts(self.head, at, len) {
-                Some(count) if count == self.layers.count => self.names = Table { at, count },
-                _ => fail!(Text, at),
-            }
-        }
-        Ok(())
-    }
-
-    const fn read_preprocess(&mut self, found: &[Option<(usize, usize)>; SECTIONS]) -> Result<(), ArtifactError> {
-        let Some((at, len)) = found[SectionId::Preprocess as usize] else { return Ok(()) };
-        if len < PREPROCESS_LEN {
-            fail!(Section, at);
-        }
-        let head = self.head;
-        let fit = match head[at + 5] {
-            0 => Fit::Stretch,
-            1 => Fit::Cover { shorter: u16_at(head, at + 6) },
-            _ => fail!(Attribute, at + 5),
-        };
-        let channels = head[at + 4];
-        if channels != 1 && channels != 3 {
-            fail!(Attribute, at + 4);
-        }
-        self.preprocess = Some(Preprocess {
-            width: u16_at(head, at),
-            height: u16_at(head, at + 2),
-            channels,
-            fit,
-            mean: [f32_at(head, at + 8), f32_at(head, at + 12), f32_at(head, at + 16)],
-            std: [f32_at(head, at + 20), f32_at(head, at + 24), f32_at(head, at + 28)],
-        });
-        Ok(())
-    }
-
     const fn check_io(&mut self) -> Result<(), ArtifactError> {
         if self.io.count < 2 {
             fail!(Section, self.io.at);
         }
         self.inputs = u16_at(self.head, self.io.at) as usize;
         self.outputs = u16_at(self.head, self.io.at + 2) as usize;
-        if self.outputs == 0 || 2 + self.inputs + self.outputs > self.io.count {
+        if self.inputs == 0 || self.outputs == 0 || 2 + self.inputs + self.outputs > self.io.count {
             fail!(Index, self.io.at);
         }
         Ok(())
@@ -236,6 +177,11 @@ impl<'a> Artifact<'a> {
         u16_at(self.head, 6) & FLAG_SPLIT != 0
     }
 
+    /// Whether the plan is for weights in a storage that is read: every chunk has a place in RAM. Else they must be mapped.
+    pub const fn weights_in_storage(&self) -> bool {
+        u16_at(self.head, 6) & FLAG_STORAGE != 0
+    }
+
     /// Bytes of weights, biases, multipliers and tables.
     pub const fn payload_len(&self) -> usize {
         u32_at(self.head, 12) as usize
@@ -246,14 +192,19 @@ impl<'a> Artifact<'a> {
         u32_at(self.head, 20)
     }
 
-    /// Bytes of RAM that a run needs: activations and scratch. The stack is not in it.
+    /// Bytes of RAM that a run needs: activations, scratch, places of weights and row memory. The stack is not in it.
     pub const fn ram_bytes(&self) -> usize {
         u32_at(self.head, 24) as usize
     }
 
-    /// Bytes of RAM that hold activations: [`Artifact::ram_bytes`] less what only scratch uses.
+    /// Bytes of RAM that hold activations: [`Artifact::ram_bytes`] less what only the others use.
     pub const fn activation_bytes(&self) -> usize {
         u32_at(self.head, 28) as usize
+    }
+
+    /// Bytes of stack that the plan was made for, as it was stated; 0 where nothing was.
+    pub const fn stack_bytes(&self) -> usize {
+        u32_at(self.head, 56) as usize
     }
 
     /// The operators used, as a mask of [`OpCode::bit`](crate::op::OpCode::bit): the `OPS` of the engine that runs this artifact.
@@ -278,6 +229,33 @@ impl<'a> Artifact<'a> {
     /// How a picture becomes the first input, where the artifact says.
     pub const fn preprocess(&self) -> Option<Preprocess> {
         self.preprocess
+    }
+
+    /// What rows of a picture [`Engine::push_row`](crate::Engine::push_row) takes, where the artifact says.
+    pub const fn source(&self) -> Option<Source> {
+        match self.source {
+            Some((source, _)) => Some(source),
+            None => None,
+        }
+    }
+
+    /// First byte in RAM of the row memory of [`Artifact::source`].
+    pub const fn row_memory(&self) -> Option<u32> {
+        match self.source {
+            Some((_, memory)) => Some(memory),
+            None => None,
+        }
+    }
+
+    /// Whether input 0 is given row by row: only some of its rows are held.
+    pub const fn is_streamed(&self) -> bool {
+        match self.input_slot(0) {
+            Some(slot) => match self.tensor(slot.tensor as usize) {
+                Some(tensor) => !slot.has_all_rows(&tensor),
+                None => false,
+            },
+            None => false,
+        }
     }
 
     /// Number of class labels.
@@ -306,162 +284,12 @@ impl<'a> Artifact<'a> {
         let len = u16_at(self.head, at) as usize;
         core::str::from_utf8(self.head.get(at + 2..at + 2 + len)?).ok()
     }
-
-    /// Number of tensors.
-    pub const fn tensor_count(&self) -> usize {
-        self.tensors.count
-    }
-
-    /// A tensor; `None` past the end.
-    pub const fn tensor(&self, i: usize) -> Option<TensorInfo> {
-        if i >= self.tensors.count {
-            return None;
-        }
-        TensorInfo::decode(self.head, self.tensors.at + i * TensorInfo::SIZE)
-    }
-
-    /// Number of layers.
-    pub const fn layer_count(&self) -> usize {
-        self.layers.count
-    }
-
-    /// A layer; `None` past the end.
-    pub const fn layer(&self, i: usize) -> Option<Layer> {
-        if i >= self.layers.count {
-            return None;
-        }
-        Layer::decode(self.head, self.layers.at + i * Layer::SIZE)
-    }
-
-    /// Number of slots.
-    pub const fn slot_count(&self) -> usize {
-        self.slots.count
-    }
-
-    /// A slot; `None` past the end.
-    pub const fn slot(&self, i: usize) -> Option<Slot> {
-        if i >= self.slots.count {
-            return None;
-        }
-        Some(Slot::decode(self.head, self.slots.at + i * Slot::SIZE))
-    }
-
-    /// Number of steps.
-    pub const fn step_count(&self) -> usize {
-        self.steps.count
-    }
-
-    /// A step; `None` past the end.
-    pub const fn step(&self, i: usize) -> Option<Step> {
-        if i >= self.steps.count {
-            return None;
-        }
-        Some(Step::decode(self.head, self.steps.at + i * Step::SIZE))
-    }
-
-    /// Number of weight chunks.
-    pub const fn chunk_count(&self) -> usize {
-        self.chunks.count
-    }
-
-    /// A chunk; `None` past the end (also for [`NONE32`]).
-    pub const fn chunk(&self, i: u32) -> Option<Chunk> {
-        if i == NONE32 || i as usize >= self.chunks.count {
-            return None;
-        }
-        Some(Chunk::decode(self.head, self.chunks.at + i as usize * Chunk::SIZE))
-    }
-
-    /// Number of network inputs.
-    pub const fn input_count(&self) -> usize {
-        self.inputs
-    }
-
-    /// Number of network outputs.
-    pub const fn output_count(&self) -> usize {
-        self.outputs
-    }
-
-    /// The slot of input `i`.
-    pub const fn input_slot(&self, i: usize) -> Option<Slot> {
-        if i >= self.inputs {
-            return None;
-        }
-        self.slot(u16_at(self.head, self.io.at + 4 + 2 * i) as usize)
-    }
-
-    /// The slot of output `i`.
-    pub const fn output_slot(&self, i: usize) -> Option<Slot> {
-        if i >= self.outputs {
-            return None;
-        }
-        self.slot(u16_at(self.head, self.io.at + 4 + 2 * (self.inputs + i)) as usize)
-    }
-
-    /// Bytes of input `i` as the device holds it (NHWC, i8 or f32); 0 where there is no such input.
-    pub const fn input_len_bytes(&self, i: usize) -> usize {
-        match self.input_slot(i) {
-            Some(slot) => self.slot_bytes(slot),
-            None => 0,
-        }
-    }
-
-    /// Bytes of output `i` as the device holds it; 0 where there is no such output.
-    pub const fn output_len_bytes(&self, i: usize) -> usize {
-        match self.output_slot(i) {
-            Some(slot) => self.slot_bytes(slot),
-            None => 0,
-        }
-    }
-
-    const fn slot_bytes(&self, slot: Slot) -> usize {
-        match self.tensor(slot.tensor as usize) {
-            Some(tensor) => (slot.rows as u64 * tensor.row_bytes()) as usize,
-            None => 0,
-        }
-    }
-
-    /// The element type that a layer computes in.
-    pub const fn layer_dtype(&self, layer: &Layer) -> DType {
-        match self.tensor(layer.output as usize) {
-            Some(tensor) => tensor.dtype,
-            None => DType::I8,
-        }
-    }
-
-    /// Where in the head a layer's record is, for error messages.
-    pub(crate) const fn layer_offset(&self, i: usize) -> usize {
-        self.layers.at + i * Layer::SIZE
-    }
-
-    /// Where in the head a tensor's record is.
-    pub(crate) const fn tensor_offset(&self, i: usize) -> usize {
-        self.tensors.at + i * TensorInfo::SIZE
-    }
-
-    /// Where in the head a slot's record is.
-    pub(crate) const fn slot_offset(&self, i: usize) -> usize {
-        self.slots.at + i * Slot::SIZE
-    }
-
-    /// Where in the head a step's record is.
-    pub(crate) const fn step_offset(&self, i: usize) -> usize {
-        self.steps.at + i * Step::SIZE
-    }
-
-    /// Where in the head a chunk's record is.
-    pub(crate) const fn chunk_offset(&self, i: usize) -> usize {
-        self.chunks.at + i * Chunk::SIZE
-    }
-
-    /// Where in the head the list of inputs and outputs is.
-    pub(crate) const fn io_offset(&self) -> usize {
-        self.io.at
-    }
 }
 
 /// Bytes of the preprocessing section.
 pub const PREPROCESS_LEN: usize = 32;
+/// Bytes of the source section.
+pub const SOURCE_LEN: usize = 16;
 
 /// Kernel sets that weights can be packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -486,73 +314,4 @@ impl Target {
             Target::Portable => "portable",
         }
     }
-}
-
-/// Offset and length of each known section; all bounds and checksums hold.
-const fn find_sections(head: &[u8], count: usize) -> Result<[Option<(usize, usize)>; SECTIONS], ArtifactError> {
-    let mut found = [None; SECTIONS];
-    let body = HEADER_LEN + count * SECTION_LEN;
-    let mut i = 0;
-    while i < count {
-        let entry = HEADER_LEN + i * SECTION_LEN;
-        i += 1;
-        let id = u16_at(head, entry);
-        let (flags, at, len) = (u32_at(head, entry + 4), u32_at(head, entry + 8) as usize, u32_at(head, entry + 12) as usize);
-        if at % ALIGN != 0 || at < body || at > head.len() || len > head.len() - at {
-            fail!(Section, entry);
-        }
-        let (_, tail) = head.split_at(at);
-        if checksum(tail.split_at(len).0) != u64_at(head, entry + 16) {
-            fail!(Checksum, entry);
-        }
-        // A signature is not verified yet: one that must be verified is refused like any unknown section.
-        let known = id != 0 && (id as usize) < SECTIONS - 1 && u16_at(head, entry + 2) == 1;
-        if !known {
-            if flags & FLAG_REQUIRED != 0 {
-                fail!(UnknownSection, entry);
-            }
-            continue;
-        }
-        if found[id as usize].is_some() {
-            fail!(Section, entry);
-        }
-        found[id as usize] = Some((at, len));
-    }
-    Ok(found)
-}
-
-/// A section of whole records.
-const fn records(found: &[Option<(usize, usize)>; SECTIONS], id: SectionId, size: usize) -> Result<Table, ArtifactError> {
-    match found[id as usize] {
-        None => fail!(MissingSection, id as usize),
-        // Indices are 16 bits wide, with one value for "none".
-        Some((at, len)) if len % size != 0 || len / size >= NONE16 as usize => fail!(Section, at),
-        Some((at, len)) => Ok(Table { at, count: len / size }),
-    }
-}
-
-/// Number of strings in a section of length-prefixed UTF-8 strings, counted at its beginning; `None` where malformed.
-const fn texts(head: &[u8], at: usize, len: usize) -> Option<usize> {
-    if len < 2 {
-        return None;
-    }
-    let (count, end) = (u16_at(head, at) as usize, at + len);
-    let (mut position, mut i) = (at + 2, 0);
-    while i < count {
-        if end - position < 2 {
-            return None;
-        }
-        let text = u16_at(head, position) as usize;
-        position += 2;
-        if end - position < text {
-            return None;
-        }
-        let (_, tail) = head.split_at(position);
-        if core::str::from_utf8(tail.split_at(text).0).is_err() {
-            return None;
-        }
-        position += text;
-        i += 1;
-    }
-    Some(count)
 }

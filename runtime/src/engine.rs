@@ -1,5 +1,11 @@
 //! Runs an artifact: one loop over steps, one exhaustive match over operators.
 //!
+//! # A pass
+//! Either all of the inputs is set ([`Engine::set_input_f32`], [`Engine::set_picture`], [`Engine::input_bytes_mut`]) and
+//! [`Engine::run`] makes the outputs, or input 0 comes row by row between [`Engine::begin`] and [`Engine::finish`], and every row runs
+//! the steps that have their rows then. A network that is *streamed* ([`Artifact::is_streamed`]) never holds all rows of input 0:
+//! where all of it is set, steps run meanwhile. Other inputs come first, input 0 last.
+//!
 //! # Weights of a step
 //! A step of a convolution or a fully connected layer over `n` output channels finds in its chunk, in this order: `n` biases
 //! (i32, or f32 in float networks), `n` f32 multipliers (int8 only), then `n` rows of weights. Tables, slopes, taps and constants of
@@ -7,16 +13,17 @@
 
 mod call;
 mod float;
+mod input;
 mod int8;
 mod memory;
 
 use crate::artifact::Artifact;
 use crate::error::RunError;
-use crate::preprocess::Picture;
-use crate::quant;
-use crate::record::{Chunk, DType, NONE16, Slot, Step, TensorInfo};
+use crate::preprocess::RowResizer;
+use crate::record::{Chunk, Slot, Step, TensorInfo};
 use crate::top_k::{Score, top_k};
-use crate::view::Block;
+use crate::validate::typed_layer;
+use crate::view::{Held, Rows};
 use crate::weights::WeightSource;
 use call::{Call, Operands};
 use core::ops::Range;
@@ -31,6 +38,8 @@ pub struct StepDone {
     pub layer: usize,
     /// Output rows `[first, end)` that it made.
     pub rows: (u32, u32),
+    /// Output channels `[first, end)` that it made.
+    pub channels: (u32, u32),
 }
 
 /// An artifact being run in a buffer, with the operators in the mask `OPS` compiled in.
@@ -44,13 +53,17 @@ pub struct Engine<'a, const OPS: u64, S> {
     next: usize,
     /// Steps before this one have had their chunk asked for.
     asked: usize,
+    /// Rows of input 0 that have come, where they come row by row.
+    rows: Option<u32>,
+    /// Makes them of a picture's rows.
+    resizer: Option<RowResizer>,
 }
 
 impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
     /// An engine at the start of a pass. `ram` has at least [`Artifact::ram_bytes`] bytes and begins at a multiple of 16.
     ///
     /// # Errors
-    /// [`RunError::Ram`], [`RunError::Misaligned`] or [`RunError::MissingOp`].
+    /// [`RunError::Ram`], [`RunError::Misaligned`], [`RunError::MissingOp`] or [`RunError::WeightsNotMapped`].
     pub fn new(artifact: Artifact<'a>, ram: &'a mut [u8], source: S) -> Result<Self, RunError<S::Error>> {
         if ram.len() < artifact.ram_bytes() {
             return Err(RunError::Ram { needed: artifact.ram_bytes() as u32, given: ram.len() as u32 });
@@ -61,7 +74,10 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         if artifact.ops() & !OPS != 0 {
             return Err(RunError::MissingOp { ops: artifact.ops() & !OPS });
         }
-        Ok(Engine { artifact, ram, source, next: 0, asked: 0 })
+        if !S::MAPPED && !artifact.weights_in_storage() {
+            return Err(RunError::WeightsNotMapped);
+        }
+        Ok(Engine { artifact, ram, source, next: 0, asked: 0, rows: None, resizer: None })
     }
 
     /// The artifact being run.
@@ -72,96 +88,30 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
     /// Begins a new pass: forgets the steps done so far. Inputs must be set again, their memory may have been reused.
     pub fn reset(&mut self) {
         self.source.cancel();
-        self.next = 0;
-        self.asked = 0;
-    }
-
-    fn slot_range(&self, slot: Slot, tensor: &TensorInfo) -> Range<usize> {
-        let first = slot.offset as usize;
-        first..first + slot.rows as usize * tensor.row_bytes() as usize
-    }
-
-    fn input(&self, i: usize) -> Result<(TensorInfo, Range<usize>), RunError<S::Error>> {
-        let slot = self.artifact.input_slot(i).ok_or(RunError::NoSuchTensor)?;
-        let tensor = self.artifact.tensor(slot.tensor as usize).ok_or(RunError::NoSuchTensor)?;
-        Ok((tensor, self.slot_range(slot, &tensor)))
-    }
-
-    /// The bytes of input `i` as the device holds them: NHWC, i8 or little-endian f32. For data that is quantized already.
-    pub fn input_bytes_mut(&mut self, i: usize) -> Option<&mut [u8]> {
-        let (_, range) = self.input(i).ok()?;
-        self.ram.get_mut(range)
-    }
-
-    /// Sets input `i` from real values in NHWC order, quantizing where the network is int8. Begins a new pass.
-    ///
-    /// # Errors
-    /// [`RunError::NoSuchTensor`], [`RunError::InputLength`].
-    pub fn set_input_f32(&mut self, i: usize, values: &[f32]) -> Result<(), RunError<S::Error>> {
-        let (tensor, range) = self.input(i)?;
-        if values.len() as u64 != tensor.elements() {
-            return Err(RunError::InputLength { needed: tensor.elements() as u32, given: values.len() as u32 });
-        }
-        let bytes = self.ram.get_mut(range).ok_or(RunError::NoSuchTensor)?;
-        match tensor.dtype {
-            DType::I8 => {
-                for (byte, value) in bytes.iter_mut().zip(values) {
-                    *byte = quant::quantize(*value, tensor.scale, tensor.zero_point) as u8;
-                }
-            }
-            DType::F32 => {
-                let into = bytemuck::try_cast_slice_mut::<u8, f32>(bytes).map_err(|_| RunError::Misaligned)?;
-                into.copy_from_slice(values);
-            }
-            DType::I32 => return Err(RunError::NoSuchTensor),
-        }
-        self.reset();
-        Ok(())
-    }
-
-    /// Sets input 0 from a picture of any size, through the preprocessing stored in the artifact. Begins a new pass.
-    ///
-    /// # Errors
-    /// [`RunError::NoPreprocess`], [`RunError::Picture`].
-    pub fn set_picture(&mut self, picture: Picture) -> Result<(), RunError<S::Error>> {
-        let preprocess = self.artifact.preprocess().ok_or(RunError::NoPreprocess)?;
-        let (tensor, range) = self.input(0)?;
-        let bytes = self.ram.get_mut(range).ok_or(RunError::NoSuchTensor)?;
-        match tensor.dtype {
-            DType::I8 => {
-                // Byte values repeat, divisions are slow: one table a channel.
-                let mut table = [[0u8; 256]; 3];
-                for (c, table) in table.iter_mut().enumerate().take(preprocess.channels as usize) {
-                    for (byte, q) in table.iter_mut().enumerate() {
-                        let value = preprocess.normalise(byte as u8, c);
-                        *q = quant::quantize(value, tensor.scale, tensor.zero_point) as u8;
-                    }
-                }
-                let put = |i: usize, c: usize, byte: u8| bytes[i] = table[c][byte as usize];
-                preprocess.resize(picture, put).map_err(RunError::Picture)?;
-            }
-            DType::F32 => {
-                let into = bytemuck::try_cast_slice_mut::<u8, f32>(bytes).map_err(|_| RunError::Misaligned)?;
-                preprocess.to_f32(picture, into).map_err(RunError::Picture)?;
-            }
-            DType::I32 => return Err(RunError::NoSuchTensor),
-        }
-        self.reset();
-        Ok(())
+        (self.next, self.asked) = (0, 0);
+        (self.rows, self.resizer) = (None, None);
     }
 
     /// Runs one step and returns what it did, or `None` when the pass is complete. For watchdogs and schedulers: the time between
     /// two calls is bounded by the largest step.
     ///
     /// # Errors
-    /// [`RunError::Weights`] and [`RunError::Chunk`] from the weight source. The engine then stands at the start of a new pass.
+    /// [`RunError::RowsMissing`] where the step waits for rows of input 0: nothing is lost. [`RunError::Weights`] and
+    /// [`RunError::Chunk`] from the weight source: the engine then stands at the start of a new pass.
     pub fn step(&mut self) -> Result<Option<StepDone>, RunError<S::Error>> {
         let index = self.next;
         let Some(step) = self.artifact.step(index) else { return Ok(None) };
+        if let Some(given) = self.rows_given() {
+            let needed = self.input_rows(step).1;
+            if needed > given {
+                return Err(RunError::RowsMissing { needed, given });
+            }
+        }
         match self.run_step(index, step) {
             Ok(()) => {
                 self.next = index + 1;
-                Ok(Some(StepDone { step: index, layer: step.layer as usize, rows: (step.r0 as u32, step.r1 as u32) }))
+                let (rows, channels) = ((step.r0 as u32, step.r1 as u32), (step.c0 as u32, step.c1 as u32));
+                Ok(Some(StepDone { step: index, layer: step.layer as usize, rows, channels }))
             }
             Err(error) => {
                 self.reset();
@@ -179,28 +129,42 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         Ok(())
     }
 
-    /// Runs the pass to its end and shows every step's output slot to `tap`: the step, its layer's output tensor, and the bytes of
-    /// the slot (a ring of rows; the whole tensor where it is held whole).
+    /// Runs a whole pass on all inputs as the device takes them: NHWC, i8 or little-endian f32, streamed or not.
     ///
     /// # Errors
-    /// As [`Engine::step`].
-    pub fn run_tapped(&mut self, mut tap: impl FnMut(StepDone, &TensorInfo, &[u8])) -> Result<(), RunError<S::Error>> {
-        while let Some(done) = self.step()? {
-            let output = self.artifact.step(done.step).and_then(|step| self.call(step));
-            let shown = output.and_then(|call| {
-                tap(done, &call.y, self.ram.get(self.slot_range(call.output, &call.y))?);
+    /// [`RunError::NoSuchTensor`], [`RunError::InputLength`] where inputs do not fit, and as [`Engine::step`].
+    pub fn run_on(&mut self, inputs: &[&[u8]]) -> Result<(), RunError<S::Error>> {
+        self.run_and(inputs, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Engine::run_on`], and shows what every step made to `tap`: the step, its layer's output tensor, and a view of the
+    /// rows that it made, with bytes for elements (so that its channels are the tensor's times the bytes of an element).
+    ///
+    /// # Errors
+    /// As [`Engine::run_on`].
+    pub fn run_on_tapped(
+        &mut self,
+        inputs: &[&[u8]],
+        mut tap: impl FnMut(StepDone, &TensorInfo, &Rows<u8>),
+    ) -> Result<(), RunError<S::Error>> {
+        self.run_and(inputs, &mut |engine, done| {
+            let call = engine.artifact.step(done.step).and_then(|step| Call::new::<OPS>(&engine.artifact, step));
+            let shown = call.and_then(|Call { typed, y, .. }| {
+                let (element, info) = (typed.y.dtype.bytes() as usize, typed.y);
+                let held = Held { c0: y.held.c0 * element, channels: y.held.channels * element, ..y.held };
+                let shape = [info.height as usize, info.width as usize, info.channels as usize * element];
+                tap(done, &info, &Rows::part(engine.ram.get(y.bytes)?, held, shape));
                 Some(())
             });
-            shown.ok_or(RunError::Step { step: done.step as u32 })?;
-        }
-        Ok(())
+            shown.ok_or(RunError::Step { step: done.step as u32 })
+        })
     }
 
     /// The bytes of output `i`: NHWC, i8 or little-endian f32.
     pub fn output_bytes(&self, i: usize) -> Option<&[u8]> {
         let slot = self.artifact.output_slot(i)?;
         let tensor = self.artifact.tensor(slot.tensor as usize)?;
-        self.ram.get(self.slot_range(slot, &tensor))
+        self.ram.get(all_of(slot, &tensor))
     }
 
     /// The quantization and shape of output `i`.
@@ -216,80 +180,98 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         }
     }
 
+    /// Rows of input 0 that are there, or were; `None` where all of it is.
+    fn rows_given(&self) -> Option<u32> {
+        self.rows.or_else(|| self.artifact.is_streamed().then_some(0))
+    }
+
+    /// Rows of input 0 that a step reads.
+    fn input_rows(&self, step: Step) -> (u32, u32) {
+        let typed = typed_layer(&self.artifact, step.layer as usize).ok();
+        let read = typed.zip(self.artifact.input_slot(0)).and_then(|(typed, slot)| {
+            let (rows, input) = ((step.r0 as u32, step.r1 as u32), slot.tensor);
+            let first = (typed.layer.input == input).then(|| typed.input_rows::<OPS>(rows));
+            let second = (typed.layer.input2 == input).then(|| typed.input2_rows(rows));
+            first.or(second)
+        });
+        read.unwrap_or((0, 0))
+    }
+
+    /// The chunk that is asked of the source for a step.
+    fn asks(&self, step: usize) -> Option<Chunk> {
+        let step = self.artifact.step(step)?;
+        self.artifact.chunk(step.chunk).filter(|_| S::MAPPED || step.load)
+    }
+
     /// Asks the source for the chunks of the steps before `end`.
     fn ask_until(&mut self, end: usize) {
         while self.asked < end {
-            if let Some(chunk) = self.artifact.step(self.asked).and_then(|step| self.artifact.chunk(step.chunk)) {
+            if let Some(chunk) = self.asks(self.asked) {
                 self.source.start(chunk);
             }
             self.asked += 1;
         }
     }
 
-    /// A step's records, looked up.
-    fn call(&self, step: Step) -> Option<Call> {
-        let a = &self.artifact;
-        let layer = a.layer(step.layer as usize)?;
-        let block = Block { r0: step.r0 as usize, r1: step.r1 as usize, c0: step.c0 as usize, c1: step.c1 as usize };
-        let operand = |tensor: u16, slot: u16| match tensor {
-            NONE16 => Some(None),
-            tensor => Some(Some((a.tensor(tensor as usize)?, a.slot(slot as usize)?))),
-        };
-        Some(Call {
-            input: operand(layer.input, step.input)?,
-            input2: operand(layer.input2, step.input2)?,
-            y: a.tensor(layer.output as usize)?,
-            output: a.slot(step.output as usize)?,
-            layer,
-            block,
-        })
+    /// One past the next step behind `index` that asks for a chunk, or the number of steps where none does.
+    fn next_asking_after(&self, index: usize) -> usize {
+        let steps = self.artifact.step_count();
+        (index + 1..steps).find(|&i| self.asks(i).is_some()).map_or(steps, |i| i + 1)
     }
 
     fn run_step(&mut self, index: usize, step: Step) -> Result<(), RunError<S::Error>> {
         let broken = || RunError::Step { step: index as u32 };
-        let call = self.call(step).ok_or_else(broken)?;
-        // The chunk after this one is asked for before this one is waited for: a source with two buffers loads meanwhile.
+        // The chunk after this one is asked for before this one is waited for: a source with a buffer of its own loads meanwhile.
         self.ask_until(index + 1);
         // Where more has been asked for than this step, the next chunk is among it.
         if self.asked == index + 1 {
-            self.ask_until(self.next_chunk_after(index));
+            self.ask_until(self.next_asking_after(index));
         }
-        let range_of = |operand: Option<(TensorInfo, Slot)>| operand.map(|(tensor, slot)| self.slot_range(slot, &tensor));
-        let (x, x2, y) = (range_of(call.input), range_of(call.input2), self.slot_range(call.output, &call.y));
-        let scratch = match call.scratch_bytes() {
-            0 => 0..0,
-            len => step.scratch as usize..step.scratch as usize + len,
+        let chunk = self.artifact.chunk(step.chunk);
+        let place = match chunk {
+            Some(chunk) if !S::MAPPED => step.place as usize..step.place as usize + chunk.len as usize,
+            _ => 0..0,
         };
-        let weights = match self.artifact.chunk(step.chunk) {
-            Some(chunk) => wait_for(&mut self.source, chunk, step.chunk)?,
-            None => &[],
-        };
-        // Only operators that may do so have their output where their input is: validation saw to it.
-        let x = x.filter(|x| x.start != y.start);
+        let mut mapped: &[u8] = &[];
+        if let Some(chunk) = chunk.filter(|_| S::MAPPED || step.load) {
+            if S::MAPPED {
+                mapped = wait_for(&mut self.source, &mut [], chunk, step.chunk)?;
+            } else {
+                let place = self.ram.get_mut(place.clone()).ok_or_else(broken)?;
+                wait_for(&mut self.source, place, chunk, step.chunk)?;
+            }
+        }
+        let call = Call::new::<OPS>(&self.artifact, step).ok_or_else(broken)?;
+        let scratch = step.scratch as usize..step.scratch as usize + call.scratch_bytes();
         let run = || {
-            let parts = memory::carve(self.ram, y, scratch)?;
-            let find = |range: Option<Range<usize>>| match range {
-                Some(range) => parts.shared(range).map(Some),
+            let parts = memory::carve(self.ram, call.y.bytes.clone(), scratch)?;
+            let find = |operand: &Option<call::Operand>| match operand {
+                Some(operand) => parts.rest.shared(operand.bytes.clone()).map(Some),
                 None => Some(None),
             };
-            let (x, x2) = (find(x)?, find(x2)?);
+            let (x, x2) = (find(&call.x)?, find(&call.x2)?);
+            let weights = if S::MAPPED { mapped } else { parts.rest.shared(place)? };
             call.run::<OPS>(Operands { x, x2, y: parts.output, scratch: parts.scratch, weights }).ok()
         };
         run().ok_or_else(broken)
     }
-
-    /// One past the next step behind `index` that needs a chunk, or the number of steps where none does.
-    fn next_chunk_after(&self, index: usize) -> usize {
-        let needs = |&i: &usize| self.artifact.step(i).is_some_and(|step| self.artifact.chunk(step.chunk).is_some());
-        let steps = self.artifact.step_count();
-        (index + 1..steps).find(needs).map_or(steps, |i| i + 1)
-    }
 }
 
-fn wait_for<S: WeightSource>(source: &mut S, chunk: Chunk, index: u32) -> Result<&[u8], RunError<S::Error>> {
-    let bytes = source.wait().map_err(RunError::Weights)?;
+fn wait_for<'w, S: WeightSource>(
+    source: &'w mut S,
+    place: &'w mut [u8],
+    chunk: Chunk,
+    index: u32,
+) -> Result<&'w [u8], RunError<S::Error>> {
+    let bytes = source.wait(place).map_err(RunError::Weights)?;
     if bytes.len() != chunk.len as usize || (S::VERIFY && crate::checksum(bytes) != chunk.checksum) {
         return Err(RunError::Chunk { chunk: index });
     }
     Ok(bytes)
+}
+
+/// All the bytes of a slot.
+fn all_of(slot: Slot, tensor: &TensorInfo) -> Range<usize> {
+    let (first, end) = slot.span(tensor, (0, slot.rows));
+    first as usize..end as usize
 }

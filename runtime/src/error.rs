@@ -105,17 +105,42 @@ pub enum RunError<E> {
         /// The bits that are missing.
         ops: u64,
     },
-    /// An input has another number of elements than the network's.
+    /// The artifact's plan is for weights that are mapped into memory, and the source copies them.
+    WeightsNotMapped,
+    /// An input has another number of elements (of bytes, where bytes are given) than the network's.
     InputLength {
         /// Elements needed.
         needed: u32,
         /// Elements given.
         given: u32,
     },
-    /// There is no such input or output.
+    /// A row has another number of bytes.
+    RowLength {
+        /// Bytes needed.
+        needed: u32,
+        /// Bytes given.
+        given: u32,
+    },
+    /// The next step, or the end of the pass, waits for rows of input 0. The pass goes on when they are pushed.
+    RowsMissing {
+        /// Rows needed.
+        needed: u32,
+        /// Rows given so far.
+        given: u32,
+    },
+    /// A row was pushed behind the last.
+    TooManyRows {
+        /// Rows of the picture or of the input.
+        rows: u32,
+    },
+    /// A row was pushed outside a pass: before `begin`, or after an error, which ends a pass.
+    NotBegun,
+    /// There is no such input or output, or another number of them was given.
     NoSuchTensor,
     /// The artifact carries no preprocessing, or one for another input shape.
     NoPreprocess,
+    /// The artifact does not say what rows a picture comes in.
+    NoSource,
     /// A picture cannot be preprocessed.
     Picture(crate::preprocess::PictureError),
     /// The storage failed.
@@ -138,6 +163,12 @@ impl<E: fmt::Display> fmt::Display for RunError<E> {
             RunError::Ram { needed, given } => write!(f, "the plan needs {needed} bytes of RAM, given {given}"),
             RunError::Misaligned => f.write_str("RAM must begin at a multiple of 16 bytes and weights at one of 4"),
             RunError::MissingOp { ops } => write!(f, "the engine was built without operators {ops:#x} of this artifact"),
+            RunError::WeightsNotMapped => f.write_str("the model was compiled for mapped weights, the source copies them"),
+            RunError::RowLength { needed, given } => write!(f, "a row has {needed} bytes, given {given}"),
+            RunError::RowsMissing { needed, given } => write!(f, "{needed} rows of the input are needed, given {given}"),
+            RunError::TooManyRows { rows } => write!(f, "there are {rows} rows, given one more"),
+            RunError::NotBegun => f.write_str("a row was given outside a pass"),
+            RunError::NoSource => f.write_str("the artifact does not say what rows a picture comes in"),
             RunError::InputLength { needed, given } => write!(f, "the input has {needed} elements, given {given}"),
             RunError::NoSuchTensor => f.write_str("there is no such input or output"),
             RunError::NoPreprocess => f.write_str("the artifact has no preprocessing for pictures; give it numbers"),

@@ -11,6 +11,16 @@
 //! for score in engine.top_k::<5>() { /* MODEL.label(score.class as usize) */ }
 //! ```
 //!
+//! A model compiled for a picture that comes row by row never holds the picture, one for weights in a storage holds a chunk of them at
+//! a time:
+//!
+//! ```text
+//! let mut engine = Engine::<{ MODEL.ops() }, _>::new(MODEL, ram, Storage::new(flash, 0))?;
+//! engine.begin();
+//! while let Some(row) = camera.next_row() { engine.push_row(row)?; }   // every row runs the steps that it makes possible
+//! engine.finish()?;
+//! ```
+//!
 //! Where things are:
 //!
 //! | module | what |
@@ -18,12 +28,12 @@
 //! | [`artifact`] | reading a model: [`Artifact::new`], a `const fn` over its head |
 //! | [`record`] | the fixed-size records of the head (`validate` judges them) |
 //! | [`op`] | operators and attributes, shared with the host tools |
-//! | [`engine`] | running it: steps, one loop, one match |
+//! | [`engine`] | running it: steps, one loop, one match; inputs whole or row by row |
 //! | [`kernels`] | one file an operator, over the primitives of `kernels::arch` |
 //! | [`quant`] | `requantize`, the only rounding of results |
-//! | [`preprocess`] | pixels to input |
-//! | [`weights`] | where weights come from |
-//! | [`view`] | rows of activations in rings |
+//! | [`preprocess`] | pixels to input: pictures in memory, or rows as they come |
+//! | [`weights`] | where weights come from: mapped memory, or a storage that is read, maybe ahead |
+//! | [`view`] | rows and channels of activations as they lie in RAM |
 //!
 //! An accepted artifact cannot make the engine panic, leave its buffers or loop without end, whatever its bytes.
 #![no_std]
@@ -54,17 +64,19 @@ pub use engine::{Engine, StepDone};
 pub use error::{ArtifactError, ArtifactErrorKind, RunError};
 /// The containers that results come in.
 pub use heapless;
-pub use preprocess::{Picture, Preprocess};
+pub use preprocess::{Picture, PixelFormat, Preprocess, Source};
 pub use ram::{Aligned, Ram};
 pub use top_k::Score;
-pub use weights::{Mapped, WeightSource};
+#[cfg(feature = "embedded-storage")]
+pub use weights::Storage;
+pub use weights::{Mapped, ReadAhead, Transfer, WeightSource};
 
 /// The operator mask of tools that run any artifact.
 pub const ALL_OPS: u64 = u64::MAX;
 
-/// Bytes of scratch that a step of a layer needs, for planners.
-pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo) -> u64 {
-    validate::scratch_bytes(op, input)
+/// Bytes of scratch that a step over `channels` output channels of a layer needs, for planners.
+pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo, channels: u64) -> u64 {
+    validate::scratch_bytes(op, input, channels)
 }
 
 /// Bytes of weights that a step over `rows` output rows x `channels` output channels of a layer needs, for exporters. `output`
@@ -77,6 +89,11 @@ pub fn chunk_bytes(
     channels: u64,
 ) -> u64 {
     validate::chunk_bytes(layer, input, output, rows, channels)
+}
+
+/// Rows `[first, end)` of an input that output rows `[r0, r1)` of a layer read, for planners.
+pub fn input_rows(layer: &record::Layer, input: &record::TensorInfo, rows: (u32, u32)) -> (u32, u32) {
+    validate::input_rows(layer, input, rows)
 }
 
 /// `include_model!(static MODEL, "model.snet")` (or `pub static ..`) declares `static MODEL: Artifact<'static>` from a file beside

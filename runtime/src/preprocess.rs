@@ -2,6 +2,14 @@
 //!
 //! The trainer's evaluation, the exporter's calibration and the device all run this very code, with the parameters stored in
 //! the model, so a picture becomes the same numbers everywhere. Resizing is fixed point; normalising is binary32.
+//!
+//! A picture may lie in memory ([`Picture`]) or come row by row from a camera ([`Source`]); [`RowResizer`] does both.
+
+mod axis;
+mod rows;
+
+use axis::Axis;
+pub use rows::RowResizer;
 
 /// How a picture is fitted into the network's input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,40 +53,127 @@ pub struct Picture<'a> {
     pub channels: u8,
 }
 
+impl Picture<'_> {
+    /// What its rows are, one [`Source::row_bytes`] after the other.
+    ///
+    /// # Errors
+    /// [`PictureError`] where the picture's description does not fit its bytes.
+    pub fn source(&self) -> Result<Source, PictureError> {
+        let (Ok(width), Ok(height)) = (u16::try_from(self.width), u16::try_from(self.height)) else {
+            return Err(PictureError::Size);
+        };
+        if width == 0 || height == 0 {
+            return Err(PictureError::Size);
+        }
+        let format = match self.channels {
+            1 => PixelFormat::Grey,
+            3 => PixelFormat::Rgb888,
+            _ => return Err(PictureError::Channels),
+        };
+        let source = Source { width, height, format };
+        if self.pixels.len() as u64 != source.row_bytes() as u64 * height as u64 {
+            return Err(PictureError::Length);
+        }
+        Ok(source)
+    }
+}
+
+/// How a source's pixels lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum PixelFormat {
+    /// Three bytes: red, green, blue.
+    Rgb888 = 0,
+    /// A little-endian 16-bit word: red in its upper 5 bits, then green in 6, blue in the lower 5. Widened to bytes by repeating
+    /// the upper bits below.
+    Rgb565 = 1,
+    /// One byte.
+    Grey = 2,
+}
+
+impl PixelFormat {
+    /// Bytes of a pixel.
+    pub const fn bytes(self) -> usize {
+        match self {
+            PixelFormat::Rgb888 => 3,
+            PixelFormat::Rgb565 => 2,
+            PixelFormat::Grey => 1,
+        }
+    }
+
+    /// The format's name for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PixelFormat::Rgb888 => "rgb888",
+            PixelFormat::Rgb565 => "rgb565",
+            PixelFormat::Grey => "grey",
+        }
+    }
+
+    /// The format that has this number in an artifact.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(PixelFormat::Rgb888),
+            1 => Some(PixelFormat::Rgb565),
+            2 => Some(PixelFormat::Grey),
+            _ => None,
+        }
+    }
+}
+
+/// What gives pictures row by row, such as a camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Source {
+    /// Width in pixels.
+    pub width: u16,
+    /// Height in pixels.
+    pub height: u16,
+    /// How pixels lie in memory.
+    pub format: PixelFormat,
+}
+
+impl Source {
+    /// Bytes of a row.
+    pub const fn row_bytes(&self) -> usize {
+        self.width as usize * self.format.bytes()
+    }
+}
+
+/// Bytes of the line that [`RowResizer`] keeps for a network's input of this width and channels, up to the next multiple of 16.
+pub const fn line_bytes(width: u32, channels: u32) -> u64 {
+    // No product of three such numbers that is of use comes near 64 bits.
+    (width as u64 * channels as u64).saturating_mul(2).div_ceil(16).saturating_mul(16)
+}
+
+/// Bytes that an engine needs to take a network's input of this width and channels row by row: a line, and where the input is
+/// int8 behind it a table a channel from pixel bytes to quantized values.
+///
+/// ```
+/// use staticnet::preprocess::row_memory_bytes;
+///
+/// assert_eq!(row_memory_bytes(100, 3, true), 608 + 768);
+/// assert_eq!(row_memory_bytes(100, 3, false), 608);
+/// ```
+pub const fn row_memory_bytes(width: u32, channels: u32, int8: bool) -> u64 {
+    line_bytes(width, channels).saturating_add(if int8 { 256 * channels as u64 } else { 0 })
+}
+
 /// Why a picture cannot be preprocessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PictureError {
-    /// Width or height is 0 or above 65,535.
+    /// Width or height is 0 or above 65,535, or a row came behind the last.
     Size,
-    /// The number of bytes is not height x width x channels.
+    /// The number of bytes is not height x width x channels, or that of a row not width x bytes of a pixel.
     Length,
     /// Neither grey nor RGB.
     Channels,
     /// The destination does not have height x width x channels elements.
     Destination,
-}
-
-/// One axis of the resize: where in the source the centre of an output pixel falls, in 1/65536 pixel.
-#[derive(Clone, Copy)]
-struct Axis {
-    source: u64,
-    scaled: u64,
-    crop: u64,
-}
-
-impl Axis {
-    /// `(first source index, second source index, weight of the second in 1/256)`.
-    fn at(&self, out: usize) -> (usize, usize, u32) {
-        // Half-pixel centres: (out + crop + 1/2) * source / scaled - 1/2.
-        // Whole and fractional part one after the other, so that no product needs more than 64 bits.
-        let (doubled, twice) = ((2 * (out as u64 + self.crop) + 1) * self.source, 2 * self.scaled);
-        let centre = ((doubled / twice) << 16) + ((doubled % twice) << 16) / twice;
-        let position = centre.saturating_sub(32768).min((self.source - 1) << 16);
-        let first = (position >> 16) as usize;
-        let second = (first + 1).min(self.source as usize - 1);
-        (first, second, ((position >> 8) & 255) as u32)
-    }
+    /// The memory for a line is too short.
+    Line,
 }
 
 impl Preprocess {
@@ -97,8 +192,9 @@ impl Preprocess {
         (byte as f32 / 255.0 - self.mean[c % 3]) / self.std[c % 3]
     }
 
-    fn axes(&self, picture: &Picture) -> (Axis, Axis) {
-        let (sw, sh) = (picture.width as u64, picture.height as u64);
+    /// Across, then down.
+    fn axes(&self, source: Source) -> [Axis; 2] {
+        let (sw, sh) = (source.width as u64, source.height as u64);
         let (w, h) = (self.width as u64, self.height as u64);
         let (rw, rh) = match self.fit {
             Fit::Stretch => (w, h),
@@ -108,7 +204,9 @@ impl Preprocess {
                 if sw <= sh { (shorter, (sh * shorter + sw / 2) / sw) } else { ((sw * shorter + sh / 2) / sh, shorter) }
             }
         };
-        (Axis { source: sh, scaled: rh, crop: (rh - h) / 2 }, Axis { source: sw, scaled: rw, crop: (rw - w) / 2 })
+        // At most 65,535 x 65,535, from a side of 65,535 beside one of 1.
+        let axis = |source: u64, scaled: u64, out: u64| Axis::new(source as u32, scaled as u32, ((scaled - out) / 2) as u32);
+        [axis(sw, rw, w), axis(sh, rh, h)]
     }
 
     /// Resizes and crops `picture` to the input size and hands every byte to `put(index, channel, byte)`, index in NHWC order.
@@ -116,44 +214,29 @@ impl Preprocess {
     /// Bilinear between pixel centres with 8-bit weights, rounded to nearest; a picture that already has the input size passes
     /// unchanged. Grey becomes RGB by repetition, RGB becomes grey as `(77 R + 150 G + 29 B + 128) / 256`.
     ///
+    /// ```
+    /// use staticnet::preprocess::{Fit, Picture, Preprocess};
+    ///
+    /// let preprocess = Preprocess { width: 3, height: 1, channels: 1, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3] };
+    /// let mut input = [0; 3];
+    /// preprocess.resize(Picture { pixels: &[10, 20], width: 2, height: 1, channels: 1 }, |i, _, byte| input[i] = byte)?;
+    /// assert_eq!(input, [10, 15, 20]);
+    /// # Ok::<(), staticnet::preprocess::PictureError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`PictureError`] where the picture's description does not fit its bytes.
     pub fn resize(&self, picture: Picture, mut put: impl FnMut(usize, usize, u8)) -> Result<(), PictureError> {
-        let (sw, sh, sc) = (picture.width as usize, picture.height as usize, picture.channels as usize);
-        if sw == 0 || sh == 0 || sw > 65535 || sh > 65535 || self.is_empty() {
-            return Err(PictureError::Size);
-        }
-        if !(sc == 1 || sc == 3) || !(self.channels == 1 || self.channels == 3) {
-            return Err(PictureError::Channels);
-        }
-        if picture.pixels.len() != sw * sh * sc {
-            return Err(PictureError::Length);
-        }
-        let (ay, ax) = self.axes(&picture);
-        let tap = |y: usize, x: usize, c: usize| -> u32 {
-            let at = (y * sw + x) * sc;
-            match (sc, self.channels) {
-                (3, 1) => {
-                    let p = &picture.pixels[at..at + 3];
-                    (77 * p[0] as u32 + 150 * p[1] as u32 + 29 * p[2] as u32 + 128) >> 8
-                }
-                (1, _) => picture.pixels[at] as u32,
-                _ => picture.pixels[at + c] as u32,
+        let source = picture.source()?;
+        let mut resizer = RowResizer::new(self, source)?;
+        let mut above: &[u8] = &[];
+        for pixels in picture.pixels.chunks_exact(source.row_bytes()) {
+            while let Some(row) = resizer.next_row() {
+                let first = row * resizer.line_len();
+                resizer.emit_between(above, pixels, |i, c, byte| put(first + i, c, byte))?;
             }
-        };
-        let mut index = 0;
-        for oy in 0..self.height as usize {
-            let (y0, y1, fy) = ay.at(oy);
-            for ox in 0..self.width as usize {
-                let (x0, x1, fx) = ax.at(ox);
-                for c in 0..self.channels as usize {
-                    let top = tap(y0, x0, c) * (256 - fx) + tap(y0, x1, c) * fx;
-                    let bottom = tap(y1, x0, c) * (256 - fx) + tap(y1, x1, c) * fx;
-                    let byte = (top * (256 - fy) + bottom * fy + 32768) >> 16;
-                    put(index, c, byte as u8);
-                    index += 1;
-                }
-            }
+            resizer.skip()?;
+            above = pixels;
         }
         Ok(())
     }

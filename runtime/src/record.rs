@@ -178,6 +178,29 @@ impl Slot {
     /// Bytes of a record.
     pub const SIZE: usize = 16;
 
+    /// Whether all rows are kept: row `r` lies at place `r`.
+    pub const fn has_all_rows(&self, tensor: &TensorInfo) -> bool {
+        self.rows == tensor.height
+    }
+
+    /// Whether all channels are kept: it is no window.
+    pub const fn has_all_channels(&self, tensor: &TensorInfo) -> bool {
+        self.c0 == 0 && self.channels as u32 == tensor.channels
+    }
+
+    /// Bytes of one row as it is kept.
+    pub const fn row_bytes(&self, tensor: &TensorInfo) -> u64 {
+        tensor.width as u64 * self.channels as u64 * tensor.dtype.bytes()
+    }
+
+    /// First and end of the bytes that a step touches which reads or writes rows `[first, end)`: these rows where all are kept,
+    /// else the whole ring.
+    pub const fn span(&self, tensor: &TensorInfo, (first, end): (u32, u32)) -> (u64, u64) {
+        let (offset, row) = (self.offset as u64, self.row_bytes(tensor));
+        let (first, end) = if self.has_all_rows(tensor) { (first, end) } else { (0, self.rows) };
+        (offset + first as u64 * row, offset + end as u64 * row)
+    }
+
     pub(crate) const fn decode(b: &[u8], at: usize) -> Self {
         Slot {
             tensor: u16_at(b, at),
@@ -209,7 +232,7 @@ pub struct Step {
     pub input: u16,
     /// Slot of the second input, or [`NONE16`].
     pub input2: u16,
-    /// Slot of the output. Equal to `input` where the step runs in place.
+    /// Slot of the output. It lies where the input's does where the step runs in place.
     pub output: u16,
     /// First output row.
     pub r0: u16,

@@ -4,8 +4,8 @@
 
 use crate::artifact::{ALIGN, Artifact, Target};
 use crate::error::{ArtifactError, ArtifactErrorKind as Kind};
-use crate::op::Op;
-use crate::record::{NONE16, NONE32, Slot, Step, TensorInfo};
+use crate::preprocess::row_memory_bytes;
+use crate::record::{DType, Slot, TensorInfo};
 
 macro_rules! ensure {
     ($condition:expr, $kind:ident, $at:expr) => {
@@ -33,9 +33,10 @@ macro_rules! check {
 }
 
 mod layer;
+mod step;
 
-use layer::{Typed, typed_layer};
-pub(crate) use layer::{chunk_bytes, scratch_bytes};
+pub(crate) use layer::{Typed, chunk_bytes, input_rows, scratch_bytes, typed_layer};
+pub(crate) use step::in_place;
 
 pub(crate) const fn artifact(a: &Artifact) -> Result<(), ArtifactError> {
     ensure!(Target::from_code(a.target()).is_some(), Version, 20);
@@ -71,7 +72,7 @@ pub(crate) const fn artifact(a: &Artifact) -> Result<(), ArtifactError> {
     }
     let mut i = 0;
     while i < a.step_count() {
-        check!(step(a, i));
+        check!(step::step(a, i));
         i += 1;
     }
     inputs_and_outputs(a)
@@ -100,84 +101,12 @@ const fn slot(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
     let tensor = found!(a.tensor(slot.tensor as usize), Index, at);
     ensure!((slot.offset as usize).is_multiple_of(ALIGN), Ram, at);
     ensure!(slot.rows >= 1 && slot.rows <= tensor.height, Range, at);
-    let (_, end) = span(&slot, &tensor);
-    ensure!(end <= a.ram_bytes() as u64, Ram, at);
+    ensure!(slot.channels >= 1 && slot.c0 as u32 + slot.channels as u32 <= tensor.channels, Range, at);
+    ensure!(slot.span(&tensor, (0, slot.rows)).1 <= a.ram_bytes() as u64, Ram, at);
     Ok(())
 }
 
-/// First and last byte of a slot.
-const fn span(slot: &Slot, tensor: &TensorInfo) -> (u64, u64) {
-    let first = slot.offset as u64;
-    (first, first + slot.rows as u64 * tensor.row_bytes())
-}
-
-const fn step(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
-    let at = a.step_offset(i);
-    let s = found!(a.step(i), Index, at);
-    ensure!((s.layer as usize) < a.layer_count(), Index, at);
-    let t = match typed_layer(a, s.layer as usize) {
-        Ok(t) => t,
-        Err(error) => return Err(error),
-    };
-    let output = found!(a.slot(s.output as usize), Index, at);
-    ensure!(output.tensor == t.layer.output, Index, at);
-    check!(output_block(&s, &t, &output, at));
-    let (y0, y1) = span(&output, &t.y);
-    let scratch = scratch_bytes(&t.layer.op, &t.x);
-    let (s0, s1) = (s.scratch as u64, s.scratch as u64 + scratch);
-    if scratch > 0 {
-        ensure!((s.scratch as usize).is_multiple_of(ALIGN) && s1 <= a.ram_bytes() as u64, Ram, at);
-        ensure!(s1 <= y0 || y1 <= s0, Overlap, at);
-    }
-    let mut i = 0;
-    while i < 2 {
-        let (slot, tensor, x) = if i == 0 { (s.input, t.layer.input, t.x) } else { (s.input2, t.layer.input2, t.x2) };
-        let needed = if i == 0 { t.input_rows(s.r0 as u32, s.r1 as u32) } else { t.input2_rows(s.r0 as u32, s.r1 as u32) };
-        i += 1;
-        if tensor == NONE16 {
-            ensure!(slot == NONE16, Index, at);
-            continue;
-        }
-        let input = found!(a.slot(slot as usize), Index, at);
-        ensure!(input.tensor == tensor, Index, at);
-        ensure!(needed.1 - needed.0 <= input.rows, Range, at);
-        // What a step writes overlaps nothing that it reads; its inputs may overlap each other.
-        let (x0, x1) = span(&input, &x);
-        ensure!((i == 1 && in_place(&t, &input, &output)) || x1 <= y0 || y1 <= x0, Overlap, at);
-        ensure!(scratch == 0 || s1 <= x0 || x1 <= s0, Overlap, at);
-    }
-    let needed = chunk_bytes(&t.layer, &t.x, &t.y, (s.r1 - s.r0) as u64, (s.c1 - s.c0) as u64);
-    if needed == 0 {
-        ensure!(s.chunk == NONE32, Chunk, at);
-    } else {
-        let chunk = found!(a.chunk(s.chunk), Chunk, at);
-        ensure!(chunk.len as u64 == needed, Chunk, at);
-    }
-    Ok(())
-}
-
-/// Rows and channels exist, lie in the part that a [`Op::Place`] writes, and fit the output's ring.
-const fn output_block(s: &Step, t: &Typed, output: &Slot, at: usize) -> Result<(), ArtifactError> {
-    let (r0, r1, c0, c1) = (s.r0 as u32, s.r1 as u32, s.c0 as u32, s.c1 as u32);
-    ensure!(r0 < r1 && r1 <= t.y.height, Range, at);
-    ensure!(c0 < c1 && c1 <= t.y.channels, Range, at);
-    ensure!(r1 - r0 <= output.rows, Range, at);
-    if let Op::Place(place) = &t.layer.op {
-        let (top, front) = (place.offset[0] as u32, place.offset[2] as u32);
-        ensure!(r0 >= top && r1 - top <= t.x.height, Range, at);
-        ensure!(c0 >= front && c1 - front <= t.x.channels, Range, at);
-    }
-    Ok(())
-}
-
-/// Whether the output lies exactly where the input does, element for element, and the operator may do that.
-const fn in_place(t: &Typed, input: &Slot, output: &Slot) -> bool {
-    let same_rows = input.rows == output.rows && t.x.row_bytes() == t.y.row_bytes();
-    let both_whole = input.rows == t.x.height && output.rows == t.y.height;
-    t.layer.op.runs_in_place() && input.offset == output.offset && (same_rows || both_whole)
-}
-
-/// Inputs and outputs are held whole; the preprocessing makes the first input.
+/// Inputs and outputs are held with all channels and, but for the first input, all rows.
 const fn inputs_and_outputs(a: &Artifact) -> Result<(), ArtifactError> {
     let at = a.io_offset();
     let mut i = 0;
@@ -185,14 +114,27 @@ const fn inputs_and_outputs(a: &Artifact) -> Result<(), ArtifactError> {
         let slot = if i < a.input_count() { a.input_slot(i) } else { a.output_slot(i - a.input_count()) };
         let slot = found!(slot, Index, at);
         let tensor = found!(a.tensor(slot.tensor as usize), Index, at);
-        ensure!(slot.rows == tensor.height, Range, at);
-        if i == 0
-            && let Some(p) = a.preprocess()
-        {
-            let fits = p.width as u32 == tensor.width && p.height as u32 == tensor.height;
-            ensure!(fits && p.channels as u32 == tensor.channels, Shape, at);
+        ensure!(slot.has_all_channels(&tensor) && (i == 0 || slot.has_all_rows(&tensor)), Range, at);
+        if i == 0 {
+            check!(pictures(a, &slot, &tensor, at));
         }
         i += 1;
     }
+    Ok(())
+}
+
+/// The preprocessing makes the first input, and has its row memory beside it.
+const fn pictures(a: &Artifact, slot: &Slot, tensor: &TensorInfo, at: usize) -> Result<(), ArtifactError> {
+    let Some(p) = a.preprocess() else { return Ok(()) };
+    let fits = p.width as u32 == tensor.width && p.height as u32 == tensor.height;
+    ensure!(fits && p.channels as u32 == tensor.channels, Shape, at);
+    ensure!(!matches!(tensor.dtype, DType::I32), Type, at);
+    let Some(first) = a.row_memory() else { return Ok(()) };
+    ensure!((first as usize).is_multiple_of(ALIGN), Ram, at);
+    let int8 = matches!(tensor.dtype, DType::I8);
+    let end = first as u64 + row_memory_bytes(tensor.width, tensor.channels, int8);
+    ensure!(end <= a.ram_bytes() as u64, Ram, at);
+    let (slot_first, slot_end) = slot.span(tensor, (0, slot.rows));
+    ensure!(end <= slot_first || slot_end <= first as u64, Overlap, at);
     Ok(())
 }

@@ -11,8 +11,9 @@ use common::every_op::{OPERATORS, artifacts};
 use common::surgery::{self, Parts, repair};
 use common::{AlignedBytes, Case, Random};
 use staticnet::op::{Op, Window};
-use staticnet::record::DType;
-use staticnet::{ALL_OPS, Artifact, ArtifactErrorKind, Engine, Mapped, Picture};
+use staticnet::record::{DType, TensorInfo};
+use staticnet::view::Rows;
+use staticnet::{ALL_OPS, Artifact, ArtifactErrorKind, Engine, Mapped, Picture, StepDone};
 
 /// Plans with more RAM than this are not run.
 const MOST_RAM: usize = 16 << 20;
@@ -88,21 +89,23 @@ impl Arena {
 
 fn run(artifact: Artifact, weights: &[u8], ram: &mut [u8]) -> Vec<Vec<u8>> {
     let mut engine = Engine::<ALL_OPS, _>::new(artifact, ram, Mapped::at(weights)).expect("the RAM is what it asks for");
-    for i in 0..artifact.input_count() {
-        let bytes = engine.input_bytes_mut(i).expect("an accepted artifact has its inputs");
-        bytes.iter_mut().enumerate().for_each(|(j, b)| *b = (j * 89 % 251) as u8);
-    }
-    engine.reset();
+    let inputs: Vec<Vec<u8>> =
+        (0..artifact.input_count()).map(|i| (0..artifact.input_len_bytes(i)).map(|j| (j * 89 % 251) as u8).collect()).collect();
+    let inputs: Vec<&[u8]> = inputs.iter().map(|input| &input[..]).collect();
     if artifact.preprocess().is_some() {
         let pixels: Vec<u8> = (0..5 * 4 * 3).map(|i| (i * 37 % 256) as u8).collect();
-        // A preprocessing for another number of channels is an error, and then the numbers above are the input.
-        let _ = engine.set_picture(Picture { pixels: &pixels, width: 5, height: 4, channels: 3 });
+        for i in 1..artifact.input_count() {
+            engine.input_bytes_mut(i).expect("an accepted artifact has its inputs").copy_from_slice(inputs[i]);
+        }
+        engine.set_picture(Picture { pixels: &pixels, width: 5, height: 4, channels: 3 }).expect("an accepted artifact runs");
+        engine.run().expect("an accepted artifact runs");
     }
     let mut steps = 0;
-    while let Some(done) = engine.step().expect("an accepted artifact runs") {
+    let count = |done: StepDone, _: &TensorInfo, _: &Rows<u8>| {
         assert_eq!(done.step, steps);
         steps += 1;
-    }
+    };
+    engine.run_on_tapped(&inputs, count).expect("an accepted artifact runs");
     assert_eq!(steps, artifact.step_count());
     engine.top_k::<3>();
     (0..artifact.output_count()).map(|i| engine.output_bytes(i).expect("accepted").to_vec()).collect()

@@ -6,8 +6,19 @@ use common::net::Net;
 use common::plan::{Plan, assemble};
 use common::{AlignedBytes, Case, Random, every_op, plan};
 use staticnet::op::OpCode;
-use staticnet::record::DType;
-use staticnet::{ALL_OPS, Artifact, Engine, Mapped, RunError};
+use staticnet::quant::quantize;
+use staticnet::record::{DType, TensorInfo};
+use staticnet::view::Rows;
+use staticnet::{ALL_OPS, Artifact, Engine, Mapped, RunError, StepDone};
+
+/// Values as the device holds them.
+fn quantized(info: &TensorInfo, values: &[f32]) -> Vec<u8> {
+    let element = |value: &f32| match info.dtype {
+        DType::I8 => vec![quantize(*value, info.scale, info.zero_point) as u8],
+        _ => value.to_le_bytes().to_vec(),
+    };
+    values.iter().flat_map(element).collect()
+}
 
 /// Every tensor that the network makes, put together from the rows and channels that the steps made, and its outputs.
 fn run(net: &Net, plan: &Plan, seed: u64) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
@@ -18,22 +29,22 @@ fn run(net: &Net, plan: &Plan, seed: u64) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let mut engine = Engine::<ALL_OPS, _>::new(artifact, ram.as_mut(), Mapped::new(&artifact)).expect("it fits");
     let mut random = Random(seed);
     let elements = net.info(net.inputs[0]).elements() as usize;
-    engine.set_input_f32(0, &random.reals(elements)).expect("it fits");
+    let input = quantized(&net.info(net.inputs[0]), &random.reals(elements));
     let mut tensors: Vec<Vec<u8>> = net.tensors.iter().map(|t| vec![0; (t.height as u64 * t.row_bytes()) as usize]).collect();
-    let take = |done: staticnet::StepDone, info: &staticnet::record::TensorInfo, ring: &[u8]| {
-        let (step, element) = (artifact.step(done.step).expect("it ran"), info.dtype.bytes() as usize);
+    let take = |done: StepDone, info: &TensorInfo, made: &Rows<u8>| {
+        let element = info.dtype.bytes() as usize;
         let tensor = &mut tensors[net.layers[done.layer].output as usize];
         let (pixel, width) = (info.channels as usize * element, info.width as usize);
-        let rows = ring.len() / (width * pixel);
-        let channels = step.c0 as usize * element..step.c1 as usize * element;
-        for r in step.r0 as usize..step.r1 as usize {
+        let channels = done.channels.0 as usize * element..done.channels.1 as usize * element;
+        for r in done.rows.0 as usize..done.rows.1 as usize {
             for x in 0..width {
-                let (from, to) = (((r % rows) * width + x) * pixel, (r * width + x) * pixel);
-                tensor[to..to + pixel][channels.clone()].copy_from_slice(&ring[from..from + pixel][channels.clone()]);
+                let to = (r * width + x) * pixel;
+                let from = made.at(x, channels.start)..made.at(x, channels.end);
+                tensor[to..to + pixel][channels.clone()].copy_from_slice(&made.row(r)[from]);
             }
         }
     };
-    engine.run_tapped(take).expect("an accepted artifact runs");
+    engine.run_on_tapped(&[&input], take).expect("an accepted artifact runs");
     let outputs = (0..net.outputs.len()).map(|i| engine.output_bytes(i).expect("it is there").to_vec()).collect();
     (tensors, outputs)
 }
@@ -48,7 +59,8 @@ fn any_plan_gives_the_same_bytes() {
         for (output, &tensor) in outputs.iter().zip(&net.outputs) {
             assert_eq!(output, &want[tensor as usize]);
         }
-        for plan in [plan::cut(&net, &mut random), plan::streamed(&net, &mut random)] {
+        let plans = [plan::cut(&net, &mut random), plan::streamed(&net, &mut random), plan::mixed(&net, &mut random)];
+        for plan in plans {
             let (got, outputs_got) = run(&net, &plan, seed);
             for (i, (got, want)) in got.iter().zip(&want).enumerate() {
                 assert_eq!(got, want, "tensor {i} of {plan:?}");

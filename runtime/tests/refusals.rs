@@ -143,7 +143,7 @@ fn parts_and_the_steps_in_them() {
     let float = one(place([0; 3], false), &[(F32, [2, 3, 4])], (F32, [2, 3, 4]));
     refused(&float, Kind::Attribute, set(place([0; 3], true)));
     for (rows, channels) in [(0..1, 2..6), (1..4, 2..6), (1..3, 1..6), (1..3, 2..7)] {
-        let plan = Plan { work: vec![Work { layer: 0, rows, channels }], ..whole(&net) };
+        let plan = Plan { work: vec![Work::new(0, rows, channels)], ..whole(&net) };
         assert_eq!(judge(&net, &plan), Some(Kind::Range));
     }
 }
@@ -160,7 +160,7 @@ fn from_a_ring(op: Op, input: Shape, output: Shape, ring: usize) -> Option<Kind>
     plan.rings[copy as usize] = ring;
     let rows = |layer: usize, rows: std::ops::Range<usize>| {
         let channels = 0..net.shape(net.layers[layer].output)[2];
-        Work { layer, rows, channels }
+        Work::new(layer, rows, channels)
     };
     // Only whether the rings are long enough is judged: one row of either.
     plan.work = vec![rows(0, 0..1), rows(1, 1..2)];
@@ -216,7 +216,7 @@ fn over_itself(op: Op, input: Shape, output: Shape, rings: [usize; 2]) -> Option
     let mut plan = whole(&net);
     plan.rings = rings.to_vec();
     plan.in_place = true;
-    plan.work = vec![Work { layer: 0, rows: 0..1, channels: 0..output[2] }];
+    plan.work = vec![Work::new(0, 0..1, 0..output[2])];
     judge(&net, &plan)
 }
 

@@ -1,8 +1,9 @@
 //! What each command does. `Ok(false)` is a failed check.
 
+use super::budget;
 use super::progress::Progress;
 use super::{CheckArgs, CompileArgs, EvalArgs, ImportArgs, InspectArgs, RunArgs, VerifyArgs};
-use crate::compile::{Options, emit_network};
+use crate::compile::{Options, emit_plan, plan_network};
 use crate::data::{DataSet, Split, decode, sample};
 use crate::error::Error;
 use crate::host::{Model, host_shape, weights_path};
@@ -78,7 +79,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<bool, Error> {
 
 pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     let graph = import(&args.model, &args.import)?;
-    let options = Options { split: args.split };
+    let options = Options { split: args.split, plan: args.budget.plan_options(), flash: args.budget.flash() };
+    if args.budget.source().is_some() && graph.preprocess.is_none() {
+        return Err(wrong_input(&args.model, "carries no preprocessing, so that no picture has rows for it: leave --source out"));
+    }
     if !args.float && args.calibrate.is_none() && !crate::compile::is_quantized(&graph) {
         let reason = "is not quantized yet: give samples with --calibrate, or keep f32 with --float".into();
         return Err(Error::Input { from: args.model.display().to_string(), reason });
@@ -103,7 +107,17 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
             write_atomically(path, &bytes)?;
         }
     }
-    let emitted = emit_network(network, quantized, &options).map_err(about(&args.model))?;
+    let planned = plan_network(&network, &quantized, &options);
+    let emitted = planned.and_then(|plan| Ok((emit_plan(network, quantized, &plan, &options)?, plan)));
+    let (emitted, plan) = match emitted {
+        Ok(both) => both,
+        Err(Error::OverBudget(over)) => {
+            eprintln!("exporter: {}: {over}", args.model.display());
+            print_json(&budget::over_json(&over));
+            return Ok(false);
+        }
+        Err(error) => return Err(about(&args.model)(error)),
+    };
     if args.split {
         if weights_path(&args.output) == args.output {
             let reason = "is where the weights go: give the artifact another ending".into();
@@ -117,10 +131,12 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     drop(emitted);
     let model = Model::load(&args.output)?;
     let report = report(&model.artifact());
-    println!("{report}");
+    println!("{report}\n{}", budget::describe(&plan));
+    let peak: Vec<_> = plan.peak.iter().map(|share| json!({ "name": share.name, "bytes": share.bytes })).collect();
     print_json(&json!({
-        "output": args.output, "ram_bytes": report.ram_bytes, "weight_bytes": report.weight_bytes, "macs": report.macs,
-        "peak_rss_bytes": peak_rss(),
+        "output": args.output, "ram_bytes": report.ram_bytes, "activation_bytes": report.activation_bytes,
+        "weight_bytes": report.weight_bytes, "weight_bytes_read": report.weight_bytes_read, "macs": report.macs,
+        "bound_bytes": plan.bound, "gap": plan.gap(), "peak": peak, "peak_rss_bytes": peak_rss(),
     }));
     Ok(true)
 }

@@ -1,5 +1,6 @@
 //! The command line of `exporter`.
 
+mod budget;
 mod commands;
 mod progress;
 
@@ -28,7 +29,10 @@ enum Command {
     Check(CheckArgs),
     /// Compile a model to an artifact.
     #[command(after_help = "Examples:\n  exporter compile model.onnx --calibrate pictures/train -o model.snet\n  \
-                            exporter compile model.onnx --float -o model-f32.snet")]
+                            exporter compile model.onnx --float -o model-f32.snet\n  \
+                            exporter compile model.onnx --calibrate pictures/train -o model.snet --ram 128K --split \\\n      \
+                            --weights-in storage --source 320x240:rgb565\n\
+                            Exit 0: done, 1: over --ram or --flash, 2: unreadable or unsupported.")]
     Compile(CompileArgs),
     /// Run an artifact on a picture or on numbers, with the device's own code.
     #[command(after_help = "Example: exporter run model.snet picture.jpg --top-k 3")]
@@ -116,6 +120,8 @@ struct CompileArgs {
     /// Write the weights to a file of their own (ending in .weights) beside the artifact.
     #[arg(long)]
     split: bool,
+    #[command(flatten)]
+    budget: budget::BudgetArgs,
 }
 
 #[derive(Debug, Args)]

@@ -127,6 +127,7 @@ impl fmt::Display for DataError {
                 PictureError::Size => write!(f, "{name}: a side is 0 or above 65,535 pixels"),
                 PictureError::Length => write!(f, "{name}: the number of bytes is not height x width x channels"),
                 PictureError::Channels => write!(f, "{name}: neither grey nor RGB"),
+                PictureError::Line => write!(f, "{name}: the memory for a line of pixels is too short"),
                 PictureError::Destination => write!(f, "{name}: the destination has not the network's input size"),
             },
         }

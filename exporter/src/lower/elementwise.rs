@@ -2,7 +2,7 @@
 
 use super::linear::pointwise;
 use super::view::{Axis, View};
-use super::{Held, Lowering, Refused, natural, refused};
+use super::{Held, Lowering, Refused, natural};
 use crate::network::{Kind, Parameters};
 use staticnet::op::{BinaryOp, Function, Op};
 use staticnet_graph::graph::{Node, ValueId};

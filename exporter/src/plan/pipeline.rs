@@ -85,7 +85,7 @@ pub(super) fn ring_rows(planned: &Planned, tasks: &[Task], tensor: usize) -> u32
         let inputs = layers[task.layer].inputs.iter().enumerate().filter(|(_, t)| **t == tensor);
         inputs.map(|(i, _)| planned.reads(task.layer, i, &task.rows)).filter(|rows| !rows.is_empty()).map(|rows| rows.start).min()
     };
-    let writes = |task: &Task| (layers[task.layer].output == tensor).then_some(&task.rows);
+    let writes = |task: &Task| (layers[task.layer].output == tensor).then(|| task.rows.clone());
     // Backwards: the first row that the tasks from here on touch. A later part of a concatenation is written beside the first.
     let mut first_touched = vec![u32::MAX; tasks.len() + 1];
     for (at, task) in tasks.iter().enumerate().rev() {

@@ -83,7 +83,7 @@ impl<'n> Planned<'n> {
     /// Rows of input `i` that output rows of a layer are made of.
     pub(super) fn reads(&self, layer: usize, i: usize, rows: &Range<u32>) -> Range<u32> {
         let l = &self.network.layers[layer];
-        let (first, end) = staticnet::input_rows(&l.op, &self.tensors[l.inputs[i]], i, rows.start, rows.end);
+        let (first, end) = staticnet::input_rows(&self.layers[layer], &self.tensors[l.inputs[i]], (rows.start, rows.end));
         first..end
     }
 
@@ -93,19 +93,13 @@ impl<'n> Planned<'n> {
         staticnet::chunk_bytes(&self.layers[layer], x, y, rows.len() as u64, channels.len() as u64)
     }
 
-    /// Bytes of all its weights.
-    pub(super) fn weight_bytes(&self, layer: usize) -> u64 {
-        let (rows, channels) = self.made(layer);
-        self.chunk_bytes(layer, &rows, &channels)
-    }
-
     /// Whether the weights of a layer are so many a channel, so that a block of channels needs a part of them alone.
     pub(super) fn is_cut_by_channels(&self, layer: usize) -> bool {
         match self.network.layers[layer].op {
             Op::Conv2d(_) | Op::Linear | Op::PRelu => true,
-            Op::Convert(convert) => convert.per_channel,
             Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::Binary(_) | Op::Constant => false,
             Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } => false,
+            Op::Convert(_) => false,
         }
     }
 

@@ -307,17 +307,19 @@ fn activations(model: &Model, inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Error>
     }
     let mut ram = model.ram();
     let mut engine = model.engine(&mut ram)?;
-    for (i, input) in inputs.iter().enumerate() {
-        if let Some(bytes) = engine.input_bytes_mut(i) {
-            bytes.copy_from_slice(input);
-        }
-    }
-    engine.run_tapped(|done, info, ring| {
+    let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    engine.run_on_tapped(&inputs, |done, info, made| {
         let Some(layer) = artifact.layer(done.layer) else { return };
-        let row = info.row_bytes() as usize;
-        let rows = ring.len() / row;
+        let (element, row) = (info.dtype.bytes() as usize, info.row_bytes() as usize);
+        let channels = done.channels.0 as usize * element..done.channels.1 as usize * element;
+        let whole = info.channels as usize * element;
         for r in done.rows.0 as usize..done.rows.1 as usize {
-            tensors[layer.output as usize][r * row..][..row].copy_from_slice(&ring[r % rows * row..][..row]);
+            let from = made.row(r);
+            for pixel in 0..info.width as usize {
+                let to = r * row + pixel * whole;
+                tensors[layer.output as usize][to + channels.start..to + channels.end]
+                    .copy_from_slice(&from[made.at(pixel, channels.start)..][..channels.len()]);
+            }
         }
     })?;
     Ok(tensors)

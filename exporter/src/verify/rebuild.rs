@@ -6,9 +6,10 @@ use crate::host::{decode, host_shape};
 use staticnet::Artifact;
 use staticnet::kernels::conv::taps;
 use staticnet::op;
-use staticnet::record::{DType, Layer, NONE16, TensorInfo};
+use staticnet::record::{DType, Layer, NONE16, Step, TensorInfo};
 use staticnet::top_k::element;
 use staticnet_graph::graph::{Elem, Graph, Op, ShapeError, Tensor};
+use std::collections::BTreeMap;
 
 /// A rebuilt layer.
 pub(super) struct Rebuilt {
@@ -147,8 +148,11 @@ pub(super) fn parameters(
     let channels = y.channels as usize;
     let (weights, biases) = (vec![0.0; channels * row], vec![0.0; channels]);
     let mut all = Parameters { weights, biases, units: vec![Unit::default(); channels] };
+    // Each chunk once, however many steps read it.
     let steps = (0..artifact.step_count()).filter_map(|s| artifact.step(s)).filter(|s| s.layer as usize == index);
-    for step in steps {
+    let chunks: BTreeMap<u32, Step> = steps.map(|step| (step.chunk, step)).collect();
+    let mut seen = vec![false; channels];
+    for step in chunks.values() {
         let chunk = artifact.chunk(step.chunk)?;
         let bytes = payload.get(chunk.offset as usize..(chunk.offset + chunk.len) as usize)?;
         let (c0, n) = (step.c0 as usize, (step.c1 - step.c0) as usize);
@@ -163,7 +167,10 @@ pub(super) fn parameters(
             continue;
         }
         for c in 0..n {
-            let into = &mut all.weights[(c0 + c) * row..(c0 + c + 1) * row];
+            // A channel that two blocks have must be the same in both.
+            let range = (c0 + c) * row..(c0 + c + 1) * row;
+            let before = seen[c0 + c].then(|| (all.weights[range.clone()].to_vec(), all.biases[c0 + c]));
+            let into = &mut all.weights[range.clone()];
             match x.dtype {
                 DType::I32 => return None,
                 DType::F32 => {
@@ -187,6 +194,10 @@ pub(super) fn parameters(
                     all.units[c0 + c] = unit;
                 }
             }
+            if before.is_some_and(|(weights, bias)| weights != all.weights[range] || bias != all.biases[c0 + c]) {
+                return None;
+            }
+            seen[c0 + c] = true;
         }
     }
     Some(all)

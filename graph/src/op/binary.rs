@@ -4,8 +4,7 @@ use super::index;
 use super::steps::Steps;
 use crate::graph::{Op, Tensor};
 use crate::onnx::form::Form;
-use crate::onnx::node::{Input, Lowered, NodeReader};
-use crate::onnx::tensor::Constant;
+use crate::onnx::node::{Lowered, NodeReader};
 use staticnet::op::BinaryOp;
 
 /// Output shape: the common one that both inputs broadcast to.

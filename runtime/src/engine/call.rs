@@ -1,22 +1,42 @@
 //! One kernel call: views of a step's bytes. The matches over operators are in [`super::int8`] and [`super::float`].
 
+use crate::artifact::Artifact;
 use crate::kernels::convert::Grid;
 use crate::kernels::{BiasClamp, Requantize};
 use crate::op::{Convert, OpCode};
-use crate::record::{DType, Layer, Slot, TensorInfo};
-use crate::validate::scratch_bytes;
-use crate::view::{Block, Rows, RowsMut};
+use crate::record::{DType, NONE16, Slot, Step, TensorInfo};
+use crate::validate::{Typed, in_place, scratch_bytes, typed_layer};
+use crate::view::{Block, Held, Rows, RowsMut};
 use bytemuck::Pod;
+use core::ops::Range;
+
+/// Where a step finds an operand.
+#[derive(Clone, Debug)]
+pub(super) struct Operand {
+    pub held: Held,
+    /// In RAM.
+    pub bytes: Range<usize>,
+}
+
+impl Operand {
+    /// Rows `[first, end)` of a slot.
+    pub fn new(tensor: &TensorInfo, slot: Slot, rows: (u32, u32)) -> Self {
+        let span = slot.span(tensor, rows);
+        let (first, end) = if slot.has_all_rows(tensor) { rows } else { (0, slot.rows) };
+        let (first_row, rows) = (first as usize, (end - first) as usize);
+        let held = Held { first_row, rows, c0: slot.c0 as usize, channels: slot.channels as usize };
+        Operand { held, bytes: span.0 as usize..span.1 as usize }
+    }
+}
 
 /// Everything a kernel call needs besides its buffers.
 pub(super) struct Call {
-    pub layer: Layer,
-    /// First input, which a constant does not have.
-    pub input: Option<(TensorInfo, Slot)>,
+    pub typed: Typed,
+    /// First input, which a constant and an operator in place do not have.
+    pub x: Option<Operand>,
     /// Second input.
-    pub input2: Option<(TensorInfo, Slot)>,
-    pub y: TensorInfo,
-    pub output: Slot,
+    pub x2: Option<Operand>,
+    pub y: Operand,
     pub block: Block,
 }
 
@@ -40,6 +60,10 @@ fn split<T: Pod>(bytes: &[u8], n: usize) -> Result<(&[T], &[u8]), Unfit> {
 }
 
 pub(super) fn cast<T: Pod>(bytes: &[u8]) -> Result<&[T], Unfit> {
+    // Nothing may lie anywhere.
+    if bytes.is_empty() {
+        return Ok(&[]);
+    }
     bytemuck::try_cast_slice(bytes).map_err(|_| Unfit)
 }
 
@@ -52,9 +76,9 @@ pub(super) fn table<T: Pod, const N: usize>(bytes: &[u8]) -> Result<&[T; N], Unf
     cast(bytes)?.first_chunk().ok_or(Unfit)
 }
 
-pub(super) fn rows<'b, E: Pod>(operand: &Option<(TensorInfo, Slot)>, bytes: Option<&'b [u8]>) -> Result<Rows<'b, E>, Unfit> {
-    let ((t, slot), bytes) = operand.as_ref().zip(bytes).ok_or(Unfit)?;
-    Ok(Rows::new(cast(bytes)?, slot.rows as usize, t.height as usize, t.width as usize, t.channels as usize))
+fn rows<'b, E: Pod>(t: &TensorInfo, operand: &Option<Operand>, bytes: Option<&'b [u8]>) -> Result<Rows<'b, E>, Unfit> {
+    let (operand, bytes) = operand.as_ref().zip(bytes).ok_or(Unfit)?;
+    Ok(Rows::part(cast(bytes)?, operand.held, [t.height as usize, t.width as usize, t.channels as usize]))
 }
 
 /// `Err` where the operator is not compiled in. `OPS` and the arguments being constants, the rest of its arm then vanishes.
@@ -64,16 +88,37 @@ pub(super) const fn compiled<const OPS: u64>(code: OpCode, dtype: DType) -> Resu
 }
 
 impl Call {
+    /// A step's records, looked up. `None` where they do not belong together.
+    pub fn new<const OPS: u64>(a: &Artifact, step: Step) -> Option<Call> {
+        let typed = typed_layer(a, step.layer as usize).ok()?;
+        let rows = (step.r0 as u32, step.r1 as u32);
+        let output = a.slot(step.output as usize)?;
+        let x = match typed.layer.input {
+            NONE16 => None,
+            _ => Some(a.slot(step.input as usize)?).filter(|input| !in_place(&typed, input, &output)),
+        };
+        let x2 = match typed.layer.input2 {
+            NONE16 => None,
+            _ => Some(a.slot(step.input2 as usize)?),
+        };
+        Some(Call {
+            x: x.map(|slot| Operand::new(&typed.x, slot, typed.input_rows::<OPS>(rows))),
+            x2: x2.map(|slot| Operand::new(&typed.x2, slot, typed.input2_rows(rows))),
+            y: Operand::new(&typed.y, output, rows),
+            typed,
+            block: Block { r0: step.r0 as usize, r1: step.r1 as usize, c0: step.c0 as usize, c1: step.c1 as usize },
+        })
+    }
+
     /// Bytes of scratch.
     pub fn scratch_bytes(&self) -> usize {
-        self.input.map_or(0, |(x, _)| scratch_bytes(&self.layer.op, &x) as usize)
+        scratch_bytes(&self.typed.layer.op, &self.typed.x, self.channels() as u64) as usize
     }
 
     /// Runs the kernel.
     #[inline]
     pub fn run<const OPS: u64>(&self, operands: Operands) -> Result<(), Unfit> {
-        // A constant has the type of its output.
-        match self.input.map_or(self.y.dtype, |(x, _)| x.dtype) {
+        match self.typed.x.dtype {
             DType::I8 => self.run_i8::<OPS>(operands),
             DType::F32 => self.run_f32::<OPS>(operands),
             DType::I32 => Err(Unfit),
@@ -81,7 +126,12 @@ impl Call {
     }
 
     pub fn rows<'b, E: Pod>(&self, o: &Operands<'b>) -> Result<Rows<'b, E>, Unfit> {
-        rows(&self.input, o.x)
+        rows(&self.typed.x, &self.x, o.x)
+    }
+
+    /// Both inputs.
+    pub fn both<'b, E: Pod>(&self, o: &Operands<'b>) -> Result<[Rows<'b, E>; 2], Unfit> {
+        Ok([self.rows(o)?, rows(&self.typed.x2, &self.x2, o.x2)?])
     }
 
     /// The input, or `None` where the operator runs in place.
@@ -90,8 +140,8 @@ impl Call {
     }
 
     pub fn rows_mut<'b, E: Pod>(&self, bytes: &'b mut [u8]) -> Result<RowsMut<'b, E>, Unfit> {
-        let t = &self.y;
-        Ok(RowsMut::new(cast_mut(bytes)?, self.output.rows as usize, t.width as usize, t.channels as usize))
+        let t = &self.typed.y;
+        Ok(RowsMut::part(cast_mut(bytes)?, self.y.held, [t.width as usize, t.channels as usize]))
     }
 
     /// Output channels of the step.
@@ -99,23 +149,18 @@ impl Call {
         self.block.c1 - self.block.c0
     }
 
-    /// Zero point of the first input, 0 where there is none.
-    pub fn zero_x(&self) -> i8 {
-        self.input.map_or(0, |(x, _)| x.zero_point)
-    }
-
     /// Biases, multipliers and weights of an int8 layer with weights.
     pub fn requantize<'w>(&self, weights: &'w [u8]) -> Result<(Requantize<'w>, &'w [i8]), Unfit> {
         let (bias, rest) = split(weights, self.channels())?;
         let (multiplier, rest) = split(rest, self.channels())?;
-        let [lo, hi] = self.layer.range_i8;
-        Ok((Requantize { bias, multiplier, zero_point: self.y.zero_point, lo, hi }, cast(rest)?))
+        let [lo, hi] = self.typed.layer.range_i8;
+        Ok((Requantize { bias, multiplier, zero_point: self.typed.y.zero_point, lo, hi }, cast(rest)?))
     }
 
     /// Biases and weights of an f32 layer with weights.
     pub fn bias_clamp<'w>(&self, weights: &'w [u8]) -> Result<(BiasClamp<'w>, &'w [f32]), Unfit> {
         let (bias, rest) = split(weights, self.channels())?;
-        let [lo, hi] = self.layer.range_f32;
+        let [lo, hi] = self.typed.layer.range_f32;
         Ok((BiasClamp { bias, lo, hi }, cast(rest)?))
     }
 

@@ -1,6 +1,6 @@
 //! The one match over operators, for f32 inputs.
 
-use super::call::{Call, Operands, Unfit, cast, cast_mut, compiled, rows};
+use super::call::{Call, Operands, Unfit, cast, cast_mut, compiled};
 use crate::kernels::{
     argmax, average_pool, binary, constant, conv, convert, linear, lrn, max_pool, pad, place, prelu, rearrange, relu, resize,
     softmax, unary,
@@ -11,7 +11,7 @@ use crate::record::DType;
 impl Call {
     /// Runs the kernel of an operator on f32. Arms whose operator is not in `OPS` vanish from the binary.
     pub fn run_f32<const OPS: u64>(&self, o: Operands) -> Result<(), Unfit> {
-        let (layer, block) = (&self.layer, self.block);
+        let (layer, block) = (&self.typed.layer, self.block);
         let has = |code| compiled::<OPS>(code, DType::F32);
         match &layer.op {
             Op::Conv2d(attrs) => {
@@ -53,8 +53,8 @@ impl Call {
             }
             Op::Binary(op) => {
                 has(OpCode::Binary)?;
-                let x = [&self.rows(&o)?, &rows(&self.input2, o.x2)?];
-                binary::binary_f32(*op, x, &mut self.rows_mut(o.y)?, block, layer.range_f32);
+                let [x, x2] = &self.both(&o)?;
+                binary::binary_f32(*op, [x, x2], &mut self.rows_mut(o.y)?, block, layer.range_f32);
             }
             Op::Constant => {
                 has(OpCode::Constant)?;
@@ -89,7 +89,7 @@ impl Call {
             }
             Op::Convert(attrs) => {
                 has(OpCode::Convert)?;
-                let grid = self.grid(attrs, &self.y, o.weights)?;
+                let grid = self.grid(attrs, &self.typed.y, o.weights)?;
                 convert::to_i8(&self.rows(&o)?, &mut self.rows_mut(o.y)?, block, grid);
             }
         }

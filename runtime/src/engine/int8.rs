@@ -1,6 +1,6 @@
 //! The one match over operators, for int8 inputs.
 
-use super::call::{Call, Operands, Unfit, cast, cast_mut, compiled, rows, table};
+use super::call::{Call, Operands, Unfit, cast, cast_mut, compiled, table};
 use crate::kernels::{
     argmax, average_pool, binary, constant, conv, convert, linear, lrn, max_pool, pad, place, prelu, rearrange, relu, resize,
     softmax, unary,
@@ -11,7 +11,8 @@ use crate::record::DType;
 impl Call {
     /// Runs the kernel of an operator on i8. Arms whose operator is not in `OPS` vanish from the binary.
     pub fn run_i8<const OPS: u64>(&self, o: Operands) -> Result<(), Unfit> {
-        let (layer, block, zero_x, zero_y) = (&self.layer, self.block, self.zero_x(), self.y.zero_point);
+        let (layer, block) = (&self.typed.layer, self.block);
+        let (zero_x, zero_y) = (self.typed.x.zero_point, self.typed.y.zero_point);
         let has = |code| compiled::<OPS>(code, DType::I8);
         match &layer.op {
             Op::Conv2d(attrs) => {
@@ -59,11 +60,11 @@ impl Call {
             }
             Op::Binary(op) => {
                 has(OpCode::Binary)?;
-                let zero_x2 = self.input2.map_or(0, |(x, _)| x.zero_point);
-                let (multipliers, zeros) = ([layer.multiplier, layer.multiplier2], [zero_x, zero_x2, zero_y]);
+                let zeros = [zero_x, self.typed.x2.zero_point, zero_y];
+                let multipliers = [layer.multiplier, layer.multiplier2];
                 let quant = binary::BinaryQuant { multipliers, zeros, range: layer.range_i8 };
-                let x = [&self.rows(&o)?, &rows(&self.input2, o.x2)?];
-                binary::binary_i8(*op, x, &mut self.rows_mut(o.y)?, block, quant);
+                let [x, x2] = &self.both(&o)?;
+                binary::binary_i8(*op, [x, x2], &mut self.rows_mut(o.y)?, block, quant);
             }
             Op::Constant => {
                 has(OpCode::Constant)?;
@@ -95,7 +96,7 @@ impl Call {
             }
             Op::Softmax => {
                 has(OpCode::Softmax)?;
-                let grid = (self.y.scale, zero_y);
+                let grid = (self.typed.y.scale, zero_y);
                 softmax::softmax_i8(&self.rows(&o)?, &mut self.rows_mut(o.y)?, block, table(o.weights)?, grid);
             }
             Op::ArgMax { last } => {
@@ -104,8 +105,7 @@ impl Call {
             }
             Op::Convert(attrs) => {
                 has(OpCode::Convert)?;
-                let (x, _) = self.input.as_ref().ok_or(Unfit)?;
-                let grid = self.grid(attrs, x, o.weights)?;
+                let grid = self.grid(attrs, &self.typed.x, o.weights)?;
                 convert::to_f32(&self.rows(&o)?, &mut self.rows_mut(o.y)?, block, grid);
             }
         }

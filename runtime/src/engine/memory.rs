@@ -6,9 +6,11 @@ use core::ops::Range;
 pub(super) struct Parts<'r> {
     pub output: &'r mut [u8],
     pub scratch: &'r mut [u8],
-    /// First byte and bytes of the RAM before, between and behind them.
-    rest: [(usize, &'r [u8]); 3],
+    pub rest: Rest<'r>,
 }
+
+/// First byte and bytes of the RAM before, between and behind what is written.
+pub(super) struct Rest<'r>([(usize, &'r [u8]); 3]);
 
 /// Cuts out `output` and `scratch`; `None` where they overlap or leave the RAM. An empty scratch may be anywhere.
 pub(super) fn carve(ram: &mut [u8], output: Range<usize>, scratch: Range<usize>) -> Option<Parts<'_>> {
@@ -19,15 +21,18 @@ pub(super) fn carve(ram: &mut [u8], output: Range<usize>, scratch: Range<usize>)
     let (first, tail) = tail.split_at_mut_checked(one.end.checked_sub(one.start)?)?;
     let (between, tail) = tail.split_at_mut_checked(two.start.checked_sub(one.end)?)?;
     let (second, behind) = tail.split_at_mut_checked(two.end.checked_sub(two.start)?)?;
-    let rest: [(usize, &[u8]); 3] = [(0, before), (one.end, between), (two.end, behind)];
+    let rest = Rest([(0, before), (one.end, between), (two.end, behind)]);
     let (output, scratch) = if scratch_first { (second, first) } else { (first, second) };
     Some(Parts { output, scratch, rest })
 }
 
-impl<'r> Parts<'r> {
-    /// Bytes that the step only reads.
+impl<'r> Rest<'r> {
+    /// Bytes that the step only reads. None at all may be anywhere.
     pub fn shared(&self, range: Range<usize>) -> Option<&'r [u8]> {
-        self.rest.iter().find_map(|(first, bytes)| {
+        if range.is_empty() {
+            return Some(&[]);
+        }
+        self.0.iter().find_map(|(first, bytes)| {
             let (start, end) = (range.start.checked_sub(*first)?, range.end.checked_sub(*first)?);
             bytes.get(start..end)
         })
@@ -47,14 +52,14 @@ mod tests {
         let mut ram = ram();
         let parts = carve(&mut ram, 8..12, 2..4).unwrap();
         assert_eq!((&*parts.output, &*parts.scratch), (&[8, 9, 10, 11][..], &[2, 3][..]));
-        assert_eq!(parts.shared(0..2), Some(&[0, 1][..]));
-        assert_eq!(parts.shared(4..8), Some(&[4, 5, 6, 7][..]));
-        assert_eq!(parts.shared(5..6), Some(&[5][..]));
-        assert_eq!(parts.shared(12..16), Some(&[12, 13, 14, 15][..]));
+        assert_eq!(parts.rest.shared(0..2), Some(&[0, 1][..]));
+        assert_eq!(parts.rest.shared(4..8), Some(&[4, 5, 6, 7][..]));
+        assert_eq!(parts.rest.shared(5..6), Some(&[5][..]));
+        assert_eq!(parts.rest.shared(12..16), Some(&[12, 13, 14, 15][..]));
         let parts = carve(&mut ram, 0..4, 4..8).unwrap();
         assert_eq!((&*parts.output, &*parts.scratch), (&[0, 1, 2, 3][..], &[4, 5, 6, 7][..]));
         let parts = carve(&mut ram, 4..8, 9..9).unwrap();
-        assert_eq!((parts.shared(0..4).unwrap().len(), parts.shared(8..16).unwrap().len()), (4, 8));
+        assert_eq!((parts.rest.shared(0..4).unwrap().len(), parts.rest.shared(8..16).unwrap().len()), (4, 8));
     }
 
     #[test]
@@ -66,7 +71,8 @@ mod tests {
         assert!(carve(&mut ram, 4..8, 12..20).is_none());
         let parts = carve(&mut ram, 4..8, 0..0).unwrap();
         for range in [3..5, 0..16, 7..9, 8..17, 5..6] {
-            assert_eq!(parts.shared(range), None);
+            assert_eq!(parts.rest.shared(range), None);
         }
+        assert_eq!(parts.rest.shared(5..5), Some(&[][..]));
     }
 }

@@ -23,25 +23,24 @@ fn pool<E: Copy, S: Copy + Default>(
 ) {
     let window = &attrs.window;
     let [top, left, bottom, right] = attrs.counted.map(usize::from);
-    let (width, channels) = (y.width, y.channels);
     for r in block.r0..block.r1 {
         let rows = inside(window, 0, r, x.height, [top, bottom]).len();
-        for ox in 0..width {
+        for ox in 0..y.width {
             let divisor = (rows * inside(window, 1, ox, x.width, [left, right]).len()).max(1) as f32;
-            let out = &mut y.row(r)[ox * channels..(ox + 1) * channels];
             for c in (block.c0..block.c1).step_by(TILE) {
                 let n = TILE.min(block.c1 - c);
                 let mut sums = [S::default(); TILE];
                 for iy in taps(window, 0, r, x.height) {
                     let row = x.row(iy);
                     for ix in taps(window, 1, ox, x.width) {
-                        let at = ix * x.channels + c;
+                        let at = x.at(ix, c);
                         for (sum, v) in sums.iter_mut().zip(&row[at..at + n]) {
                             *sum = add(*sum, *v);
                         }
                     }
                 }
-                for (y, sum) in out[c..c + n].iter_mut().zip(sums) {
+                let at = y.at(ox, c);
+                for (y, sum) in y.row(r)[at..at + n].iter_mut().zip(sums) {
                     *y = finish(sum, divisor);
                 }
             }

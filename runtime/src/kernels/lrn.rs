@@ -34,16 +34,25 @@ fn window(attrs: &Lrn, c: usize, channels: usize) -> Range<usize> {
     c.saturating_sub(before)..(c + after + 1).min(channels)
 }
 
+/// Channels that a block's outputs look at.
+fn reach(attrs: &Lrn, block: Block, channels: usize) -> Range<usize> {
+    window(attrs, block.c0, channels).start..window(attrs, block.c1 - 1, channels).end
+}
+
 /// Rows x channels in f32.
 pub fn lrn_f32(attrs: &Lrn, x: &Rows<f32>, y: &mut RowsMut<f32>, block: Block) {
-    let channels = x.channels;
+    let (width, channels) = (x.width, x.channels);
     let scale = attrs.alpha / attrs.size as f32;
+    // Channels below count from the first that is looked at.
+    let Range { start: first, end } = reach(attrs, block, channels);
     for r in block.r0..block.r1 {
-        let source = x.row(r);
-        for (y, x) in y.row(r).chunks_exact_mut(channels).zip(source.chunks_exact(channels)) {
-            for c in block.c0..block.c1 {
-                let sum: f32 = x[window(attrs, c, channels)].iter().map(|v| v * v).sum();
-                y[c] = x[c] * powf(attrs.k + scale * sum, -attrs.beta);
+        for p in 0..width {
+            let x = &x.row(r)[x.at(p, first)..x.at(p, end)];
+            let at = y.at(p, block.c0);
+            for (c, y) in (block.c0..block.c1).zip(&mut y.row(r)[at..]) {
+                let Range { start, end } = window(attrs, c, channels);
+                let sum: f32 = x[start - first..end - first].iter().map(|v| v * v).sum();
+                *y = x[c - first] * powf(attrs.k + scale * sum, -attrs.beta);
             }
         }
     }
@@ -78,27 +87,29 @@ pub struct LrnQuant<'a> {
 
 /// Rows x channels in int8.
 pub fn lrn_i8(attrs: &Lrn, x: &Rows<i8>, y: &mut RowsMut<i8>, block: Block, quant: LrnQuant) {
-    let channels = x.channels;
+    let (width, channels) = (x.width, x.channels);
+    let Range { start: first, end } = reach(attrs, block, channels);
     let zero = quant.zero_x as i32;
     let square = |q: i8| ((q as i32 - zero) * (q as i32 - zero)) as u32;
     for r in block.r0..block.r1 {
-        let source = x.row(r);
-        for (y, x) in y.row(r).chunks_exact_mut(channels).zip(source.chunks_exact(channels)) {
+        for p in 0..width {
+            let x = &x.row(r)[x.at(p, first)..x.at(p, end)];
+            let at = y.at(p, block.c0);
             // The window slides: one square enters, one leaves.
             let mut inside = window(attrs, block.c0, channels);
-            let mut sum: u32 = x[inside.clone()].iter().map(|&q| square(q)).sum();
-            for c in block.c0..block.c1 {
+            let mut sum: u32 = x[..inside.end - first].iter().map(|&q| square(q)).sum();
+            for (c, y) in (block.c0..block.c1).zip(&mut y.row(r)[at..]) {
                 let now = window(attrs, c, channels);
                 if now.end > inside.end {
-                    sum += square(x[inside.end]);
+                    sum += square(x[inside.end - first]);
                 }
                 if now.start > inside.start {
-                    sum -= square(x[inside.start]);
+                    sum -= square(x[inside.start - first]);
                 }
                 inside = now;
                 let factor = interpolate(quant.table, quant.shift, sum);
-                let product = (x[c] as i32 - zero).wrapping_mul(factor);
-                y[c] = requantize(product, quant.multiplier, quant.zero_y, -128, 127);
+                let product = (x[c - first] as i32 - zero).wrapping_mul(factor);
+                *y = requantize(product, quant.multiplier, quant.zero_y, -128, 127);
             }
         }
     }

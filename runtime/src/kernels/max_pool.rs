@@ -9,16 +9,17 @@ use crate::view::{Block, Rows, RowsMut};
 /// neighbour-free value `floor`.
 pub fn max_pool<E: Element>(attrs: &MaxPool, x: &Rows<E>, y: &mut RowsMut<E>, block: Block, floor: E) {
     let window = &attrs.window;
-    let channels = y.channels;
+    let n = block.c1 - block.c0;
     for r in block.r0..block.r1 {
         for ox in 0..y.width {
-            let best = &mut y.row(r)[ox * channels + block.c0..ox * channels + block.c1];
+            let at = y.at(ox, block.c0);
+            let best = &mut y.row(r)[at..at + n];
             best.fill(floor);
             for iy in taps(window, 0, r, x.height) {
                 let row = x.row(iy);
                 for ix in taps(window, 1, ox, x.width) {
-                    let at = ix * x.channels;
-                    E::max_row(best, &row[at + block.c0..at + block.c1]);
+                    let at = x.at(ix, block.c0);
+                    E::max_row(best, &row[at..at + n]);
                 }
             }
         }

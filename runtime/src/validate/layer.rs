@@ -2,11 +2,11 @@
 
 use super::{Artifact, ArtifactError, Kind};
 use crate::kernels::{conv, lrn, pad, rearrange, resize, softmax};
-use crate::op::{Op, Rearrange, Window};
+use crate::op::{Op, OpCode, Rearrange, Window};
 use crate::record::{DType, Layer, NONE16, TensorInfo};
 
 /// A layer with its tensors. Where it has no first input its output stands in for it, and where it has no second the first does.
-pub(super) struct Typed {
+pub(crate) struct Typed {
     pub layer: Layer,
     pub x: TensorInfo,
     pub x2: TensorInfo,
@@ -24,7 +24,8 @@ const fn inputs(op: &Op) -> usize {
     }
 }
 
-pub(super) const fn typed_layer(a: &Artifact, i: usize) -> Result<Typed, ArtifactError> {
+/// A layer and its tensors, as many as its operator has.
+pub(crate) const fn typed_layer(a: &Artifact, i: usize) -> Result<Typed, ArtifactError> {
     let at = a.layer_offset(i);
     let layer = found!(a.layer(i), Ops, at);
     let n = inputs(&layer.op);
@@ -132,8 +133,8 @@ const fn walk_fits(attrs: &Rearrange, x: &TensorInfo, y: &TensorInfo) -> bool {
 }
 
 impl Typed {
-    /// Rows `[first, end)` of the first input that output rows `[r0, r1)` read.
-    pub const fn input_rows(&self, r0: u32, r1: u32) -> (u32, u32) {
+    /// Rows `[first, end)` of the first input that output rows `[r0, r1)` read; none for an operator that is not in `OPS`.
+    pub const fn input_rows<const OPS: u64>(&self, (r0, r1): (u32, u32)) -> (u32, u32) {
         let x = &self.x;
         match &self.layer.op {
             Op::Conv2d(conv) => conv.window.input_rows(r0, r1, x.height),
@@ -141,6 +142,9 @@ impl Typed {
             Op::AveragePool(pool) => pool.window.input_rows(r0, r1, x.height),
             // A fully connected layer reads its input as one run of elements, a resize wherever its taps say.
             Op::Linear | Op::Resize => (0, x.height),
+            // Long divisions, which a firmware without these operators does without.
+            Op::Rearrange(_) if !compiled::<OPS>(OpCode::Rearrange) => (0, 0),
+            Op::Pad(_) if !compiled::<OPS>(OpCode::Pad) => (0, 0),
             Op::Rearrange(attrs) => rearrange::input_rows(attrs, x.height, x.width as u64 * x.channels as u64, r0, r1),
             Op::Pad(attrs) => pad::input_rows(attrs, x.height, r0, r1),
             Op::Place(attrs) => (r0 - attrs.offset[0] as u32, r1 - attrs.offset[0] as u32),
@@ -151,17 +155,26 @@ impl Typed {
     }
 
     /// The same for the second input.
-    pub const fn input2_rows(&self, r0: u32, r1: u32) -> (u32, u32) {
+    pub const fn input2_rows(&self, (r0, r1): (u32, u32)) -> (u32, u32) {
         repeated_rows(&self.x2, r0, r1)
     }
+}
+
+/// Rows of an input that output rows `[r0, r1)` read; either input of a layer with two.
+pub(crate) const fn input_rows(layer: &Layer, input: &TensorInfo, rows: (u32, u32)) -> (u32, u32) {
+    Typed { layer: *layer, x: *input, x2: *input, y: *input }.input_rows::<{ u64::MAX }>(rows)
 }
 
 const fn repeated_rows(x: &TensorInfo, r0: u32, r1: u32) -> (u32, u32) {
     if x.height == 1 { (0, 1) } else { (r0, r1) }
 }
 
-/// Bytes of scratch that a step of this layer uses.
-pub(crate) const fn scratch_bytes(op: &Op, x: &TensorInfo) -> u64 {
+const fn compiled<const OPS: u64>(code: OpCode) -> bool {
+    OPS & (code.bit(DType::I8) | code.bit(DType::F32)) != 0
+}
+
+/// Bytes of scratch that a step over so many output channels of this layer uses.
+pub(crate) const fn scratch_bytes(op: &Op, x: &TensorInfo, _channels: u64) -> u64 {
     match op {
         Op::Conv2d(conv) => conv::scratch_len(conv, x.channels) * x.dtype.bytes(),
         Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu => 0,

@@ -1,12 +1,14 @@
 //! What several tests need: random numbers, random windows, and small artifacts made without the exporter.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+pub mod chain;
 pub mod every_op;
 pub mod net;
 pub mod plan;
 pub mod random;
 pub mod surgery;
 
+#[allow(unused_imports)] // Likewise.
 pub use random::{Case, Random, window};
 
 /// Bytes that begin at a multiple of 16.

@@ -1,18 +1,32 @@
 //! Plans for networks put together by hand, and the artifacts they make.
 
+mod assemble;
+mod schedule;
+
 use super::Random;
 use super::net::Net;
-use super::surgery::{Parts, Section, fletcher};
-use staticnet::record::{Chunk, NONE16, NONE32, Slot, Step};
-use staticnet::scratch_bytes;
+pub use assemble::assemble;
+use schedule::Schedule;
+use staticnet::op::Op;
+use staticnet::record::NONE16;
 use std::ops::Range;
 
-/// A step before it has its chunk.
+/// A step before it has its slots and its chunk.
 #[derive(Clone, Debug)]
 pub struct Work {
     pub layer: usize,
     pub rows: Range<usize>,
     pub channels: Range<usize>,
+    /// The window of channels that its input's slot has; none: all.
+    pub from: Option<Range<usize>>,
+    /// Likewise of its output's slot.
+    pub to: Option<Range<usize>>,
+}
+
+impl Work {
+    pub fn new(layer: usize, rows: Range<usize>, channels: Range<usize>) -> Self {
+        Work { layer, rows, channels, from: None, to: None }
+    }
 }
 
 /// When what is made, and how much is kept of each tensor.
@@ -23,6 +37,12 @@ pub struct Plan {
     pub rings: Vec<usize>,
     /// Whether operators that may run in place do.
     pub in_place: bool,
+    /// Layers whose output lies over rows of their input that are no longer read.
+    pub over: Vec<usize>,
+    /// Places for weights; none: they are mapped.
+    pub places: usize,
+    /// Width, height and pixel format of the pictures that come row by row.
+    pub source: Option<(u16, u16, u8)>,
 }
 
 /// The rows and channels of a layer's output that the layer makes.
@@ -30,7 +50,7 @@ fn part(net: &Net, layer: usize) -> (Range<usize>, Range<usize>) {
     let record = &net.layers[layer];
     let [h, _, c] = net.shape(record.output);
     match &record.op {
-        staticnet::op::Op::Place(place) => {
+        Op::Place(place) => {
             let ([top, _, front], [h, _, c]) = (place.offset.map(usize::from), net.shape(record.input));
             (top..top + h, front..front + c)
         }
@@ -42,189 +62,184 @@ fn shifted(ranges: Vec<Range<usize>>, by: usize) -> Vec<Range<usize>> {
     ranges.into_iter().map(|r| r.start + by..r.end + by).collect()
 }
 
-/// Layer by layer, one step each, in place where possible.
+/// Blocks of rows, and of channels.
+type Blocks = (Vec<Range<usize>>, Vec<Range<usize>>);
+
+fn blocks(net: &Net, layer: usize, random: &mut Random) -> Blocks {
+    let (rows, channels) = part(net, layer);
+    (shifted(random.cuts(rows.len()), rows.start), shifted(random.cuts(channels.len()), channels.start))
+}
+
+/// Layer by layer, one step each, in place where possible, weights mapped.
 pub fn whole(net: &Net) -> Plan {
     let work = (0..net.layers.len()).map(|layer| {
         let (rows, channels) = part(net, layer);
-        Work { layer, rows, channels }
+        Work::new(layer, rows, channels)
     });
     let rings = net.tensors.iter().map(|t| t.height as usize).collect();
-    Plan { work: work.collect(), rings, in_place: true }
+    Plan { work: work.collect(), rings, in_place: true, over: vec![], places: 0, source: None }
 }
 
 /// Layer by layer in random blocks.
 pub fn cut(net: &Net, random: &mut Random) -> Plan {
-    let mut work = vec![];
-    for layer in 0..net.layers.len() {
-        let (rows, channels) = part(net, layer);
-        for rows in shifted(random.cuts(rows.len()), rows.start) {
-            for channels in shifted(random.cuts(channels.len()), channels.start) {
-                work.push(Work { layer, rows: rows.clone(), channels });
-            }
-        }
-    }
-    Plan { work, in_place: false, ..whole(net) }
+    let mut plan = Plan { work: vec![], in_place: false, ..whole(net) };
+    (0..net.layers.len()).for_each(|layer| plan.cut(net, layer, random));
+    plan
 }
 
-/// Every layer makes its rows in random blocks, and only when the one behind it asks for them; of each tensor as few rows are kept as
-/// that needs.
+/// Every layer makes its rows in random blocks, and only when the one behind it asks for them; of each tensor, the first input
+/// included, as few rows are kept as that needs.
 pub fn streamed(net: &Net, random: &mut Random) -> Plan {
-    let blocks = |layer: usize| {
-        let (rows, channels) = part(net, layer);
-        (shifted(random.cuts(rows.len()), rows.start), shifted(random.cuts(channels.len()), channels.start))
-    };
-    let blocks: Vec<_> = (0..net.layers.len()).map(blocks).collect();
-    let mut schedule = Schedule { net, blocks, made: vec![0; net.layers.len()], order: vec![] };
-    for layer in (0..net.layers.len()).rev() {
-        while schedule.made[layer] < schedule.blocks[layer].0.len() {
-            schedule.next(layer);
+    let mut plan = Plan { work: vec![], in_place: false, ..whole(net) };
+    plan.stream(net, 0..net.layers.len(), random);
+    plan
+}
+
+/// Some layers streamed, some in blocks of channels with windows of them in between, some cut anyhow; outputs over the rows of
+/// inputs that are not read any more; weights mapped or read into a few places.
+pub fn mixed(net: &Net, random: &mut Random) -> Plan {
+    let mut plan = Plan { work: vec![], in_place: false, ..whole(net) };
+    let mut layer = 0;
+    while layer < net.layers.len() {
+        let end = random.within(layer + 1, net.layers.len());
+        let chain = (layer + 1..end).find(|&l| !continues(net, l)).unwrap_or(end);
+        if chain > layer + 1 && !random.one_in(4) {
+            plan.block(net, layer..chain, random);
+            layer = chain;
+        } else if random.one_in(2) {
+            plan.stream(net, layer..end, random);
+            layer = end;
+        } else {
+            plan.cut(net, layer, random);
+            layer += 1;
         }
     }
-    let rings = (0..net.tensors.len() as u16).map(|tensor| schedule.ring(tensor)).collect();
-    let all_channels = |&(layer, block): &(usize, usize)| {
-        let (rows, channels) = &schedule.blocks[layer];
-        let rows = rows[block].clone();
-        channels.iter().map(move |channels| Work { layer, rows: rows.clone(), channels: channels.clone() })
-    };
-    Plan { work: schedule.order.iter().flat_map(all_channels).collect(), rings, in_place: false }
+    for layer in 0..net.layers.len() {
+        if plan.may_lie_over(net, layer) {
+            plan.over.push(layer);
+        }
+    }
+    plan.places = random.within(0, 3);
+    plan
 }
 
-/// Blocks of rows, and of channels.
-type Blocks = (Vec<Range<usize>>, Vec<Range<usize>>);
-
-struct Schedule<'n> {
-    net: &'n Net,
-    /// Blocks of rows and of channels of each layer.
-    blocks: Vec<Blocks>,
-    /// How many blocks of rows each layer has made.
-    made: Vec<usize>,
-    /// Layer and block of rows.
-    order: Vec<(usize, usize)>,
+/// Layers that read a tensor.
+fn readers(net: &Net, tensor: u16) -> impl Iterator<Item = usize> + '_ {
+    let reads = move |&l: &usize| net.layers[l].input == tensor || net.layers[l].input2 == tensor;
+    (0..net.layers.len()).filter(reads)
 }
 
-impl Schedule<'_> {
-    /// Makes the next block of rows of a layer, and before it what it reads.
-    fn next(&mut self, layer: usize) {
-        let (record, block) = (self.net.layers[layer], self.made[layer]);
-        let rows = self.blocks[layer].0[block].clone();
-        for (i, tensor) in [record.input, record.input2].into_iter().enumerate().filter(|(_, tensor)| *tensor != NONE16) {
-            let end = self.net.reads(&record, i, &rows).end;
-            for producer in (0..layer).filter(|&l| self.net.layers[l].output == tensor) {
-                while self.blocks[producer].0.get(self.made[producer]).is_some_and(|rows| rows.start < end) {
-                    self.next(producer);
-                }
+/// Whether a layer can go on with a window of the channels of what the layer before it makes for it alone.
+fn continues(net: &Net, layer: usize) -> bool {
+    let (before, record) = (&net.layers[layer - 1], &net.layers[layer]);
+    let window_in = matches!(record.op, Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu);
+    let window_out = window_in_or_conv(&before.op);
+    let alone = readers(net, before.output).eq([layer]) && !net.outputs.contains(&before.output);
+    window_in && window_out && record.input == before.output && alone
+}
+
+fn window_in_or_conv(op: &Op) -> bool {
+    matches!(op, Op::Conv2d(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu)
+}
+
+impl Plan {
+    fn cut(&mut self, net: &Net, layer: usize, random: &mut Random) {
+        let (rows, channels) = blocks(net, layer, random);
+        for rows in rows {
+            self.work.extend(channels.iter().map(|channels| Work::new(layer, rows.clone(), channels.clone())));
+        }
+    }
+
+    fn stream(&mut self, net: &Net, layers: Range<usize>, random: &mut Random) {
+        let made = (0..net.layers.len()).map(|layer| blocks(net, layer, random)).collect();
+        let schedule = Schedule::of(net, layers.clone(), made);
+        for tensor in 0..net.tensors.len() as u16 {
+            let inside = readers(net, tensor).all(|l| layers.contains(&l));
+            let made = net.layers[layers.clone()].iter().any(|l| l.output == tensor);
+            if inside && (made || net.inputs.first() == Some(&tensor)) && !net.outputs.contains(&tensor) {
+                self.rings[tensor as usize] = schedule.ring(tensor);
             }
         }
-        self.order.push((layer, block));
-        self.made[layer] += 1;
+        self.work.extend(schedule.work());
     }
 
-    /// Rows that must be kept of a tensor: from the first that anybody still reads to the last that is made.
-    fn ring(&self, tensor: u16) -> usize {
-        let height = self.net.shape(tensor)[0];
-        if self.net.inputs.contains(&tensor) || self.net.outputs.contains(&tensor) {
-            return height;
+    /// Block after block of the last layer's channels through all of the layers.
+    fn block(&mut self, net: &Net, layers: Range<usize>, random: &mut Random) {
+        let last = layers.end - 1;
+        let (_, channels) = blocks(net, last, random);
+        let between: Vec<u16> = net.layers[layers.start..last].iter().map(|l| l.output).collect();
+        between.iter().for_each(|&tensor| self.rings[tensor as usize] = 1);
+        for channels in channels {
+            // The channels that each layer makes, from the last one up.
+            let mut makes = vec![channels; layers.len()];
+            for i in (0..layers.len() - 1).rev() {
+                let (below, all) = (makes[i + 1].clone(), net.shape(net.layers[layers.start + i].output)[2]);
+                makes[i] = match net.layers[layers.start + i + 1].op {
+                    Op::Lrn(lrn) => {
+                        let (before, after) = ((lrn.size as usize - 1) / 2, lrn.size as usize / 2);
+                        below.start.saturating_sub(before)..all.min(below.end + after)
+                    }
+                    _ => below,
+                };
+            }
+            let made = |layer: usize, random: &mut Random| {
+                let rows = blocks(net, layer, random).0;
+                let all = layer.checked_sub(layers.start).and_then(|i| makes.get(i)).cloned().unwrap_or(0..0);
+                // The channels of a window in one or two steps.
+                let middle = random.within(all.start, all.end);
+                let parts = [all.start..middle, middle..all.end].into_iter().filter(|part| !part.is_empty());
+                (rows, parts.collect())
+            };
+            let made = (0..net.layers.len()).map(|layer| made(layer, random)).collect();
+            let schedule = Schedule::of(net, layers.clone(), made);
+            for &tensor in &between {
+                let ring = &mut self.rings[tensor as usize];
+                *ring = schedule.ring(tensor).max(*ring);
+            }
+            self.work.extend(schedule.work().map(|mut work| {
+                let i = work.layer - layers.start;
+                work.from = (i > 0).then(|| makes[i - 1].clone());
+                work.to = (work.layer < last).then(|| makes[i].clone());
+                work
+            }));
         }
-        // A row is made when its last producer makes it; what comes later must not push out what is read later.
-        let (mut written, mut most) = (0, 1);
-        let first_read_from = |at: usize| {
-            let reads = self.order[at..].iter().flat_map(|&(layer, block)| {
-                let (record, rows) = (&self.net.layers[layer], &self.blocks[layer].0[block]);
-                let inputs = [record.input, record.input2].into_iter().enumerate().filter(|(_, t)| *t == tensor);
-                inputs.map(|(i, _)| self.net.reads(record, i, rows)).filter(|r| !r.is_empty()).collect::<Vec<_>>()
-            });
-            reads.map(|rows| rows.start).min()
+    }
+
+    /// Whether nobody needs the input's rows when the layer's steps are done with them.
+    fn may_lie_over(&self, net: &Net, layer: usize) -> bool {
+        let record = &net.layers[layer];
+        let (x, y) = (record.input, record.output);
+        let whole = |tensor: u16| self.rings[tensor as usize] == net.shape(tensor)[0];
+        let part_of_another = |&l: &usize| [net.layers[l].input, net.layers[l].output].iter().any(|t| [x, y].contains(t));
+        let io = |tensor: u16| net.inputs.contains(&tensor) || net.outputs.contains(&tensor);
+        let makers = net.layers.iter().filter(|l| l.output == y).count();
+        x != NONE16
+            && record.input2 == NONE16
+            && whole(x)
+            && whole(y)
+            && readers(net, x).eq([layer])
+            && makers == 1
+            && !io(x)
+            && !self.over.iter().any(|l| part_of_another(l))
+            && self.work.iter().filter(|w| [x, y].contains(&net.layers[w.layer].output)).all(|w| w.to.is_none())
+            && self.work.iter().filter(|w| w.layer == layer).all(|w| w.from.is_none())
+            // Steps behind each other, whose rows only grow.
+            && self.work.iter().filter(|w| w.layer == layer).is_sorted_by_key(|w| w.rows.start)
+    }
+
+    /// How far behind the output of `layer` its input must lie, so that no step's output reaches rows that are still to be read.
+    pub fn lead(&self, net: &Net, layer: usize) -> usize {
+        let record = &net.layers[layer];
+        let bytes = |tensor: u16| net.info(tensor).row_bytes() as usize;
+        let steps: Vec<&Work> = self.work.iter().filter(|w| w.layer == layer).collect();
+        let first_read = |from: usize| {
+            let reads = steps[from..].iter().map(|w| net.reads(record, 0, &w.rows)).filter(|r| !r.is_empty());
+            reads.map(|r| r.start).min()
         };
-        for (at, &(layer, block)) in self.order.iter().enumerate() {
-            if self.net.layers[layer].output == tensor {
-                let rows = &self.blocks[layer].0[block];
-                written = written.max(rows.end);
-                // A second producer writes beside the first: both must find their rows.
-                let first = first_read_from(at).unwrap_or(rows.start).min(rows.start);
-                most = most.max(written - first);
-            }
-        }
-        most.min(height)
+        let lead = |(i, step): (usize, &&Work)| {
+            let end = step.rows.end * bytes(record.output);
+            first_read(i).map_or(0, |row| end.saturating_sub(row * bytes(record.input)))
+        };
+        steps.iter().enumerate().map(lead).max().unwrap_or(0).next_multiple_of(16)
     }
-}
-
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    bytes[at..at + value.len()].copy_from_slice(value);
-}
-
-/// Strings as the format has them.
-fn strings(texts: &[&str]) -> Vec<u8> {
-    let each = texts.iter().flat_map(|text| [&(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat());
-    [&(texts.len() as u16).to_le_bytes()[..], &each.collect::<Vec<u8>>()].concat()
-}
-
-/// The artifact: every tensor has a place of its own, scratch lies behind them; with preprocessing, labels and names.
-pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
-    let (mut end, mut slots) = (0u32, Vec::<Slot>::new());
-    for (i, t) in net.tensors.iter().enumerate() {
-        let (tensor, rows) = (i as u16, plan.rings[i] as u32);
-        let above = net.layers.iter().find(|l| l.output == tensor && l.op.runs_in_place()).filter(|_| plan.in_place);
-        let offset = above.map_or(end, |layer| slots[layer.input as usize].offset);
-        slots.push(Slot { tensor, offset, rows });
-        end = end.max(offset + (rows as u64 * t.row_bytes()).next_multiple_of(16) as u32);
-    }
-    let scratch = net.layers.iter().filter(|l| l.input != NONE16).map(|l| scratch_bytes(&l.op, &net.info(l.input)));
-    let ram = end + scratch.max().unwrap_or(0).next_multiple_of(16) as u32;
-
-    let (mut steps, mut chunks, mut payload, mut ops) = (vec![], vec![], Vec::<u8>::new(), 0u64);
-    for work in &plan.work {
-        let layer = &net.layers[work.layer];
-        let chunk = net.weights[work.layer].chunk(work.rows.clone(), work.channels.clone()).map(|bytes| {
-            payload.resize(payload.len().next_multiple_of(16), 0);
-            chunks.push(Chunk { offset: payload.len() as u32, len: bytes.len() as u32, checksum: fletcher(&bytes) });
-            payload.extend(bytes);
-            chunks.len() as u32 - 1
-        });
-        steps.push(Step {
-            layer: work.layer as u16,
-            // Slots have the numbers of their tensors.
-            input: layer.input,
-            input2: layer.input2,
-            output: layer.output,
-            r0: work.rows.start as u16,
-            r1: work.rows.end as u16,
-            c0: work.channels.start as u16,
-            c1: work.channels.end as u16,
-            chunk: chunk.unwrap_or(NONE32),
-            scratch: end,
-        });
-    }
-    for layer in &net.layers {
-        let dtype = net.info(if layer.input == NONE16 { layer.output } else { layer.input }).dtype;
-        ops |= layer.op.code().bit(dtype);
-    }
-    let counts = [net.inputs.len() as u16, net.outputs.len() as u16];
-    let io = counts.iter().chain(&net.inputs).chain(&net.outputs).flat_map(|n| n.to_le_bytes()).collect();
-    let names: Vec<&str> = net.layers.iter().map(|layer| layer.op.name()).collect();
-    let mut sections = vec![
-        (1, net.tensors.iter().flat_map(|r| r.encode()).collect()),
-        (2, net.layers.iter().flat_map(|r| r.encode()).collect()),
-        (3, slots.iter().flat_map(|r| r.encode()).collect()),
-        (4, steps.iter().flat_map(|r| r.encode()).collect()),
-        (5, chunks.iter().flat_map(|r| r.encode()).collect()),
-        (6, io),
-        (8, strings(&["a", "cat", "grün", "", "dog"])),
-        (9, strings(&names)),
-    ];
-    let [h, w, c] = net.shape(net.inputs[0]);
-    if c == 3 {
-        let mut preprocess = vec![w as u8, 0, h as u8, 0, 3, 0, 0, 0];
-        preprocess.extend([0.5f32, 0.5, 0.5, 0.25, 0.3, 0.2].iter().flat_map(|v| v.to_le_bytes()));
-        sections.insert(6, (7, preprocess));
-    }
-    let section = |(id, bytes): (u16, Vec<u8>)| Section { id, version: 1, required: id < 7, bytes };
-    let mut header = vec![0; 64];
-    put(&mut header, 0, b"SNET");
-    put(&mut header, 4, &2u16.to_le_bytes());
-    put(&mut header, 12, &(payload.len() as u32).to_le_bytes());
-    put(&mut header, 24, &ram.to_le_bytes());
-    put(&mut header, 28, &end.to_le_bytes());
-    put(&mut header, 32, &ops.to_le_bytes());
-    put(&mut header, 48, &fletcher(&payload).to_le_bytes());
-    Parts { header, sections: sections.into_iter().map(section).collect(), payload }.assemble()
 }

@@ -1,0 +1,159 @@
+//! The records of an artifact, by their numbers.
+
+use super::Artifact;
+use crate::bytes::u16_at;
+use crate::record::{Chunk, DType, Layer, NONE32, Slot, Step, TensorInfo};
+
+impl Artifact<'_> {
+    /// Number of tensors.
+    pub const fn tensor_count(&self) -> usize {
+        self.tensors.count
+    }
+
+    /// A tensor; `None` past the end.
+    pub const fn tensor(&self, i: usize) -> Option<TensorInfo> {
+        if i >= self.tensors.count {
+            return None;
+        }
+        TensorInfo::decode(self.head, self.tensors.at + i * TensorInfo::SIZE)
+    }
+
+    /// Number of layers.
+    pub const fn layer_count(&self) -> usize {
+        self.layers.count
+    }
+
+    /// A layer; `None` past the end.
+    pub const fn layer(&self, i: usize) -> Option<Layer> {
+        if i >= self.layers.count {
+            return None;
+        }
+        Layer::decode(self.head, self.layers.at + i * Layer::SIZE)
+    }
+
+    /// Number of slots.
+    pub const fn slot_count(&self) -> usize {
+        self.slots.count
+    }
+
+    /// A slot; `None` past the end.
+    pub const fn slot(&self, i: usize) -> Option<Slot> {
+        if i >= self.slots.count {
+            return None;
+        }
+        Some(Slot::decode(self.head, self.slots.at + i * Slot::SIZE))
+    }
+
+    /// Number of steps.
+    pub const fn step_count(&self) -> usize {
+        self.steps.count
+    }
+
+    /// A step; `None` past the end.
+    pub const fn step(&self, i: usize) -> Option<Step> {
+        if i >= self.steps.count {
+            return None;
+        }
+        Some(Step::decode(self.head, self.steps.at + i * Step::SIZE))
+    }
+
+    /// Number of weight chunks.
+    pub const fn chunk_count(&self) -> usize {
+        self.chunks.count
+    }
+
+    /// A chunk; `None` past the end (also for [`NONE32`]).
+    pub const fn chunk(&self, i: u32) -> Option<Chunk> {
+        if i == NONE32 || i as usize >= self.chunks.count {
+            return None;
+        }
+        Some(Chunk::decode(self.head, self.chunks.at + i as usize * Chunk::SIZE))
+    }
+
+    /// Number of network inputs.
+    pub const fn input_count(&self) -> usize {
+        self.inputs
+    }
+
+    /// Number of network outputs.
+    pub const fn output_count(&self) -> usize {
+        self.outputs
+    }
+
+    /// The slot of input `i`.
+    pub const fn input_slot(&self, i: usize) -> Option<Slot> {
+        if i >= self.inputs {
+            return None;
+        }
+        self.slot(u16_at(self.head, self.io.at + 4 + 2 * i) as usize)
+    }
+
+    /// The slot of output `i`.
+    pub const fn output_slot(&self, i: usize) -> Option<Slot> {
+        if i >= self.outputs {
+            return None;
+        }
+        self.slot(u16_at(self.head, self.io.at + 4 + 2 * (self.inputs + i)) as usize)
+    }
+
+    /// Bytes of the whole input `i` as the device takes it (NHWC, i8 or f32); 0 where there is no such input.
+    pub const fn input_len_bytes(&self, i: usize) -> usize {
+        match self.input_slot(i) {
+            Some(slot) => self.tensor_bytes(slot),
+            None => 0,
+        }
+    }
+
+    /// Bytes of output `i` as the device holds it; 0 where there is no such output.
+    pub const fn output_len_bytes(&self, i: usize) -> usize {
+        match self.output_slot(i) {
+            Some(slot) => self.tensor_bytes(slot),
+            None => 0,
+        }
+    }
+
+    const fn tensor_bytes(&self, slot: Slot) -> usize {
+        match self.tensor(slot.tensor as usize) {
+            Some(tensor) => (tensor.height as u64 * tensor.row_bytes()) as usize,
+            None => 0,
+        }
+    }
+
+    /// The element type that a layer computes in.
+    pub const fn layer_dtype(&self, layer: &Layer) -> DType {
+        match self.tensor(layer.output as usize) {
+            Some(tensor) => tensor.dtype,
+            None => DType::I8,
+        }
+    }
+
+    /// Where in the head a layer's record is, for error messages.
+    pub(crate) const fn layer_offset(&self, i: usize) -> usize {
+        self.layers.at + i * Layer::SIZE
+    }
+
+    /// Where in the head a tensor's record is.
+    pub(crate) const fn tensor_offset(&self, i: usize) -> usize {
+        self.tensors.at + i * TensorInfo::SIZE
+    }
+
+    /// Where in the head a slot's record is.
+    pub(crate) const fn slot_offset(&self, i: usize) -> usize {
+        self.slots.at + i * Slot::SIZE
+    }
+
+    /// Where in the head a step's record is.
+    pub(crate) const fn step_offset(&self, i: usize) -> usize {
+        self.steps.at + i * Step::SIZE
+    }
+
+    /// Where in the head a chunk's record is.
+    pub(crate) const fn chunk_offset(&self, i: usize) -> usize {
+        self.chunks.at + i * Chunk::SIZE
+    }
+
+    /// Where in the head the list of inputs and outputs is.
+    pub(crate) const fn io_offset(&self) -> usize {
+        self.io.at
+    }
+}
