@@ -92,7 +92,8 @@ fn every_plan_makes_the_same_bytes() {
                     assert!(tensors(&model, input) == *want, "{options:?}\n{graph}");
                 }
                 assert_eq!(run_on_reals(&model, &samples[0]), run_on_reals(&whole, &samples[0]));
-                let windows = plan.slots.iter().any(|s| u32::from(s.channels) < artifact.tensor(s.tensor.into()).unwrap().channels);
+                let windows =
+                    plan.slots.iter().any(|s| u32::from(s.channels) < artifact.tensor(s.tensor.into()).unwrap().channels);
                 let kinds = [artifact.is_streamed(), plan.storage, windows, plan.steps.len() > artifact.layer_count()];
                 kinds.iter().zip(&mut count).for_each(|(is, count)| *count += usize::from(*is));
             }

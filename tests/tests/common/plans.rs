@@ -34,8 +34,7 @@ pub fn source(random: &mut Random) -> Source {
 pub fn options(random: &mut Random, (network, quantized): &(Network, Quantized)) -> PlanOptions {
     let has_source = network.preprocess.is_some() && random.one_in(2);
     let (stack, storage, layers) = (random.pick(&[0, 1000, 4096]), random.one_in(2), random.one_in(8));
-    let options =
-        PlanOptions { ram: Ram::Least, stack, storage, source: has_source.then(|| source(random)), layers };
+    let options = PlanOptions { ram: Ram::Least, stack, storage, source: has_source.then(|| source(random)), layers };
     match random.within(0, 3) {
         0 => options,
         1 => PlanOptions { ram: Ram::Min, ..options },

@@ -156,9 +156,8 @@ impl<'n> Schedule<'n> {
         if network.outputs.contains(&tensor) || (network.inputs.contains(&tensor) && !streamed) {
             return height;
         }
-        let first_read_from = |at: usize| {
-            self.order[at..].iter().flat_map(|&entry| self.reads_of(entry, tensor)).map(|rows| rows.start).min()
-        };
+        let first_read_from =
+            |at: usize| self.order[at..].iter().flat_map(|&entry| self.reads_of(entry, tensor)).map(|rows| rows.start).min();
         let (mut written, mut most) = (0, 1);
         for (at, &(layer, block)) in self.order.iter().enumerate() {
             if streamed {

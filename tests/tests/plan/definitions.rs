@@ -183,7 +183,9 @@ pub fn channels_read(op: &Op, x: &TensorInfo, y: &TensorInfo, channels: &Range<u
             let (before, behind) = ((lrn.size as usize - 1) / 2, lrn.size as usize / 2);
             channels.start.saturating_sub(before)..(channels.end + behind).min(all.end)
         }
-        Op::MaxPool(_) | Op::AveragePool(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Convert(_) | Op::Resize => channels.clone(),
+        Op::MaxPool(_) | Op::AveragePool(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Convert(_) | Op::Resize => {
+            channels.clone()
+        }
         Op::Binary(_) if x.channels > 1 => channels.clone(),
         Op::Place(place) => channels.start - place.offset[2] as usize..channels.end - place.offset[2] as usize,
         Op::Linear | Op::Softmax | Op::ArgMax { .. } | Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) => all,

@@ -208,7 +208,10 @@ impl<'a> Replay<'a> {
         if let Op::Place(place) = op {
             let [top, left, front] = place.offset.map(usize::from);
             ensure!(rows.start >= top && rows.end <= top + first.height as usize, "rows {rows:?} are not all of its part");
-            ensure!(channels.start >= front && channels.end <= front + first.channels as usize, "nor are channels {channels:?}");
+            ensure!(
+                channels.start >= front && channels.end <= front + first.channels as usize,
+                "nor are channels {channels:?}"
+            );
             across.pixels = left..left + first.width as usize;
         }
         rows.clone().try_for_each(|r| self.writes(output, r, &across))
