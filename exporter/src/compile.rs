@@ -6,9 +6,9 @@ use crate::error::Error;
 use crate::host::Model;
 use crate::lower::{lower, problem};
 use crate::network::Network;
-use crate::quantize::{Quantized, quantize};
 use crate::passes;
 use crate::plan::{self, OverBudget, Plan, PlanOptions, Planned, Ram, Share};
+use crate::quantize::{Quantized, quantize};
 use staticnet::preprocess::{PixelFormat, Source};
 use staticnet::record::TensorInfo;
 use staticnet_graph::graph::Graph;
@@ -165,8 +165,7 @@ pub fn emit_plan(mut network: Network, mut quantized: Quantized, plan: &Plan, op
         .map(|(l, q)| Share { name: format!("weights of {}", l.name), bytes: emit::payload_len(l, q) as u64 })
         .collect();
     let (payload, chunks) = emit::payload(&mut network, &mut quantized, &plan.chunks);
-    let emitted =
-        emit::emit(&network, &quantized, &tensors, plan, (payload, &chunks), options.split).map_err(not_accepted)?;
+    let emitted = emit::emit(&network, &quantized, &tensors, plan, (payload, &chunks), options.split).map_err(not_accepted)?;
     let (head, weights) = (emitted.head.len() as u64, emitted.payload.as_ref().len() as u64);
     let behind = if options.split { 0 } else { weights };
     if let Some(limit) = options.flash.filter(|&limit| head + behind > limit) {

@@ -212,7 +212,7 @@ impl<'a> Artifact<'a> {
         u64_at(self.head, 32)
     }
 
-    /// Compares the checksum of weights that are mapped into memory: about one instruction a byte, once after start-up.
+    /// Compares the checksum of weights that are mapped into memory: less than one instruction a byte, once after start-up.
     ///
     /// # Errors
     /// [`Kind::Checksum`] where a byte differs, [`Kind::Truncated`] where the length does.

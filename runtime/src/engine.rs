@@ -22,7 +22,7 @@ use crate::error::RunError;
 use crate::preprocess::RowResizer;
 use crate::record::{Chunk, Slot, Step, TensorInfo};
 use crate::top_k::{Score, top_k};
-use crate::validate::typed_layer;
+use crate::validate::{Typed, typed_layer};
 use crate::view::{Held, Rows};
 use crate::weights::WeightSource;
 use call::{Call, Operands};
@@ -101,13 +101,15 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
     pub fn step(&mut self) -> Result<Option<StepDone>, RunError<S::Error>> {
         let index = self.next;
         let Some(step) = self.artifact.step(index) else { return Ok(None) };
-        if let Some(given) = self.rows_given() {
-            let needed = self.input_rows(step).1;
+        let typed = &typed_layer(&self.artifact, step.layer as usize);
+        if let (Some(given), Ok(typed)) = (self.rows_given(), typed) {
+            let needed = self.input_rows(typed, step).1;
             if needed > given {
                 return Err(RunError::RowsMissing { needed, given });
             }
         }
-        match self.run_step(index, step) {
+        let broken = Err(RunError::Step { step: index as u32 });
+        match typed.as_ref().map_or(broken, |typed| self.run_step(index, step, typed)) {
             Ok(()) => {
                 self.next = index + 1;
                 let (rows, channels) = ((step.r0 as u32, step.r1 as u32), (step.c0 as u32, step.c1 as u32));
@@ -148,8 +150,9 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         mut tap: impl FnMut(StepDone, &TensorInfo, &Rows<u8>),
     ) -> Result<(), RunError<S::Error>> {
         self.run_and(inputs, &mut |engine, done| {
-            let call = engine.artifact.step(done.step).and_then(|step| Call::new::<OPS>(&engine.artifact, step));
-            let shown = call.and_then(|Call { typed, y, .. }| {
+            let layer = engine.artifact.step(done.step).zip(typed_layer(&engine.artifact, done.layer).ok());
+            let shown = layer.and_then(|(step, typed)| {
+                let Call { y, .. } = Call::new::<OPS>(&engine.artifact, &typed, step)?;
                 let (element, info) = (typed.y.dtype.bytes() as usize, typed.y);
                 let held = Held { c0: y.held.c0 * element, channels: y.held.channels * element, ..y.held };
                 let shape = [info.height as usize, info.width as usize, info.channels as usize * element];
@@ -186,15 +189,15 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
     }
 
     /// Rows of input 0 that a step reads.
-    fn input_rows(&self, step: Step) -> (u32, u32) {
-        let typed = typed_layer(&self.artifact, step.layer as usize).ok();
-        let read = typed.zip(self.artifact.input_slot(0)).and_then(|(typed, slot)| {
-            let (rows, input) = ((step.r0 as u32, step.r1 as u32), slot.tensor);
-            let first = (typed.layer.input == input).then(|| typed.input_rows::<OPS>(rows));
-            let second = (typed.layer.input2 == input).then(|| typed.input2_rows(rows));
-            first.or(second)
-        });
-        read.unwrap_or((0, 0))
+    fn input_rows(&self, typed: &Typed, step: Step) -> (u32, u32) {
+        let (rows, input) = ((step.r0 as u32, step.r1 as u32), self.artifact.input_slot(0).map(|slot| slot.tensor));
+        if input == Some(typed.layer.input) {
+            typed.input_rows::<OPS>(rows)
+        } else if input == Some(typed.layer.input2) {
+            typed.input2_rows(rows)
+        } else {
+            (0, 0)
+        }
     }
 
     /// The chunk that is asked of the source for a step.
@@ -219,7 +222,9 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         (index + 1..steps).find(|&i| self.asks(i).is_some()).map_or(steps, |i| i + 1)
     }
 
-    fn run_step(&mut self, index: usize, step: Step) -> Result<(), RunError<S::Error>> {
+    /// Not inlined: what looking up the layer took of the stack is given back before the kernel runs.
+    #[inline(never)]
+    fn run_step(&mut self, index: usize, step: Step, typed: &Typed) -> Result<(), RunError<S::Error>> {
         let broken = || RunError::Step { step: index as u32 };
         // The chunk after this one is asked for before this one is waited for: a source with a buffer of its own loads meanwhile.
         self.ask_until(index + 1);
@@ -241,7 +246,8 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
                 wait_for(&mut self.source, place, chunk, step.chunk)?;
             }
         }
-        let call = Call::new::<OPS>(&self.artifact, step).ok_or_else(broken)?;
+        let call = &Call::new::<OPS>(&self.artifact, typed, step);
+        let call = call.as_ref().ok_or_else(broken)?;
         let scratch = step.scratch as usize..step.scratch as usize + call.scratch_bytes();
         let run = || {
             let parts = memory::carve(self.ram, call.y.bytes.clone(), scratch)?;

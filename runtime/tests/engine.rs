@@ -1,59 +1,50 @@
-//! The engine on a network with every operator: layer by layer, in blocks, and streamed through rings, to the same bytes.
+//! The engine on networks with every operator and on chains: layer by layer, in blocks, streamed through rings and in windows of
+//! channels, with weights mapped or copied, to the same bytes.
 
 mod common;
 
 use common::net::Net;
-use common::plan::{Plan, assemble};
-use common::{AlignedBytes, Case, Random, every_op, plan};
+use common::plan::{self, Plan, assemble};
+use common::run::{run, run_copying};
+use common::{AlignedBytes, Case, Random, chain, every_op};
 use staticnet::op::OpCode;
-use staticnet::quant::quantize;
-use staticnet::record::{DType, TensorInfo};
-use staticnet::view::Rows;
-use staticnet::{ALL_OPS, Artifact, Engine, Mapped, RunError, StepDone};
+use staticnet::record::DType;
+use staticnet::{ALL_OPS, Artifact, Engine, Mapped, RunError};
 
-/// Values as the device holds them.
-fn quantized(info: &TensorInfo, values: &[f32]) -> Vec<u8> {
-    let element = |value: &f32| match info.dtype {
-        DType::I8 => vec![quantize(*value, info.scale, info.zero_point) as u8],
-        _ => value.to_le_bytes().to_vec(),
-    };
-    values.iter().flat_map(element).collect()
+/// What plans did, so that no test runs on plans that do nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    streamed: usize,
+    windows: usize,
+    over: usize,
+    copied: usize,
 }
 
-/// Every tensor that the network makes, put together from the rows and channels that the steps made, and its outputs.
-fn run(net: &Net, plan: &Plan, seed: u64) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let bytes = AlignedBytes::copy_of(&assemble(net, plan));
-    let artifact = Artifact::new(bytes.as_ref()).expect("the plan is sound");
-    let mut ram = AlignedBytes::zeroed(artifact.ram_bytes());
-    ram.as_mut().fill(0xA5);
-    let mut engine = Engine::<ALL_OPS, _>::new(artifact, ram.as_mut(), Mapped::new(&artifact)).expect("it fits");
-    let mut random = Random(seed);
-    let elements = net.info(net.inputs[0]).elements() as usize;
-    let input = quantized(&net.info(net.inputs[0]), &random.reals(elements));
-    let mut tensors: Vec<Vec<u8>> = net.tensors.iter().map(|t| vec![0; (t.height as u64 * t.row_bytes()) as usize]).collect();
-    let take = |done: StepDone, info: &TensorInfo, made: &Rows<u8>| {
-        let element = info.dtype.bytes() as usize;
-        let tensor = &mut tensors[net.layers[done.layer].output as usize];
-        let (pixel, width) = (info.channels as usize * element, info.width as usize);
-        let channels = done.channels.0 as usize * element..done.channels.1 as usize * element;
-        for r in done.rows.0 as usize..done.rows.1 as usize {
-            for x in 0..width {
-                let to = (r * width + x) * pixel;
-                let from = made.at(x, channels.start)..made.at(x, channels.end);
-                tensor[to..to + pixel][channels.clone()].copy_from_slice(&made.row(r)[from]);
-            }
-        }
-    };
-    engine.run_on_tapped(&[&input], take).expect("an accepted artifact runs");
-    let outputs = (0..net.outputs.len()).map(|i| engine.output_bytes(i).expect("it is there").to_vec()).collect();
-    (tensors, outputs)
+impl Seen {
+    fn add(&mut self, net: &Net, plan: &Plan) {
+        let input = net.inputs[0];
+        self.streamed += (plan.rings[input as usize] < net.shape(input)[0]) as usize;
+        self.windows += plan.work.iter().any(|w| w.to.as_ref().is_some_and(|to| to.len() < all(net, w.layer))) as usize;
+        self.over += plan.over.iter().any(|&l| overlap(net, plan, l)) as usize;
+        self.copied += (plan.places > 0) as usize;
+    }
 }
 
-#[test]
-fn any_plan_gives_the_same_bytes() {
-    for seed in 0..300 {
+fn all(net: &Net, layer: usize) -> usize {
+    net.shape(net.layers[layer].output)[2]
+}
+
+/// Whether the output of a layer over its input really shares bytes with it.
+fn overlap(net: &Net, plan: &Plan, layer: usize) -> bool {
+    let output = net.info(net.layers[layer].output);
+    plan.lead(net, layer) < output.height as usize * output.row_bytes() as usize
+}
+
+fn same_bytes(seeds: std::ops::Range<u64>, make: fn(DType, u64) -> Net) -> Seen {
+    let mut seen = Seen::default();
+    for seed in seeds {
         let _case = Case("plans", seed);
-        let net = every_op::net(if seed % 2 == 0 { DType::I8 } else { DType::F32 }, seed);
+        let net = make(if seed.is_multiple_of(2) { DType::I8 } else { DType::F32 }, seed);
         let mut random = Random(seed);
         let (want, outputs) = run(&net, &plan::whole(&net), seed);
         for (output, &tensor) in outputs.iter().zip(&net.outputs) {
@@ -61,13 +52,30 @@ fn any_plan_gives_the_same_bytes() {
         }
         let plans = [plan::cut(&net, &mut random), plan::streamed(&net, &mut random), plan::mixed(&net, &mut random)];
         for plan in plans {
-            let (got, outputs_got) = run(&net, &plan, seed);
-            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-                assert_eq!(got, want, "tensor {i} of {plan:?}");
+            seen.add(&net, &plan);
+            // A source that copies needs places; one that does not runs any plan.
+            let copying = (plan.places > 0).then(|| run_copying(&net, &plan, seed));
+            for (got, outputs_got) in std::iter::once(run(&net, &plan, seed)).chain(copying) {
+                for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                    assert_eq!(got, want, "tensor {i} of {plan:?}");
+                }
+                assert_eq!(outputs_got, outputs);
             }
-            assert_eq!(outputs_got, outputs);
         }
     }
+    seen
+}
+
+#[test]
+fn any_plan_of_every_operator_gives_the_same_bytes() {
+    let seen = same_bytes(0..300, every_op::net);
+    assert!(seen.streamed > 100 && seen.windows > 50 && seen.over > 50 && seen.copied > 100, "{seen:?}");
+}
+
+#[test]
+fn any_plan_of_a_chain_gives_the_same_bytes() {
+    let seen = same_bytes(0..600, chain::net);
+    assert!(seen.streamed > 300 && seen.windows > 200 && seen.over > 100 && seen.copied > 300, "{seen:?}");
 }
 
 #[test]

@@ -1,7 +1,10 @@
-//! Every kernel in random slices of rows x channels, from rings of just the rows needed into a ring of just the rows made,
-//! against the same kernel run whole: not one byte may differ, and nothing outside the slice may change.
+//! Every kernel in random slices of rows x channels, from rings or parts of just the rows needed into a ring or a part of just the
+//! rows made, where it may in windows of channels, against the same kernel run whole: not one byte may differ, and nothing outside
+//! the slice may change.
 
 mod common;
+#[path = "slices/convolution.rs"]
+mod convolution;
 #[path = "slices/elements.rs"]
 mod elements;
 #[path = "slices/moves.rs"]
@@ -12,7 +15,7 @@ mod windows;
 use bytemuck::Pod;
 use common::{Case, Random};
 use staticnet::kernels::Element;
-use staticnet::view::{Block, Rows, RowsMut};
+use staticnet::view::{Block, Held, Rows, RowsMut};
 use std::ops::Range;
 
 /// Height, width, channels.
@@ -34,9 +37,31 @@ trait Kernel<X, Y = X> {
         whole(self.output())
     }
 
+    /// Which of its tensors may be windows of channels, for an output block of these.
+    fn windows(&self, _channels: Range<usize>) -> Windows {
+        Windows { input: None, output: false }
+    }
+
     /// Runs it.
-    fn run(&self, x: &[Rows<X>], y: &mut RowsMut<Y>, block: Block, scratch: &mut Vec<X>);
+    fn run(&self, x: &[Rows<X>], y: &mut RowsMut<Y>, block: Block);
 }
+
+/// What may be held in part for a block of channels.
+struct Windows {
+    /// The channels that the input must have, where it may have these alone.
+    input: Option<Range<usize>>,
+    output: bool,
+}
+
+/// Both input and output may be windows of the same channels.
+macro_rules! both_in_windows {
+    () => {
+        fn windows(&self, channels: Range<usize>) -> Windows {
+            Windows { input: Some(channels), output: true }
+        }
+    };
+}
+use both_in_windows;
 
 /// Elements of the tests: random values, and one that would spoil whatever reads it.
 trait Number: Pod {
@@ -103,15 +128,68 @@ fn needed<X, Y>(kernel: &impl Kernel<X, Y>, i: usize, rows: &Range<usize>) -> Ra
     read.reduce(|all, rows| all.start.min(rows.start)..all.end.max(rows.end)).unwrap_or(0..0)
 }
 
+/// A part of a tensor in memory of its own.
+struct Part<E> {
+    data: Vec<E>,
+    held: Held,
+    shape: Shape,
+}
+
+impl<E: Number> Part<E> {
+    /// Memory for `rows` and `channels` of a tensor, full of noise: a ring of `ring` rows, or those rows alone.
+    fn new(random: &mut Random, shape: Shape, rows: &Range<usize>, ring: usize, channels: Range<usize>) -> Self {
+        let (first_row, rows) = if random.one_in(2) { (0, ring) } else { (rows.start, rows.len()) };
+        let held = Held { first_row, rows, c0: channels.start, channels: channels.len() };
+        Part { data: poison(random, rows * shape[1] * channels.len()), held, shape }
+    }
+
+    /// For each element of a row that it holds: its place in memory and in the tensor.
+    fn places(&self, r: usize) -> impl Iterator<Item = (usize, usize)> + use<E> {
+        let (Held { first_row, rows, c0, channels: n }, [_, w, c]) = (self.held, self.shape);
+        let line = (r - first_row) % rows * w;
+        (0..w * n).map(move |i| (line * n + i, (r * w + i / n) * c + c0 + i % n))
+    }
+
+    fn fill(&mut self, tensor: &[E], rows: Range<usize>) {
+        for r in rows {
+            self.places(r).for_each(|(here, there)| self.data[here] = tensor[there]);
+        }
+    }
+
+    fn rows(&self) -> Rows<'_, E> {
+        Rows::part(&self.data, self.held, self.shape)
+    }
+
+    fn rows_mut(&mut self) -> RowsMut<'_, E> {
+        RowsMut::part(&mut self.data, self.held, [self.shape[1], self.shape[2]])
+    }
+
+    /// Puts what a block made into the tensor. Whatever else is in memory must be as `before`.
+    fn give(&self, before: &[E], tensor: &mut [E], block: Block) {
+        let mut made = vec![false; self.data.len()];
+        for (here, there) in (block.r0..block.r1).flat_map(|r| self.places(r)) {
+            if (block.c0..block.c1).contains(&(there % self.shape[2])) {
+                (made[here], tensor[there]) = (true, self.data[here]);
+            }
+        }
+        let kept = (0..made.len()).filter(|&i| !made[i]).all(|i| same(&before[i..=i], &self.data[i..=i]));
+        assert!(kept, "block {block:?} wrote outside itself into {:?}", self.held);
+    }
+}
+
+/// `channels`, or some more of `all`.
+fn around(random: &mut Random, channels: Range<usize>, all: usize) -> Range<usize> {
+    random.within(0, channels.start)..random.within(channels.end, all)
+}
+
 /// The kernel on random inputs, run whole, then sliced. Returns the inputs and the output.
 fn check<X: Number, Y: Number>(random: &mut Random, kernel: &impl Kernel<X, Y>) -> (Vec<Vec<X>>, Vec<Y>) {
     let inputs: Vec<Vec<X>> = kernel.inputs().into_iter().map(|shape| numbers(random, elements(shape))).collect();
     let [oh, ow, oc] = kernel.output();
     let mut want: Vec<Y> = poison(random, oh * ow * oc);
     let mut got = want.clone();
-    let mut scratch = Vec::new();
     let views: Vec<Rows<X>> = inputs.iter().zip(kernel.inputs()).map(|(x, [h, w, c])| Rows::new(x, h, h, w, c)).collect();
-    kernel.run(&views, &mut RowsMut::new(&mut want, oh, ow, oc), kernel.part(), &mut scratch);
+    kernel.run(&views, &mut RowsMut::new(&mut want, oh, ow, oc), kernel.part());
 
     let blocks = blocks(random, kernel.part());
     let spare = random.within(0, 2);
@@ -121,45 +199,33 @@ fn check<X: Number, Y: Number>(random: &mut Random, kernel: &impl Kernel<X, Y>) 
         kernel.inputs().iter().enumerate().map(|(i, [h, _, _])| (longest(i) + spare).clamp(1, *h)).collect();
     let out_ring = blocks.iter().map(|(rows, _)| rows.len()).max().unwrap_or(1) + random.within(0, 1);
     for (rows, channels) in &blocks {
-        let held: Vec<Vec<X>> = (0..inputs.len())
-            .map(|i| {
-                let [_, w, c] = kernel.inputs()[i];
-                let mut held = poison(random, rings[i] * w * c);
-                for r in needed(kernel, i, rows) {
-                    held[r % rings[i] * w * c..][..w * c].copy_from_slice(&inputs[i][r * w * c..][..w * c]);
-                }
-                held
-            })
-            .collect();
-        let views: Vec<Rows<X>> = (held.iter().zip(&rings).zip(kernel.inputs()))
-            .map(|((held, ring), [h, w, c])| Rows::new(held, *ring, h, w, c))
-            .collect();
-        let mut y_ring: Vec<Y> = poison(random, out_ring * ow * oc);
-        // What the part leaves of its rows was there before.
-        for r in rows.clone() {
-            y_ring[r % out_ring * ow * oc..][..ow * oc].copy_from_slice(&got[r * ow * oc..][..ow * oc]);
-        }
         for channels in channels {
-            let before = y_ring.clone();
             let block = Block { r0: rows.start, r1: rows.end, c0: channels.start, c1: channels.end };
-            scratch.fill(X::poison(random));
-            kernel.run(&views, &mut RowsMut::new(&mut y_ring, out_ring, ow, oc), block, &mut scratch);
-            let inside = |i: usize| {
-                let made = rows.clone().any(|r| r % out_ring == i / (ow * oc));
-                made && channels.contains(&(i % oc))
-            };
-            let kept = (0..before.len()).filter(|&i| !inside(i)).all(|i| same(&before[i..=i], &y_ring[i..=i]));
-            assert!(kept, "block {block:?} wrote outside itself");
-        }
-        for r in rows.clone() {
-            got[r * ow * oc..][..ow * oc].copy_from_slice(&y_ring[r % out_ring * ow * oc..][..ow * oc]);
+            let windows = kernel.windows(channels.clone());
+            let held: Vec<Part<X>> = (0..inputs.len())
+                .map(|i| {
+                    let (shape, rows) = (kernel.inputs()[i], needed(kernel, i, rows));
+                    let window = windows.input.clone().map(|needed| around(random, needed, shape[2]));
+                    let mut part = Part::new(random, shape, &rows, rings[i], window.unwrap_or(0..shape[2]));
+                    part.fill(&inputs[i], rows);
+                    part
+                })
+                .collect();
+            let window = if windows.output { around(random, channels.clone(), oc) } else { 0..oc };
+            let mut y = Part::new(random, kernel.output(), rows, out_ring, window);
+            // What the part leaves of its rows was there before.
+            y.fill(&got, rows.clone());
+            let before = y.data.clone();
+            let views: Vec<Rows<X>> = held.iter().map(Part::rows).collect();
+            kernel.run(&views, &mut y.rows_mut(), block);
+            y.give(&before, &mut got, block);
         }
     }
     assert!(same(&want, &got), "sliced and whole differ: {blocks:?}, {:?} to {:?}", kernel.inputs(), kernel.output());
     (inputs, want)
 }
 
-/// The kernel in place, block by block, against the output from one buffer to another.
+/// The kernel in place, block by block in windows, against the output from one buffer to another.
 fn check_in_place<E: Number>(
     random: &mut Random,
     kernel: &impl Kernel<E>,
@@ -170,7 +236,12 @@ fn check_in_place<E: Number>(
     for (rows, channels) in blocks(random, whole([h, w, c])) {
         for channels in channels {
             let block = Block { r0: rows.start, r1: rows.end, c0: channels.start, c1: channels.end };
-            run(&mut RowsMut::new(&mut got, h, w, c), block);
+            let window = around(random, channels, c);
+            let mut part = Part::new(random, [h, w, c], &rows, rows.len(), window);
+            part.fill(&got, rows.clone());
+            let before = part.data.clone();
+            run(&mut part.rows_mut(), block);
+            part.give(&before, &mut got, block);
         }
     }
     assert!(same(&want, &got), "in place differs");

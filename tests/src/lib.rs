@@ -1,3 +1,4 @@
 //! Cross-checks of the whole path, and the host side of running on a board.
 
 pub mod on_target;
+pub mod stack;

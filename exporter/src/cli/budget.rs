@@ -98,7 +98,7 @@ pub(super) fn describe(plan: &Plan) -> String {
         plan.steps.len(),
         plan.ram_bytes,
         plan.activation_bytes,
-        plan.bound,
+        plan.bound.ram,
         100.0 * plan.gap()
     );
     for share in &plan.peak {

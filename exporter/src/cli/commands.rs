@@ -81,7 +81,10 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     let graph = import(&args.model, &args.import)?;
     let options = Options { split: args.split, plan: args.budget.plan_options(), flash: args.budget.flash() };
     if args.budget.source().is_some() && graph.preprocess.is_none() {
-        return Err(wrong_input(&args.model, "carries no preprocessing, so that no picture has rows for it: leave --source out"));
+        return Err(wrong_input(
+            &args.model,
+            "carries no preprocessing, so that no picture has rows for it: leave --source out",
+        ));
     }
     if !args.float && args.calibrate.is_none() && !crate::compile::is_quantized(&graph) {
         let reason = "is not quantized yet: give samples with --calibrate, or keep f32 with --float".into();
@@ -136,7 +139,7 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     print_json(&json!({
         "output": args.output, "ram_bytes": report.ram_bytes, "activation_bytes": report.activation_bytes,
         "weight_bytes": report.weight_bytes, "weight_bytes_read": report.weight_bytes_read, "macs": report.macs,
-        "bound_bytes": plan.bound, "gap": plan.gap(), "peak": peak, "peak_rss_bytes": peak_rss(),
+        "bound_bytes": plan.bound.ram, "gap": plan.gap(), "peak": peak, "peak_rss_bytes": peak_rss(),
     }));
     Ok(true)
 }

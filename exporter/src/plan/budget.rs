@@ -138,7 +138,13 @@ impl fmt::Display for OverBudget {
         }
         for (i, way) in self.ways.iter().enumerate() {
             let verdict = if way.fits { "fits" } else { "still too many" };
-            write!(f, "\n{} {}: {} B, {verdict}", if i == 0 { "ways out:\n  1." } else { &["", "  2.", "  3."][i.min(2)] }, way.what, way.bytes)?;
+            write!(
+                f,
+                "\n{} {}: {} B, {verdict}",
+                if i == 0 { "ways out:\n  1." } else { &["", "  2.", "  3."][i.min(2)] },
+                way.what,
+                way.bytes
+            )?;
         }
         Ok(())
     }

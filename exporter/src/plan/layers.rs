@@ -2,7 +2,7 @@
 
 use super::search::build;
 use super::segment::{Mode, Setting, segment};
-use super::{OverBudget, Plan, PlanOptions, Planned, Ram};
+use super::{Bound, OverBudget, Plan, PlanOptions, Planned, Ram};
 
 /// Plans a network layer by layer. A layer that may run in place does where nobody reads its input later.
 ///
@@ -14,7 +14,8 @@ pub fn layer_by_layer(planned: &Planned, options: &PlanOptions) -> Result<Plan, 
     let layers = 0..planned.network.layers.len();
     let segments: Vec<_> = layers.filter_map(|l| Some((l..l + 1, segment(planned, l..l + 1, whole, setting)?))).collect();
     let ram = segments.iter().map(|(_, s)| s.cost.ram).max().unwrap_or(0);
-    let plan = build::build(planned, options, &segments, ram);
+    let reads = segments.iter().map(|(_, s)| s.cost.reads).sum();
+    let plan = build::build(planned, options, &segments, Bound { ram, reads });
     let hard = match options.ram {
         Ram::Limit(bytes) => bytes.saturating_sub(options.stack),
         Ram::Least | Ram::Min => u32::MAX as u64 - 1,

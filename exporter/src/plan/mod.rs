@@ -46,7 +46,7 @@ use staticnet::record::{Slot, Step};
 /// How much RAM a plan may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ram {
-    /// The least activations with which each weight is read once, without many more instructions than layer by layer.
+    /// The least with which each weight is read once, without many more instructions than layer by layer.
     #[default]
     Least,
     /// The least that any plan takes, whatever it costs.
@@ -124,16 +124,26 @@ pub struct Plan {
     pub source: Option<(Source, u32)>,
     /// Bytes of weights that a pass reads.
     pub weight_bytes_read: u64,
-    /// The least RAM of any plan of these moves that reads as few weights, were there no gaps between tensors.
-    pub bound: u64,
+    /// What no plan of these moves can be below.
+    pub bound: Bound,
     /// What takes the RAM at its peak.
     pub peak: Vec<Share>,
 }
 
+/// What no plan of these moves can be below, for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// RAM of these segments, were there no gaps between tensors; where the least RAM was asked for, of any segments.
+    pub ram: u64,
+    /// Bytes of weights read by any plan within the limit.
+    pub reads: u64,
+}
+
 impl Plan {
-    /// How far the RAM is above the bound, as a fraction of it.
+    /// How far the plan is above its bound, as a fraction of it: 0 where there is proof that it cannot be better.
     pub fn gap(&self) -> f64 {
-        if self.bound == 0 { 0.0 } else { (self.ram_bytes as f64 - self.bound as f64) / self.bound as f64 }
+        let above = |value: u64, bound: u64| if bound == 0 { 0.0 } else { (value as f64 - bound as f64) / bound as f64 };
+        above(self.ram_bytes as u64, self.bound.ram).max(above(self.weight_bytes_read, self.bound.reads)).max(0.0)
     }
 }
 

@@ -24,6 +24,8 @@ struct Pipeline<'p, 'n> {
     block: usize,
     /// First row that each layer has not made yet.
     next: Vec<u32>,
+    /// Layers whose inputs are all held whole: they may make several rows at once.
+    from_whole: Vec<bool>,
     tasks: Vec<Task>,
 }
 
@@ -31,7 +33,10 @@ struct Pipeline<'p, 'n> {
 /// is made evenly, so that branches keep step.
 pub(super) fn pipeline(planned: &Planned, layers: Range<usize>, channels: &[Range<u32>], block: usize) -> Vec<Task> {
     let next = layers.clone().map(|l| planned.made(l).0.start).collect();
-    let mut pipeline = Pipeline { planned, layers: layers.clone(), channels, block, next, tasks: Vec::new() };
+    let net = &planned.network.layers;
+    let is_whole = |t: usize| !layers.clone().any(|l| net[l].output == t) && !(layers.start == 0 && planned.may_stream(t));
+    let from_whole = layers.clone().map(|l| net[l].inputs.iter().all(|&t| is_whole(t))).collect();
+    let mut pipeline = Pipeline { planned, layers: layers.clone(), channels, block, next, from_whole, tasks: Vec::new() };
     let sinks: Vec<usize> =
         layers.clone().filter(|&l| planned.life[planned.network.layers[l].output].to >= layers.end as isize).collect();
     // What nobody reads at all still has to be made.
@@ -44,23 +49,24 @@ pub(super) fn pipeline(planned: &Planned, layers: Range<usize>, channels: &[Rang
         (done < rows.len() as u32).then(|| done as u64 * 65_536 / rows.len() as u64)
     };
     while let Some((_, &sink)) = sinks.iter().filter_map(|l| Some((progress(&pipeline, *l)?, l))).min() {
-        pipeline.make(sink);
+        pipeline.make(sink, 0);
     }
     for &layer in rest {
         while progress(&pipeline, layer).is_some() {
-            pipeline.make(layer);
+            pipeline.make(layer, 0);
         }
     }
     pipeline.tasks
 }
 
 impl Pipeline<'_, '_> {
-    /// Makes the next rows of a layer, and before them what they are made of.
-    fn make(&mut self, layer: usize) {
+    /// Makes the next row of a layer, and before it what it is made of; rows up to `wanted` at once where that takes no longer rings.
+    fn make(&mut self, layer: usize, wanted: u32) {
         let index = layer - self.layers.start;
         let (made, _) = self.planned.made(layer);
         let start = self.next[index];
-        let rows = start..if self.planned.is_cut_by_rows(layer) { made.end } else { start + 1 };
+        let end = if self.from_whole[index] { wanted.clamp(start + 1, made.end) } else { start + 1 };
+        let rows = start..if self.planned.is_cut_by_rows(layer) { made.end } else { end };
         for (i, &tensor) in self.planned.network.layers[layer].inputs.iter().enumerate() {
             let end = self.planned.reads(layer, i, &rows).end;
             for maker in self.layers.start..layer {
@@ -69,7 +75,7 @@ impl Pipeline<'_, '_> {
                 }
                 let made = self.planned.made(maker).0.end;
                 while self.next[maker - self.layers.start] < end.min(made) {
-                    self.make(maker);
+                    self.make(maker, end);
                 }
             }
         }
@@ -83,7 +89,11 @@ pub(super) fn ring_rows(planned: &Planned, tasks: &[Task], tensor: usize) -> u32
     let layers = &planned.network.layers;
     let reads = |task: &Task| {
         let inputs = layers[task.layer].inputs.iter().enumerate().filter(|(_, t)| **t == tensor);
-        inputs.map(|(i, _)| planned.reads(task.layer, i, &task.rows)).filter(|rows| !rows.is_empty()).map(|rows| rows.start).min()
+        inputs
+            .map(|(i, _)| planned.reads(task.layer, i, &task.rows))
+            .filter(|rows| !rows.is_empty())
+            .map(|rows| rows.start)
+            .min()
     };
     let writes = |task: &Task| (layers[task.layer].output == tensor).then(|| task.rows.clone());
     // Backwards: the first row that the tasks from here on touch. A later part of a concatenation is written beside the first.

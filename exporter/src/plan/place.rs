@@ -19,8 +19,10 @@ pub(super) struct Member {
 /// What is placed as one.
 pub(super) type Group = Vec<Member>;
 
-/// Orders that are tried.
-const TRIES: u64 = 400;
+/// Orders that are tried, fewer where there is much to place.
+fn tries(groups: usize) -> u64 {
+    (4_000_000 / (groups * groups).max(1) as u64).clamp(8, 400)
+}
 
 /// The beginning of each group, and the end of all. `goal` is the least end that is possible.
 pub(super) fn place(groups: &[Group], goal: u64) -> (Vec<u64>, u64) {
@@ -34,7 +36,7 @@ pub(super) fn place(groups: &[Group], goal: u64) -> (Vec<u64>, u64) {
         random ^= random << 17;
         random
     };
-    for attempt in 0..TRIES {
+    for attempt in 0..tries(groups.len()) {
         let mut order: Vec<usize> = (0..groups.len()).filter(|&g| total(&groups[g]) > 0).collect();
         let mut high = vec![false; groups.len()];
         match attempt {

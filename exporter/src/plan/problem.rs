@@ -122,7 +122,9 @@ impl<'n> Planned<'n> {
             Op::Conv2d(conv) => {
                 let taps = staticnet::kernels::conv::taps(conv, x.channels);
                 // Every 32 channels the taps of a pixel are gathered again.
-                let gathers = if conv.groups > 1 { conv.groups as u64 } else { (channels.len() as u64).div_ceil(32) };
+                let group = (y.channels / conv.groups.max(1) as u32).max(1);
+                let groups = (channels.end.div_ceil(group) - channels.start / group) as u64;
+                let gathers = groups * (channels.len() as u64).div_ceil(groups).div_ceil(32);
                 outputs * (4 * taps + 12) + pixels * taps * gathers / 2
             }
             Op::Linear => outputs * (4 * x.elements() + 12),

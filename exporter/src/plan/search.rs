@@ -9,7 +9,7 @@ use super::layers::layer_by_layer;
 use super::place::{Group, Member, place};
 use super::problem::Planned;
 use super::segment::{Cost, Mode, Segment, Setting, ring_bytes, segment};
-use super::{Plan, PlanOptions, Ram, Share};
+use super::{Bound, Plan, PlanOptions, Ram, Share};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -34,14 +34,13 @@ struct Candidate {
     cost: Cost,
 }
 
-/// Limits of a path.
+/// RAM that no segment of a path exceeds.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
-    activations: u64,
     ram: u64,
 }
 
-const NO_LIMIT: Limit = Limit { activations: u64::MAX, ram: u64::MAX };
+const NO_LIMIT: Limit = Limit { ram: u64::MAX };
 
 /// Bytes read and instructions, compared in this order.
 type Price = (u64, u64);
@@ -92,7 +91,7 @@ fn path(n: usize, candidates: &[Candidate], limit: Limit) -> Option<(Vec<Candida
     let mut best: Vec<Option<(Price, usize)>> = vec![None; n + 1];
     best[0] = Some(((0, 0), usize::MAX));
     for (i, c) in candidates.iter().enumerate() {
-        if c.cost.activations > limit.activations || c.cost.ram > limit.ram {
+        if c.cost.ram > limit.ram {
             continue;
         }
         let Some(((reads, instructions), _)) = best[c.first] else { continue };
@@ -124,25 +123,22 @@ fn least(candidates: &[Candidate], of: impl Fn(&Candidate) -> u64, holds: impl F
 /// The limit that the options stand for, or the least RAM of any plan where theirs is too little.
 fn limit(n: usize, candidates: &[Candidate], options: &PlanOptions) -> Result<Limit, u64> {
     let price = |limit: Limit| path(n, candidates, limit).map(|(_, price)| price);
-    let smallest = || least(candidates, |c| c.cost.ram, |ram| price(Limit { ram, ..NO_LIMIT }).is_some()).unwrap_or(0);
+    let smallest = || least(candidates, |c| c.cost.ram, |ram| price(Limit { ram }).is_some()).unwrap_or(0);
     match options.ram {
         Ram::Limit(bytes) => {
-            let limit = Limit { ram: bytes.saturating_sub(options.stack), ..NO_LIMIT };
+            let limit = Limit { ram: bytes.saturating_sub(options.stack) };
             price(limit).map(|_| limit).ok_or_else(|| smallest() + options.stack)
         }
-        Ram::Min => Ok(Limit { ram: smallest(), ..NO_LIMIT }),
+        Ram::Min => Ok(Limit { ram: smallest() }),
         Ram::Least => {
             let (reads, instructions) = price(NO_LIMIT).unwrap_or_default();
-            let few = |price: Option<Price>| price.filter(|p| p.0 as f64 <= reads as f64 * (1.0 + TWICE));
-            let activations = least(candidates, |c| c.cost.activations, |activations| {
-                few(price(Limit { activations, ..NO_LIMIT })).is_some()
-            });
-            let activations = activations.unwrap_or(u64::MAX);
-            // Blocks as large as pay: few bytes of weights in RAM would mean many steps.
-            let cheapest = price(Limit { activations, ..NO_LIMIT }).map_or(instructions, |p| p.1);
-            let dear = |p: &Price| p.1 as f64 <= cheapest as f64 * (1.0 + DEARER);
-            let ram = least(candidates, |c| c.cost.ram, |ram| few(price(Limit { activations, ram })).filter(dear).is_some());
-            Ok(Limit { activations, ram: ram.unwrap_or(u64::MAX) })
+            let cheap = |limit: Limit| {
+                price(limit).is_some_and(|p| {
+                    p.0 as f64 <= reads as f64 * (1.0 + TWICE) && p.1 as f64 <= instructions as f64 * (1.0 + DEARER)
+                })
+            };
+            let ram = least(candidates, |c| c.cost.ram, |ram| cheap(Limit { ram }));
+            Ok(Limit { ram: ram.unwrap_or(u64::MAX) })
         }
     }
 }
@@ -156,39 +152,75 @@ pub(super) fn best(planned: &Planned, options: &PlanOptions) -> Result<Plan, Ove
     if n == 0 {
         return layer_by_layer(planned, options);
     }
-    let setting = Setting { storage: options.storage, source: options.source.is_some() };
-    let candidates = candidates(planned, setting);
-    let hard = match options.ram {
-        Ram::Limit(bytes) => bytes.saturating_sub(options.stack),
-        Ram::Least | Ram::Min => u32::MAX as u64,
+    let candidates = candidates(planned, setting(options));
+    let limit = limit(n, &candidates, options).map_err(|least| OverBudget::ram(planned, options, least))?;
+    let found = match options.ram {
+        Ram::Limit(_) => within(planned, options, &candidates, limit),
+        Ram::Least | Ram::Min => smallest(planned, options, &candidates, limit),
     };
-    let mut limit = limit(n, &candidates, options).map_err(|least| OverBudget::ram(planned, options, least))?;
-    let mut bound = None;
+    found.ok_or_else(|| OverBudget::ram(planned, options, limit.ram.saturating_add(options.stack)))
+}
+
+/// The plan of a path, in `goal` bytes of RAM if offsets allow.
+fn realize(planned: &Planned, options: &PlanOptions, chosen: &[Candidate], goal: u64, bound: Bound) -> Plan {
+    let setting = setting(options);
+    let segments = chosen.iter().filter_map(|c| Some((c.first..c.end, segment(planned, c.first..c.end, c.mode, setting)?)));
+    let mut segments: Vec<(Range<usize>, Segment)> = segments.collect();
+    segments.iter_mut().for_each(|(_, s)| s.relax(planned, goal));
+    build::build(planned, options, &segments, bound)
+}
+
+/// RAM that a path needs where there are no gaps.
+fn peak_of(chosen: &[Candidate]) -> u64 {
+    chosen.iter().map(|c| c.cost.ram).max().unwrap_or(0)
+}
+
+/// The plan that reads the fewest weights within a limit. Where there are gaps between tensors, one that needs so much less is looked
+/// for.
+fn within(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], limit: Limit) -> Option<Plan> {
+    let (n, mut ram, mut fewest) = (planned.network.layers.len(), limit.ram, None);
     loop {
-        let Some((chosen, price)) = path(n, &candidates, limit) else {
-            return Err(OverBudget::ram(planned, options, limit.ram.saturating_add(options.stack)));
-        };
-        // The least that any path takes which reads as little.
-        let bound = *bound.get_or_insert_with(|| {
-            let cheap = |ram| path(n, &candidates, Limit { ram, ..limit }).is_some_and(|(_, p)| p.0 <= price.0);
-            match options.ram {
-                Ram::Limit(_) => least(&candidates, |c| c.cost.ram, cheap).unwrap_or(0),
-                Ram::Least | Ram::Min => chosen.iter().map(|c| c.cost.ram).max().unwrap_or(0),
-            }
-        });
-        let segments: Vec<(Range<usize>, Segment)> = chosen
-            .iter()
-            .filter_map(|c| Some((c.first..c.end, segment(planned, c.first..c.end, c.mode, setting)?)))
-            .collect();
-        let plan = build::build(planned, options, &segments, bound);
-        if plan.ram_bytes as u64 <= hard {
-            return Ok(plan);
+        let (chosen, (reads, _)) = path(n, candidates, Limit { ram })?;
+        let bound = Bound { ram: peak_of(&chosen), reads: *fewest.get_or_insert(reads) };
+        let plan = realize(planned, options, &chosen, limit.ram, bound);
+        let over = (plan.ram_bytes as u64).saturating_sub(limit.ram);
+        if over == 0 {
+            return Some(plan);
         }
-        // There are gaps between tensors: look for a plan that needs that much less.
-        let over = plan.ram_bytes as u64 - hard;
-        let peak = chosen.iter().map(|c| c.cost.ram).max().unwrap_or(0);
-        limit.ram = peak.min(hard).saturating_sub(over.min(1024).max(16));
+        ram = bound.ram.checked_sub(over.clamp(16, 1024))?;
     }
+}
+
+/// Limits that are tried above the bound, where gaps between tensors keep a plan from it.
+const LIMITS_TRIED: usize = 40;
+
+/// The plan that takes the least RAM. A path with a little more room may have fewer gaps.
+fn smallest(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], least: Limit) -> Option<Plan> {
+    let n = planned.network.layers.len();
+    let (chosen, (reads, _)) = path(n, candidates, least)?;
+    let bound = Bound { ram: peak_of(&chosen), reads };
+    let mut best = realize(planned, options, &chosen, bound.ram, bound);
+    let mut limits: Vec<u64> = candidates.iter().map(|c| c.cost.ram).filter(|&ram| ram > bound.ram).collect();
+    limits.sort_unstable();
+    limits.dedup();
+    limits.retain(|&ram| ram < best.ram_bytes as u64);
+    for at in (0..limits.len()).step_by(limits.len().div_ceil(LIMITS_TRIED).max(1)) {
+        let ram = limits[at];
+        if ram >= best.ram_bytes as u64 {
+            break;
+        }
+        if let Some((chosen, _)) = path(n, candidates, Limit { ram }) {
+            let plan = realize(planned, options, &chosen, ram, bound);
+            if plan.ram_bytes < best.ram_bytes {
+                best = plan;
+            }
+        }
+    }
+    (best.ram_bytes < u32::MAX).then_some(best)
+}
+
+fn setting(options: &PlanOptions) -> Setting {
+    Setting { storage: options.storage, source: options.source.is_some() }
 }
 
 /// What is placed: a group's members, and what each stands for.

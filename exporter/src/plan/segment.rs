@@ -48,6 +48,14 @@ pub(super) struct Overlay {
     pub distance: u64,
 }
 
+impl Overlay {
+    /// Bytes less than side by side.
+    fn saved(&self, planned: &Planned) -> u64 {
+        let (x, y) = (planned.bytes(self.x), planned.bytes(self.y));
+        x + y - (self.distance + x).max(y)
+    }
+}
+
 /// Weights that stay in RAM for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
@@ -193,14 +201,24 @@ pub(super) fn segment(planned: &Planned, layers: Range<usize>, mode: Mode, setti
     let row_memory = if layers.start == 0 { planned.row_memory(setting.source) } else { 0 };
     let mut activations: u64 = whole.iter().map(|&t| planned.bytes(t)).sum();
     activations += rings.iter().map(|(&t, &ring)| ring_bytes(planned, t, ring)).sum::<u64>();
-    if let Some(Overlay { x, y, distance }) = overlay {
-        let (x, y) = (planned.bytes(x), planned.bytes(y));
-        activations -= x + y - (distance + x).max(y);
-    }
+    activations -= overlay.map_or(0, |o| o.saved(planned));
     let instructions = tasks.iter().map(|task| planned.instructions(task.layer, &task.rows, &task.channels)).sum();
     let ram = activations + scratch + held.iter().map(|h| aligned(h.bytes)).sum::<u64>() + row_memory;
     let cost = Cost { activations, ram, reads, instructions };
     Some(Segment { tasks, rings, windows, streamed: streamed.is_some(), overlay, scratch, held, row_memory, cost })
+}
+
+impl Segment {
+    /// Puts output and input side by side where that stays within `ram`: what lies at a fixed distance is harder to place.
+    pub(super) fn relax(&mut self, planned: &Planned, ram: u64) {
+        let Some(overlay) = self.overlay.filter(|o| o.distance > 0) else { return };
+        let saved = overlay.saved(planned);
+        if self.cost.ram + saved <= ram {
+            self.overlay = None;
+            self.cost.ram += saved;
+            self.cost.activations += saved;
+        }
+    }
 }
 
 /// The closest that the segment's output may come to an input that dies in it.
@@ -216,7 +234,6 @@ fn overlay(planned: &Planned, layers: &Range<usize>, tasks: &[Task], whole: &[us
     let makers = net.iter().filter(|layer| layer.output == y).count();
     let dies = |t: usize| planned.life[t].from < first && planned.life[t].to < end && whole.contains(&t);
     let candidates = layers.clone().flat_map(|l| net[l].inputs.iter().copied()).filter(|&t| dies(t));
-    let saved = |o: &Overlay| planned.bytes(o.x) + planned.bytes(y) - (o.distance + planned.bytes(o.x)).max(planned.bytes(y));
     let closest = |x: usize| {
         let layer = &net[layers.start];
         let in_place = layers.len() == 1 && layer.op.runs_in_place() && layer.inputs == [x] && makers == 1;
@@ -227,7 +244,7 @@ fn overlay(planned: &Planned, layers: &Range<usize>, tasks: &[Task], whole: &[us
         }
         distance(planned, tasks, x, y).map(|distance| Overlay { x, y, distance })
     };
-    candidates.filter_map(closest).max_by_key(saved).filter(|o| saved(o) > 0)
+    candidates.filter_map(closest).max_by_key(|o| o.saved(planned)).filter(|o| o.saved(planned) > 0)
 }
 
 /// Weights in RAM, and bytes of weights read. What is mapped is read where it lies, once.

@@ -124,9 +124,7 @@ fn settle_conversions(network: &mut Network, problems: &mut Vec<Diagnostic>) {
         }
         let t = &network.tensors[x];
         network.layers[i].op = match (t.kind, network.tensors[y].kind) {
-            (Kind::Codes(_), Kind::Real) => {
-                Op::Rearrange(unmoved(t.size()))
-            }
+            (Kind::Codes(_), Kind::Real) => Op::Rearrange(unmoved(t.size())),
             _ => Op::Unary(Function::Identity),
         };
     }

@@ -1,8 +1,8 @@
 //! One layer each.
 
-use super::{Writer, unsigned};
 use super::proto::{float, int};
 use super::sums::window;
+use super::{Writer, unsigned};
 use crate::network::Parameters;
 use crate::quantize::QuantLayer;
 use staticnet::op::{AveragePool, BinaryOp, Convert, Function, Lrn, Op, Pad, PadMode};
@@ -149,8 +149,7 @@ impl Writer<'_> {
     fn unary(&mut self, i: usize, function: &Function) {
         let (layer, inputs) = self.layer_inputs(i);
         if let (QuantLayer::Table(table), true) = (&self.quantized.layers[i], self.on_codes(i)) {
-            let by_code: Vec<u8> =
-                (0..256).map(|code| unsigned(table[(code as u8).wrapping_sub(128) as usize])).collect();
+            let by_code: Vec<u8> = (0..256).map(|code| unsigned(table[(code as u8).wrapping_sub(128) as usize])).collect();
             let table = self.proto.bytes(&format!("layer{i}/table"), &[256], &by_code);
             let x = self.picture(inputs[0]);
             let index = self.proto.node("Cast", &[x], vec![int("to", 6)]);

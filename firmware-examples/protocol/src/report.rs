@@ -10,6 +10,8 @@ pub const OUTPUTS_FILE: &CStr = c"outputs.bin";
 pub const STEPS_FILE: &CStr = c"steps.bin";
 /// The [`Report`].
 pub const REPORT_FILE: &CStr = c"report.bin";
+/// Bytes of stack used at most, a little-endian `u32`; any firmware leaves it that ends well.
+pub const STACK_FILE: &CStr = c"stack.bin";
 
 /// Numbers of a completed run, written as little-endian `u32` in the order of the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

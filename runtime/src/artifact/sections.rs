@@ -1,7 +1,7 @@
 //! The section table, and the sections that are no tables of records.
 
 use super::{ALIGN, FLAG_REQUIRED, HEADER_LEN, PREPROCESS_LEN, SECTION_LEN, SOURCE_LEN};
-use crate::bytes::{checksum, f32_at, u16_at, u32_at, u64_at};
+use crate::bytes::{const_checksum, f32_at, u16_at, u32_at, u64_at};
 use crate::error::{ArtifactError, ArtifactErrorKind as Kind};
 use crate::preprocess::{Fit, PixelFormat, Preprocess, Source};
 use crate::record::NONE16;
@@ -62,7 +62,7 @@ pub(super) const fn find_sections(head: &[u8], count: usize) -> Result<Found, Ar
             fail!(Section, entry);
         }
         let (_, tail) = head.split_at(at);
-        if checksum(tail.split_at(len).0) != u64_at(head, entry + 16) {
+        if const_checksum(tail.split_at(len).0) != u64_at(head, entry + 16) {
             fail!(Checksum, entry);
         }
         // A signature is not verified yet: one that must be verified is refused like any unknown section.

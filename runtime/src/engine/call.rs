@@ -5,7 +5,7 @@ use crate::kernels::convert::Grid;
 use crate::kernels::{BiasClamp, Requantize};
 use crate::op::{Convert, OpCode};
 use crate::record::{DType, NONE16, Slot, Step, TensorInfo};
-use crate::validate::{Typed, in_place, scratch_bytes, typed_layer};
+use crate::validate::{Typed, in_place, scratch_bytes};
 use crate::view::{Block, Held, Rows, RowsMut};
 use bytemuck::Pod;
 use core::ops::Range;
@@ -30,8 +30,9 @@ impl Operand {
 }
 
 /// Everything a kernel call needs besides its buffers.
-pub(super) struct Call {
-    pub typed: Typed,
+pub(super) struct Call<'t> {
+    /// Not its own: moved, it would lie on the stack twice.
+    pub typed: &'t Typed,
     /// First input, which a constant and an operator in place do not have.
     pub x: Option<Operand>,
     /// Second input.
@@ -87,25 +88,24 @@ pub(super) const fn compiled<const OPS: u64>(code: OpCode, dtype: DType) -> Resu
     if OPS & code.bit(dtype) == 0 { Err(Unfit) } else { Ok(()) }
 }
 
-impl Call {
-    /// A step's records, looked up. `None` where they do not belong together.
-    pub fn new<const OPS: u64>(a: &Artifact, step: Step) -> Option<Call> {
-        let typed = typed_layer(a, step.layer as usize).ok()?;
+impl<'t> Call<'t> {
+    /// A step's slots, looked up. `None` where they do not belong to its layer.
+    pub fn new<const OPS: u64>(a: &Artifact, typed: &'t Typed, step: Step) -> Option<Self> {
         let rows = (step.r0 as u32, step.r1 as u32);
         let output = a.slot(step.output as usize)?;
         let x = match typed.layer.input {
             NONE16 => None,
-            _ => Some(a.slot(step.input as usize)?).filter(|input| !in_place(&typed, input, &output)),
+            _ => Some(a.slot(step.input as usize)?).filter(|input| !in_place(typed, input, &output)),
         };
         let x2 = match typed.layer.input2 {
             NONE16 => None,
             _ => Some(a.slot(step.input2 as usize)?),
         };
         Some(Call {
+            typed,
             x: x.map(|slot| Operand::new(&typed.x, slot, typed.input_rows::<OPS>(rows))),
             x2: x2.map(|slot| Operand::new(&typed.x2, slot, typed.input2_rows(rows))),
             y: Operand::new(&typed.y, output, rows),
-            typed,
             block: Block { r0: step.r0 as usize, r1: step.r1 as usize, c0: step.c0 as usize, c1: step.c1 as usize },
         })
     }

@@ -5,6 +5,7 @@ use crate::error::RunError;
 use crate::preprocess::{Picture, Preprocess, RowResizer, line_bytes, row_memory_bytes};
 use crate::quant;
 use crate::record::{DType, Slot, TensorInfo};
+use crate::validate::typed_layer;
 use crate::weights::WeightSource;
 use core::ops::Range;
 
@@ -233,10 +234,21 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
     }
 
     /// Has the next row of input 0 filled. The row is empty where no step to come reads it: its memory may serve others by now.
+    #[inline(never)]
     fn put_row(
         &mut self,
         fill: impl FnOnce(&mut [u8], &memory::Rest) -> Result<(), RunError<S::Error>>,
     ) -> Result<(), RunError<S::Error>> {
+        let range = self.place_of_next_row()?;
+        let parts = memory::carve(self.ram, range, 0..0).ok_or(RunError::NoSuchTensor)?;
+        fill(parts.output, &parts.rest)?;
+        self.rows = self.rows.map(|rows| rows + 1);
+        Ok(())
+    }
+
+    /// Not inlined: steps run while whoever pushes rows is on the stack.
+    #[inline(never)]
+    fn place_of_next_row(&self) -> Result<Range<usize>, RunError<S::Error>> {
         let given = self.rows.ok_or(RunError::NotBegun)?;
         let (tensor, slot) = self.input(0)?;
         if given >= tensor.height {
@@ -244,11 +256,7 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         }
         let len = tensor.row_bytes() as usize;
         let first = slot.offset as usize + (given % slot.rows) as usize * len;
-        let range = if self.is_read(given) { first..first + len } else { first..first };
-        let parts = memory::carve(self.ram, range, 0..0).ok_or(RunError::NoSuchTensor)?;
-        fill(parts.output, &parts.rest)?;
-        self.rows = Some(given + 1);
-        Ok(())
+        Ok(if self.is_read(given) { first..first + len } else { first..first })
     }
 
     fn put_row_of_bytes(&mut self, row: &[u8]) -> Result<(), RunError<S::Error>> {
@@ -260,11 +268,12 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
 
     /// Whether a row of input 0 is read by a step to come. Before the first step nothing has been made that it could overwrite.
     fn is_read(&self, row: u32) -> bool {
-        let reads = |step| {
-            let (first, end) = self.input_rows(step);
-            first <= row && row < end
+        let reads = |i| {
+            let step = self.artifact.step(i)?;
+            let (first, end) = self.input_rows(&typed_layer(&self.artifact, step.layer as usize).ok()?, step);
+            Some(first <= row && row < end)
         };
-        self.next == 0 || (self.next..self.artifact.step_count()).any(|i| self.artifact.step(i).is_some_and(reads))
+        self.next == 0 || (self.next..self.artifact.step_count()).any(|i| reads(i) == Some(true))
     }
 
     /// The line and the tables of the row memory, where the artifact has one.

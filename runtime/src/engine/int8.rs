@@ -8,7 +8,7 @@ use crate::kernels::{
 use crate::op::{Op, OpCode};
 use crate::record::DType;
 
-impl Call {
+impl Call<'_> {
     /// Runs the kernel of an operator on i8. Arms whose operator is not in `OPS` vanish from the binary.
     pub fn run_i8<const OPS: u64>(&self, o: Operands) -> Result<(), Unfit> {
         let (layer, block) = (&self.typed.layer, self.block);
@@ -19,7 +19,8 @@ impl Call {
                 has(OpCode::Conv2d)?;
                 let (quant, weights) = self.requantize(o.weights)?;
                 let (x, mut y) = (self.rows(&o)?, self.rows_mut(o.y)?);
-                let operands = conv::Operands { weights, pad: zero_x, scratch: cast_mut(o.scratch)? };
+                let scratch = conv::Scratch::split(o.scratch, attrs, x.channels as u32, block.c1 - block.c0).ok_or(Unfit)?;
+                let operands = conv::Operands { weights, pad: zero_x, scratch };
                 conv::conv2d::<i8>(attrs, &x, &mut y, block, operands, |i, sum| quant.apply(i, sum));
             }
             Op::Linear => {

@@ -30,11 +30,14 @@ use bytemuck::Pod;
 /// An element type that kernels exist for: i8 (int8 networks) or f32.
 pub trait Element: Pod + PartialOrd {
     /// What products are summed in: i32 (wrapping) or f32.
-    type Sum: Copy + Default;
+    type Sum: Pod + Default + core::fmt::Debug;
 
-    /// The dot products of two weight rows with [`arch::PIXELS`] pixel rows of `k` elements each:
-    /// `sums[w][p] = sum(weights[w * k + i] * pixels[p * k + i])`. With one row of weights the second sum is undefined but set.
-    fn dot_tile(weights: &[Self], pixels: &[Self], k: usize) -> [[Self::Sum; arch::PIXELS]; 2];
+    /// Whether sums are the same in any order.
+    const ANY_ORDER: bool;
+
+    /// Adds to `sums[w][p]` the dot product of weight row `w` with pixel row `p`. Rows of weights begin `stride` elements apart; the
+    /// [`arch::PIXELS`] rows of the panel lie side by side, and their length is that of the dot products, at most `stride`.
+    fn add_dots(weights: &[Self], stride: usize, panel: &[Self], sums: &mut [[Self::Sum; arch::PIXELS]]);
 
     /// The dot product of two rows.
     fn dot(weights: &[Self], x: &[Self]) -> Self::Sum;
@@ -44,10 +47,11 @@ pub trait Element: Pod + PartialOrd {
 }
 
 impl Element for i8 {
+    const ANY_ORDER: bool = true;
     type Sum = i32;
 
-    fn dot_tile(weights: &[i8], pixels: &[i8], k: usize) -> [[i32; arch::PIXELS]; 2] {
-        arch::dot_tile_i8(weights, pixels, k)
+    fn add_dots(weights: &[i8], stride: usize, panel: &[i8], sums: &mut [[i32; arch::PIXELS]]) {
+        arch::add_dots_i8(weights, stride, panel, sums);
     }
 
     fn dot(weights: &[i8], x: &[i8]) -> i32 {
@@ -60,10 +64,11 @@ impl Element for i8 {
 }
 
 impl Element for f32 {
+    const ANY_ORDER: bool = false;
     type Sum = f32;
 
-    fn dot_tile(weights: &[f32], pixels: &[f32], k: usize) -> [[f32; arch::PIXELS]; 2] {
-        arch::dot_tile_f32(weights, pixels, k)
+    fn add_dots(weights: &[f32], stride: usize, panel: &[f32], sums: &mut [[f32; arch::PIXELS]]) {
+        arch::add_dots_f32(weights, stride, panel, sums);
     }
 
     fn dot(weights: &[f32], x: &[f32]) -> f32 {

@@ -174,9 +174,9 @@ const fn compiled<const OPS: u64>(code: OpCode) -> bool {
 }
 
 /// Bytes of scratch that a step over so many output channels of this layer uses.
-pub(crate) const fn scratch_bytes(op: &Op, x: &TensorInfo, _channels: u64) -> u64 {
+pub(crate) const fn scratch_bytes(op: &Op, x: &TensorInfo, channels: u64) -> u64 {
     match op {
-        Op::Conv2d(conv) => conv::scratch_len(conv, x.channels) * x.dtype.bytes(),
+        Op::Conv2d(conv) => conv::scratch_len(conv, x.channels, channels, x.dtype.bytes()),
         Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu => 0,
         Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 0,
         Op::ArgMax { .. } | Op::Convert(_) => 0,

@@ -51,12 +51,26 @@ pub fn net(dtype: DType, seed: u64) -> Net {
 /// Number of operators of the runtime.
 pub const OPERATORS: usize = 17;
 
-/// Artifacts: int8 and f32 layer by layer and in place, then int8 and f32 streamed through rings.
-pub fn artifacts() -> [Vec<u8>; 4] {
+/// Artifacts: int8 and f32 layer by layer and in place, then int8 and f32 streamed through rings, the int8 one from its first input
+/// on, with a source of rows, then int8 and f32 with windows, outputs over dead rows and weights in places.
+pub fn artifacts() -> [Vec<u8>; 6] {
     let make = |dtype, plan: fn(&Net, &mut super::Random) -> Plan| {
         let net = net(dtype, 5);
         plan::assemble(&net, &plan(&net, &mut super::Random(7)))
     };
     let whole: fn(&Net, &mut super::Random) -> Plan = |net, _| plan::whole(net);
-    [make(DType::I8, whole), make(DType::F32, whole), make(DType::I8, plan::streamed), make(DType::F32, plan::streamed)]
+    let rows: fn(&Net, &mut super::Random) -> Plan =
+        |net, random| Plan { source: Some((5, 4, 1)), places: 1, ..plan::streamed(net, random) };
+    let mixed: fn(&Net, &mut super::Random) -> Plan = |net, random| {
+        let with_all = |plan: &Plan| plan.places > 0 && !plan.over.is_empty() && plan.work.iter().any(|w| w.to.is_some());
+        std::iter::repeat_with(|| plan::mixed(net, random)).find(with_all).expect("some have all of it")
+    };
+    [
+        make(DType::I8, whole),
+        make(DType::F32, whole),
+        make(DType::I8, rows),
+        make(DType::F32, plan::streamed),
+        make(DType::I8, mixed),
+        make(DType::F32, mixed),
+    ]
 }

@@ -6,6 +6,8 @@ pub mod every_op;
 pub mod net;
 pub mod plan;
 pub mod random;
+pub mod run;
+pub mod source;
 pub mod surgery;
 
 #[allow(unused_imports)] // Likewise.

@@ -220,7 +220,7 @@ impl Plan {
             && readers(net, x).eq([layer])
             && makers == 1
             && !io(x)
-            && !self.over.iter().any(|l| part_of_another(l))
+            && !self.over.iter().any(part_of_another)
             && self.work.iter().filter(|w| [x, y].contains(&net.layers[w.layer].output)).all(|w| w.to.is_none())
             && self.work.iter().filter(|w| w.layer == layer).all(|w| w.from.is_none())
             // Steps behind each other, whose rows only grow.

@@ -114,8 +114,18 @@ impl Parts {
         bytes
     }
 
-    fn section(&mut self, id: u16) -> Option<&mut Vec<u8>> {
+    pub fn section(&mut self, id: u16) -> Option<&mut Vec<u8>> {
         self.sections.iter_mut().find(|s| s.id == id).map(|s| &mut s.bytes)
+    }
+
+    /// Overwrites bytes of record `i` of a section of records of this size.
+    pub fn set(&mut self, id: u16, size: usize, i: usize, at: usize, value: &[u8]) {
+        put(self.section(id).expect("the section is there"), size * i + at, value);
+    }
+
+    /// A 16-bit field of a record.
+    pub fn get(&mut self, id: u16, size: usize, i: usize, at: usize) -> u16 {
+        u16_at(self.section(id).expect("the section is there"), size * i + at)
     }
 
     /// Makes the operator mask name the operators that the layers have: two bits an operator, int8 and f32.
@@ -162,7 +172,7 @@ impl Parts {
         let ram = u32_at(&self.header, 24);
         let Some(slots) = self.section(3) else { return };
         let slot = random.within(0, slots.len() / 16 - 1) * 16;
-        match random.within(0, 5) {
+        match random.within(0, 8) {
             // A slot elsewhere.
             0 => {
                 let offset = random.within(0, ram as usize / 16) as u32 * 16;
@@ -173,17 +183,35 @@ impl Parts {
                 let rows = random.within(1, 9) as u32;
                 put(slots, slot + 8, &rows.to_le_bytes());
             }
+            // Another window.
+            2 => {
+                let channels = u16_at(slots, slot + 12);
+                let first = random.within(0, channels as usize) as u16;
+                put(slots, slot + 2, &first.to_le_bytes());
+                put(slots, slot + 12, &(channels - first + random.within(0, 1) as u16).to_le_bytes());
+            }
             change => {
                 let Some(steps) = self.section(4) else { return };
                 let (a, b) = (random.within(0, steps.len() / 32 - 1) * 32, random.within(0, steps.len() / 32 - 1) * 32);
                 match change {
-                    2 => (0..32).for_each(|i| steps.swap(a + i, b + i)),
-                    3 => steps.extend_from_within(a..a + 32),
+                    3 => (0..32).for_each(|i| steps.swap(a + i, b + i)),
+                    4 => steps.extend_from_within(a..a + 32),
                     // Other rows.
-                    4 => {
+                    5 => {
                         let first = random.within(0, 8) as u16;
                         put(steps, a + 8, &first.to_le_bytes());
                         put(steps, a + 10, &(first + random.within(0, 3) as u16).to_le_bytes());
+                    }
+                    // Other channels.
+                    6 => {
+                        let first = u16_at(steps, a + 12).saturating_sub(random.within(0, 1) as u16);
+                        put(steps, a + 12, &first.to_le_bytes());
+                    }
+                    // Weights elsewhere, or those of the step before.
+                    7 if u32_at(steps, a + 24) != u32::MAX => {
+                        let place = random.within(0, ram as usize / 16) as u32 * 16;
+                        put(steps, a + 24, &place.to_le_bytes());
+                        put(steps, a + 28, &[random.within(0, 1) as u8]);
                     }
                     // Other scratch.
                     _ => {

@@ -18,8 +18,9 @@ struct Relu<E> {
 
 impl<E: Number + Element> Kernel<E> for Relu<E> {
     row_by_row!();
+    both_in_windows!();
 
-    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<E>, block: Block, _: &mut Vec<E>) {
+    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<E>, block: Block) {
         relu::relu(Some(&x[0]), y, block, self.zero);
     }
 }
@@ -48,16 +49,18 @@ struct Unary {
 
 impl Kernel<i8> for Unary {
     row_by_row!();
+    both_in_windows!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<i8>) {
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         unary_i8(&self.table, Some(&x[0]), y, block);
     }
 }
 
 impl Kernel<f32> for Unary {
     row_by_row!();
+    both_in_windows!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<f32>) {
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         unary_f32(&self.function, Some(&x[0]), y, block);
     }
 }
@@ -98,16 +101,18 @@ impl PRelu {
 
 impl Kernel<i8> for PRelu {
     row_by_row!();
+    both_in_windows!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<i8>) {
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         prelu_i8(Some(&x[0]), y, block, self.quant(block));
     }
 }
 
 impl Kernel<f32> for PRelu {
     row_by_row!();
+    both_in_windows!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<f32>) {
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         prelu_f32(Some(&x[0]), y, block, &self.slope[block.c0..block.c1]);
     }
 }
@@ -148,7 +153,7 @@ macro_rules! of_two_inputs {
 impl Kernel<i8> for Binary {
     of_two_inputs!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<i8>) {
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         binary_i8(self.op, [&x[0], &x[1]], y, block, self.quant);
     }
 }
@@ -156,7 +161,7 @@ impl Kernel<i8> for Binary {
 impl Kernel<f32> for Binary {
     of_two_inputs!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<f32>) {
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         binary_f32(self.op, [&x[0], &x[1]], y, block, [-0.8, 1.2]);
     }
 }
@@ -213,7 +218,7 @@ struct Softmax {
 impl Kernel<i8> for Softmax {
     row_by_row!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<i8>) {
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         softmax_i8(&x[0], y, block, &self.table, (1.0 / 256.0, -128));
     }
 }
@@ -221,7 +226,7 @@ impl Kernel<i8> for Softmax {
 impl Kernel<f32> for Softmax {
     row_by_row!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<f32>) {
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         softmax_f32(&x[0], y, block);
     }
 }
@@ -270,7 +275,7 @@ impl<E: Number + Element> Kernel<E, i32> for ArgMax {
         r..r + 1
     }
 
-    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<i32>, block: Block, _: &mut Vec<E>) {
+    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<i32>, block: Block) {
         argmax::argmax(self.last, &x[0], y, block);
     }
 }
@@ -309,7 +314,7 @@ impl Convert {
 impl Kernel<i8, f32> for Convert {
     row_by_row!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<i8>) {
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<f32>, block: Block) {
         to_f32(&x[0], y, block, self.grid(block));
     }
 }
@@ -317,7 +322,7 @@ impl Kernel<i8, f32> for Convert {
 impl Kernel<f32, i8> for Convert {
     row_by_row!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<f32>) {
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<i8>, block: Block) {
         to_i8(&x[0], y, block, self.grid(block));
     }
 }

@@ -26,7 +26,7 @@ impl<E: Number> Kernel<E> for Constant<E> {
         0..0
     }
 
-    fn run(&self, _: &[Rows<E>], y: &mut RowsMut<E>, block: Block, _: &mut Vec<E>) {
+    fn run(&self, _: &[Rows<E>], y: &mut RowsMut<E>, block: Block) {
         let [_, w, c] = self.shape;
         let pixels = &self.values[block.r0 * w * c..block.r1 * w * c];
         let values: Vec<E> = pixels.chunks(c).flat_map(|pixel| pixel[block.c0..block.c1].to_vec()).collect();
@@ -85,7 +85,7 @@ impl<E: Number> Kernel<E> for Rearranged {
         0..self.input[0]
     }
 
-    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<E>, block: Block, _: &mut Vec<E>) {
+    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<E>, block: Block) {
         rearrange(&self.attrs, &x[0], y, block);
     }
 }
@@ -191,7 +191,7 @@ impl<E: Number> Kernel<E> for Padded<E> {
         }
     }
 
-    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<E>, block: Block, _: &mut Vec<E>) {
+    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<E>, block: Block) {
         pad(&self.attrs, &x[0], y, block, self.value);
     }
 }
@@ -256,7 +256,7 @@ macro_rules! in_a_part {
 impl Kernel<i8> for Placed {
     in_a_part!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<i8>) {
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         if self.attrs.table {
             place_table(&self.attrs, &x[0], y, block, &self.table);
         } else {
@@ -268,7 +268,7 @@ impl Kernel<i8> for Placed {
 impl Kernel<f32> for Placed {
     in_a_part!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<f32>) {
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         place(&self.attrs, &x[0], y, block);
     }
 }
@@ -332,7 +332,7 @@ macro_rules! of_the_whole {
 impl Kernel<i8> for Resized {
     of_the_whole!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<i8>) {
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         resize_i8(&self.taps(block), &x[0], y, block);
     }
 }
@@ -340,7 +340,7 @@ impl Kernel<i8> for Resized {
 impl Kernel<f32> for Resized {
     of_the_whole!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<f32>) {
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         resize_f32(&self.taps(block), &x[0], y, block);
     }
 }

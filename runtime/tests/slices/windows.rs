@@ -95,15 +95,13 @@ impl<E: Number + Element> Convolution<E> {
         Convolution { attrs: Conv2d { window, groups: groups as u16 }, input, output, finish, pad: E::random(random) }
     }
 
-    fn run_with(
-        &self,
-        (x, y): (&Rows<E>, &mut RowsMut<E>),
-        block: Block,
-        scratch: &mut Vec<E>,
-        finish: impl Fn(usize, E::Sum) -> E,
-    ) {
-        // Exactly what the kernel asks for.
-        scratch.resize(conv::scratch_len(&self.attrs, self.input[2] as u32) as usize, self.pad);
+    fn run_with(&self, (x, y): (&Rows<E>, &mut RowsMut<E>), block: Block, finish: impl Fn(usize, E::Sum) -> E) {
+        let (input, channels) = (self.input[2] as u32, block.c1 - block.c0);
+        // Exactly what the kernel asks for, in 4-byte words, of noise.
+        let bytes = conv::scratch_len(&self.attrs, input, channels as u64, size_of::<E>() as u64) as usize;
+        let mut words = vec![0x7fc1_a2b3u32; bytes.div_ceil(4)];
+        let bytes = &mut bytemuck::cast_slice_mut(&mut words)[..bytes];
+        let scratch = conv::Scratch::split(bytes, &self.attrs, input, channels).expect("as much as was asked for");
         let operands = conv::Operands { weights: self.finish.weights(block), pad: self.pad, scratch };
         conv::conv2d(&self.attrs, x, y, block, operands, finish);
     }
@@ -129,18 +127,26 @@ macro_rules! shaped_by_its_window {
 impl Kernel<i8> for Convolution<i8> {
     shaped_by_its_window!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, scratch: &mut Vec<i8>) {
+    fn windows(&self, _: Range<usize>) -> Windows {
+        Windows { input: None, output: true }
+    }
+
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         let quant = self.finish.i8(block);
-        self.run_with((&x[0], y), block, scratch, |i, sum| quant.apply(i, sum));
+        self.run_with((&x[0], y), block, |i, sum| quant.apply(i, sum));
     }
 }
 
 impl Kernel<f32> for Convolution<f32> {
     shaped_by_its_window!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, scratch: &mut Vec<f32>) {
+    fn windows(&self, _: Range<usize>) -> Windows {
+        Windows { input: None, output: true }
+    }
+
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         let bias = self.finish.f32(block);
-        self.run_with((&x[0], y), block, scratch, |i, sum| bias.apply(i, sum));
+        self.run_with((&x[0], y), block, |i, sum| bias.apply(i, sum));
     }
 }
 
@@ -170,24 +176,27 @@ struct Pool<A, E> {
 
 impl<E: Number + Element> Kernel<E> for Pool<MaxPool, E> {
     shaped_by_its_window!();
+    both_in_windows!();
 
-    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<E>, block: Block, _: &mut Vec<E>) {
+    fn run(&self, x: &[Rows<E>], y: &mut RowsMut<E>, block: Block) {
         max_pool::max_pool(&self.attrs, &x[0], y, block, self.floor);
     }
 }
 
 impl Kernel<f32> for Pool<AveragePool, f32> {
     shaped_by_its_window!();
+    both_in_windows!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<f32>) {
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         average_pool_f32(&self.attrs, &x[0], y, block, [-0.3, f32::INFINITY]);
     }
 }
 
 impl Kernel<i8> for Pool<AveragePool, i8> {
     shaped_by_its_window!();
+    both_in_windows!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<i8>) {
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         let quant = AverageQuant { multiplier: 1.7, zeros: [self.floor, -9], range: [-100, 127] };
         average_pool_i8(&self.attrs, &x[0], y, block, quant);
     }
@@ -261,6 +270,14 @@ struct Normalisation {
     zeros: [i8; 2],
 }
 
+impl Normalisation {
+    /// Channels that those of the output look at.
+    fn needed(&self, channels: Range<usize>) -> Range<usize> {
+        let size = self.attrs.size as usize;
+        channels.start.saturating_sub((size - 1) / 2)..(channels.end + size / 2).min(self.shape[2])
+    }
+}
+
 macro_rules! row_by_row {
     () => {
         fn inputs(&self) -> Vec<Shape> {
@@ -281,7 +298,11 @@ pub(super) use row_by_row;
 impl Kernel<i8> for Normalisation {
     row_by_row!();
 
-    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block, _: &mut Vec<i8>) {
+    fn windows(&self, channels: Range<usize>) -> Windows {
+        Windows { input: Some(self.needed(channels)), output: true }
+    }
+
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         let [zero_x, zero_y] = self.zeros;
         let multiplier = 1.3 / (1u64 << FACTOR_BITS) as f32;
         let quant = LrnQuant { table: &self.table, shift: self.shift, multiplier, zero_x, zero_y };
@@ -292,7 +313,11 @@ impl Kernel<i8> for Normalisation {
 impl Kernel<f32> for Normalisation {
     row_by_row!();
 
-    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block, _: &mut Vec<f32>) {
+    fn windows(&self, channels: Range<usize>) -> Windows {
+        Windows { input: Some(self.needed(channels)), output: true }
+    }
+
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         lrn_f32(&self.attrs, &x[0], y, block);
     }
 }

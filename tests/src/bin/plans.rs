@@ -29,11 +29,14 @@ struct Arguments {
 }
 
 /// Limits that are planned beside the least, by network.
-const LIMITS: [(&str, u64); 4] = [("lenet", 8 << 10), ("cifar-small", 24 << 10), ("alexnet", 112 << 10), ("alexnet", 128 << 10)];
+const LIMITS: [(&str, u64); 4] =
+    [("lenet", 8 << 10), ("cifar-small", 24 << 10), ("alexnet", 112 << 10), ("alexnet", 128 << 10)];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    println!("| net, int8 | weights in | RAM asked for | activations B | RAM B | with stack B | weights B | read | gap | steps | head B | planning |");
+    println!(
+        "| net, int8 | weights in | RAM asked for | activations B | RAM B | with stack B | weights B | read | gap | steps | head B | planning |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for architecture in ARCHITECTURES {
         if architecture.name.contains(&arguments.only) {
@@ -58,9 +61,10 @@ fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn 
     let ranges = vec![Range { lo: -1.0, hi: 1.0 }; network.tensors.len()];
     let quantized = quantize::quantize(&mut network, Some(&ranges)).map_err(|problems| format!("{name}: {problems:?}"))?;
     let base = PlanOptions { stack: arguments.stack, ..PlanOptions::default() };
-    let limits = LIMITS.iter().filter(|(net, _)| *net == name).map(|&(_, bytes)| {
-        (format!("{} K", bytes >> 10), PlanOptions { ram: Ram::Limit(bytes), storage: true, ..base })
-    });
+    let limits = LIMITS
+        .iter()
+        .filter(|(net, _)| *net == name)
+        .map(|&(_, bytes)| (format!("{} K", bytes >> 10), PlanOptions { ram: Ram::Limit(bytes), storage: true, ..base }));
     let mut asked = vec![("layer by layer".to_string(), PlanOptions { layers: true, ..base })];
     asked.push(("least".into(), base));
     asked.push(("least".into(), PlanOptions { storage: true, ..base }));
@@ -68,9 +72,15 @@ fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn 
     asked.push(("min".into(), PlanOptions { storage: true, ram: Ram::Min, ..base }));
     for (what, options) in asked {
         let start = Instant::now();
-        let plan = compile::plan_network(&network, &quantized, &Options { plan: options, ..Options::default() })?;
+        let plan = compile::plan_network(&network, &quantized, &Options { plan: options, ..Options::default() });
         let seconds = start.elapsed().as_secs_f64();
-        row(name, &what, &plan, seconds, total(&network, &quantized));
+        match plan {
+            Ok(plan) => row(name, &what, &plan, seconds, total(&network, &quantized)),
+            Err(staticnet_exporter::Error::OverBudget(over)) => {
+                println!("| {name} | storage | {what} | does not fit: {} B with the stack | | | | | | | | |", over.needed);
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

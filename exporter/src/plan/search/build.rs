@@ -1,7 +1,7 @@
 //! Segments with offsets become a plan.
 
 use super::super::segment::Segment;
-use super::super::{ChunkPart, Plan, PlanOptions, Planned};
+use super::super::{Bound, ChunkPart, Plan, PlanOptions, Planned};
 use super::{Thing, offsets, peak, things};
 use staticnet::record::{NONE16, NONE32, Slot, Step};
 use std::collections::{BTreeMap, HashMap};
@@ -44,7 +44,12 @@ impl Chunks {
 }
 
 /// The plan of these segments.
-pub(in super::super) fn build(planned: &Planned, options: &PlanOptions, segments: &[(Range<usize>, Segment)], bound: u64) -> Plan {
+pub(in super::super) fn build(
+    planned: &Planned,
+    options: &PlanOptions,
+    segments: &[(Range<usize>, Segment)],
+    bound: Bound,
+) -> Plan {
     let groups = things(planned, segments);
     let goal = segments.iter().map(|(_, s)| s.cost.ram).max().unwrap_or(0);
     let (places, ram_bytes) = offsets(&groups, goal);
@@ -79,11 +84,8 @@ pub(in super::super) fn build(planned: &Planned, options: &PlanOptions, segments
                 let (all_rows, all_channels) = planned.made(task.layer);
                 let rows = if planned.is_cut_by_rows(task.layer) { &task.rows } else { &all_rows };
                 let channels = if planned.is_cut_by_channels(task.layer) { &task.channels } else { &all_channels };
-                let part = ChunkPart {
-                    layer: task.layer,
-                    rows: (rows.start, rows.end),
-                    channels: (channels.start, channels.end),
-                };
+                let part =
+                    ChunkPart { layer: task.layer, rows: (rows.start, rows.end), channels: (channels.start, channels.end) };
                 let (index, new) = chunks.index_of(part);
                 chunk = index;
                 // What is mapped is not brought anywhere: it counts once.

@@ -9,16 +9,24 @@ mod portable;
 #[allow(unsafe_code)] // Intrinsics, behind a run-time check of the processor.
 mod x86;
 
-/// Pixels of a tile: a panel of this many im2col rows is multiplied at once.
+/// Pixels that are multiplied at once: rows of an im2col panel.
 pub const PIXELS: usize = 4;
 
-/// Dot products of one or two rows of `k` weights with [`PIXELS`] rows of `k` elements: `sums[row][pixel]`, wrapping.
-pub fn dot_tile_i8(weights: &[i8], pixels: &[i8], k: usize) -> [[i32; PIXELS]; 2] {
+/// Rows of weights that are multiplied with a panel in one call where their sums need no memory.
+pub const ROWS: usize = if cfg!(target_arch = "x86_64") { 32 } else { 2 };
+
+/// Taps of an int8 convolution that a host gathers at once, on its stack: what is wrapped may be added in any order, and a host
+/// has the room. 0 where they are gathered in scratch.
+pub const HOST_TAPS: usize = if cfg!(target_arch = "x86_64") { 4096 } else { 0 };
+
+/// Adds to `sums[w][p]` the dot product of row `w` of the weights, which begins at `w * stride`, with row `p` of the panel, wrapping.
+/// The panel has [`PIXELS`] rows, each as long as the dot products, at least 1 and at most `stride`.
+pub fn add_dots_i8(weights: &[i8], stride: usize, panel: &[i8], sums: &mut [[i32; PIXELS]]) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(sums) = x86::dot_tile_i8(weights, pixels, k) {
-        return sums;
+    if x86::add_dots_i8(weights, stride, panel, sums) {
+        return;
     }
-    portable::dot_tile_i8(weights, pixels, k)
+    portable::add_dots_i8(weights, stride, panel, sums);
 }
 
 /// Dot product of two rows, wrapping.
@@ -30,13 +38,13 @@ pub fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     portable::dot_i8(a, b)
 }
 
-/// Dot products of one or two rows of `k` weights with [`PIXELS`] rows of `k` elements: `sums[row][pixel]`.
-pub fn dot_tile_f32(weights: &[f32], pixels: &[f32], k: usize) -> [[f32; PIXELS]; 2] {
+/// [`add_dots_i8`] in f32: each dot product is made, then added.
+pub fn add_dots_f32(weights: &[f32], stride: usize, panel: &[f32], sums: &mut [[f32; PIXELS]]) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(sums) = x86::dot_tile_f32(weights, pixels, k) {
-        return sums;
+    if x86::add_dots_f32(weights, stride, panel, sums) {
+        return;
     }
-    portable::dot_tile_f32(weights, pixels, k)
+    portable::add_dots_f32(weights, stride, panel, sums);
 }
 
 /// Dot product of two rows.
@@ -69,29 +77,36 @@ mod tests {
     #[test]
     fn arch_and_portable_agree_to_the_byte() {
         const MAX: usize = 150;
-        let mut w = [0i8; 2 * MAX];
+        const ROWS: usize = 5;
+        let mut w = [0i8; ROWS * (MAX + 3)];
         let mut x = [0i8; PIXELS * MAX];
-        for k in 0..MAX {
-            w.iter_mut().zip(bytes(k as u64, 2 * MAX)).for_each(|(d, s)| *d = s);
+        for k in 1..MAX {
+            w.iter_mut().zip(bytes(k as u64, ROWS * (MAX + 3))).for_each(|(d, s)| *d = s);
             x.iter_mut().zip(bytes(k as u64 + 1000, PIXELS * MAX)).for_each(|(d, s)| *d = s);
             if k % 7 == 0 {
                 w.fill(-128);
                 x.fill(-128);
             }
-            let pixels = &x[..PIXELS * k];
-            for rows in 1..=2 {
-                let (got, want) = (dot_tile_i8(&w[..rows * k], pixels, k), portable::dot_tile_i8(&w[..rows * k], pixels, k));
-                assert_eq!(got[..rows], want[..rows], "k {k}");
-                let naive: i32 = (0..k).map(|i| w[(rows - 1) * k + i] as i32 * x[3 * k + i] as i32).sum();
-                assert_eq!(got[rows - 1][3], naive, "k {k}");
+            let (wf, xf) = (w.map(|v| v as f32 * 0.37), x.map(|v| v as f32 * 0.011));
+            for (rows, stride) in [(1, k), (2, k), (2, k + 3), (3, k), (ROWS, k + 2)] {
+                // The last row of weights may end where the dot product does.
+                let weights = (rows - 1) * stride + k;
+                let (mut got, mut want) = ([[7; PIXELS]; ROWS], [[7; PIXELS]; ROWS]);
+                add_dots_i8(&w[..weights], stride, &x[..PIXELS * k], &mut got[..rows]);
+                portable::add_dots_i8(&w[..weights], stride, &x[..PIXELS * k], &mut want[..rows]);
+                assert_eq!(got, want, "k {k}, {rows} rows {stride} apart");
+                let naive: i32 = (0..k).map(|i| w[(rows - 1) * stride + i] as i32 * x[3 * k + i] as i32).sum();
+                assert_eq!(got[rows - 1][3], naive + 7, "k {k}, {rows} rows {stride} apart");
+
+                let (mut got, mut want) = ([[0.3; PIXELS]; ROWS], [[0.3; PIXELS]; ROWS]);
+                add_dots_f32(&wf[..weights], stride, &xf[..PIXELS * k], &mut got[..rows]);
+                portable::add_dots_f32(&wf[..weights], stride, &xf[..PIXELS * k], &mut want[..rows]);
+                assert_eq!(got, want, "k {k}, {rows} rows {stride} apart");
+                let alone = dot_f32(&wf[(rows - 1) * stride..weights], &xf[3 * k..4 * k]);
+                assert_eq!(got[rows - 1][3], 0.3 + alone, "k {k}, {rows} rows {stride} apart");
             }
             assert_eq!(dot_i8(&w[..k], &x[..k]), portable::dot_i8(&w[..k], &x[..k]));
-            let wf = w.map(|v| v as f32 * 0.37);
-            let xf = x.map(|v| v as f32 * 0.011);
-            let (got, want) =
-                (dot_tile_f32(&wf[..2 * k], &xf[..PIXELS * k], k), portable::dot_tile_f32(&wf[..2 * k], &xf[..PIXELS * k], k));
-            assert_eq!(got, want, "k {k}");
-            assert_eq!(dot_f32(&wf[..k], &xf[..k]), want[0][0]);
+            assert_eq!(dot_f32(&wf[..k], &xf[..k]), portable::dot_f32(&wf[..k], &xf[..k]));
         }
     }
 }

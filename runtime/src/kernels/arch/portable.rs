@@ -10,17 +10,19 @@ pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).fold(0i32, |sum, (&a, &b)| sum.wrapping_add(a as i32 * b as i32))
 }
 
-pub(super) fn dot_tile_i8(weights: &[i8], pixels: &[i8], k: usize) -> [[i32; PIXELS]; 2] {
-    let mut sums = [[0i32; PIXELS]; 2];
-    if k == 0 {
-        return sums;
-    }
-    let (p0, rest) = pixels.split_at(k);
-    let (p1, rest) = rest.split_at(k);
-    let (p2, p3) = rest.split_at(k);
-    for (row, sums) in weights.chunks_exact(k).zip(&mut sums) {
+/// The rows of a panel.
+#[inline(always)]
+fn pixels<E>(panel: &[E]) -> [&[E]; PIXELS] {
+    let (ab, cd) = panel.split_at(panel.len() / PIXELS * 2);
+    let ((a, b), (c, d)) = (ab.split_at(ab.len() / 2), cd.split_at(ab.len() / 2));
+    [a, b, c, d]
+}
+
+pub(super) fn add_dots_i8(weights: &[i8], stride: usize, panel: &[i8], sums: &mut [[i32; PIXELS]]) {
+    let [p0, p1, p2, p3] = pixels(panel);
+    for (row, sums) in weights.chunks(stride.max(1)).zip(sums) {
         // One pass over the weights serves four pixels.
-        let [mut s0, mut s1, mut s2, mut s3] = [0i32; PIXELS];
+        let [mut s0, mut s1, mut s2, mut s3] = *sums;
         for ((((&w, &a), &b), &c), &d) in row.iter().zip(p0).zip(p1).zip(p2).zip(p3) {
             let w = w as i32;
             s0 = s0.wrapping_add(w * a as i32);
@@ -30,7 +32,6 @@ pub(super) fn dot_tile_i8(weights: &[i8], pixels: &[i8], k: usize) -> [[i32; PIX
         }
         *sums = [s0, s1, s2, s3];
     }
-    sums
 }
 
 /// Adds the eight partial sums pairwise.
@@ -59,22 +60,16 @@ pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
 
 /// `inline(always)` so that an architecture's file can instantiate it with more instructions enabled.
 #[inline(always)]
-pub(super) fn dot_tile_f32(weights: &[f32], pixels: &[f32], k: usize) -> [[f32; PIXELS]; 2] {
-    let mut sums = [[0f32; PIXELS]; 2];
-    if k == 0 {
-        return sums;
-    }
-    for (row, sums) in weights.chunks_exact(k).zip(&mut sums) {
+pub(super) fn add_dots_f32(weights: &[f32], stride: usize, panel: &[f32], sums: &mut [[f32; PIXELS]]) {
+    let pixels = pixels(panel);
+    let [(b0, _), (b1, _), (b2, _), (b3, _)] = pixels.map(|pixel| pixel.as_chunks::<LANES>());
+    let tails = pixels.map(|pixel| pixel.as_chunks::<LANES>().1);
+    for (row, sums) in weights.chunks(stride.max(1)).zip(sums) {
+        // A row goes on behind the dot product.
+        let (row, row_tail) = row.split_at(b0.as_flattened().len().min(row.len()));
         let mut lanes = [[0f32; LANES]; PIXELS];
-        let (row, row_tail) = row.as_chunks::<LANES>();
-        let mut blocks = [&[][..]; PIXELS];
-        let mut tails = [&[][..]; PIXELS];
-        for ((pixel, block), tail) in pixels.chunks_exact(k).zip(&mut blocks).zip(&mut tails) {
-            (*block, *tail) = pixel.as_chunks::<LANES>();
-        }
-        let [b0, b1, b2, b3] = blocks;
         let [l0, l1, l2, l3] = &mut lanes;
-        for ((((w, a), b), c), d) in row.iter().zip(b0).zip(b1).zip(b2).zip(b3) {
+        for ((((w, a), b), c), d) in row.as_chunks::<LANES>().0.iter().zip(b0).zip(b1).zip(b2).zip(b3) {
             for i in 0..LANES {
                 l0[i] += w[i] * a[i];
                 l1[i] += w[i] * b[i];
@@ -86,10 +81,9 @@ pub(super) fn dot_tile_f32(weights: &[f32], pixels: &[f32], k: usize) -> [[f32; 
             for ((lane, w), x) in lanes.iter_mut().zip(row_tail).zip(tail) {
                 *lane += w * x;
             }
-            *sum = reduce(*lanes);
+            *sum += reduce(*lanes);
         }
     }
-    sums
 }
 
 pub(super) fn max_row<E: Copy + PartialOrd>(best: &mut [E], x: &[E]) {

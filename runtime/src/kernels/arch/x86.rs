@@ -36,47 +36,84 @@ fn detect() -> bool {
     state & 6 == 6 && __cpuid_count(7, 0).ebx & (1 << 5) != 0
 }
 
-pub(super) fn dot_tile_i8(weights: &[i8], pixels: &[i8], k: usize) -> Option<[[i32; PIXELS]; 2]> {
+/// Elements of a vector of i16.
+const LANES: usize = 16;
+
+/// Whether it was done.
+pub(super) fn add_dots_i8(weights: &[i8], stride: usize, panel: &[i8], sums: &mut [[i32; PIXELS]]) -> bool {
+    let k = panel.len() / PIXELS;
     // Short rows (a first layer's) gain nothing.
-    if k < 16 || !avx2() || pixels.len() < PIXELS * k || weights.len() < k {
-        return None;
+    if k < LANES || k > stride || panel.len() != PIXELS * k || !avx2() {
+        return false;
     }
-    // SAFETY: AVX2 was detected; the slices hold PIXELS rows and one or two rows of k elements (checked above; the second
-    // row of weights falls back on the first where there is only one).
-    Some(unsafe { dot_tile_i8_avx2(weights, pixels, k) })
+    // SAFETY: AVX2 was detected.
+    unsafe { add_dots_i8_avx2(weights, stride, panel, sums) };
+    true
+}
+
+/// Two rows of weights at a time; the last one without a second is taken twice.
+#[target_feature(enable = "avx2")]
+fn add_dots_i8_avx2(weights: &[i8], stride: usize, panel: &[i8], sums: &mut [[i32; PIXELS]]) {
+    let k = panel.len() / PIXELS;
+    // The last vector of a row ends where the row does: what comes twice is multiplied with 0.
+    let mut last = [[0; LANES]; PIXELS];
+    for (pixel, last) in panel.chunks_exact(k).zip(&mut last) {
+        let tail = pixel.as_chunks::<LANES>().1;
+        last[LANES - tail.len()..].copy_from_slice(tail);
+    }
+    let mut rows = weights.chunks(stride);
+    let (pairs, single) = sums.as_chunks_mut::<2>();
+    for sums in pairs {
+        if let (Some(first), Some(second)) = (rows.next(), rows.next()) {
+            add_two_rows(&first[..k], &second[..k], panel, &last, sums);
+        }
+    }
+    if let ([sums], Some(row)) = (single, rows.next()) {
+        let mut both = [*sums; 2];
+        add_two_rows(&row[..k], &row[..k], panel, &last, &mut both);
+        *sums = both[0];
+    }
 }
 
 /// Sixteen products a step: bytes widened to i16, multiplied and added in pairs to i32. Exact, since |a * b| <= 2^14.
+#[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn dot_tile_i8_avx2(weights: &[i8], pixels: &[i8], k: usize) -> [[i32; PIXELS]; 2] {
-    let w1 = if weights.len() >= 2 * k { k } else { 0 };
-    let (w, x) = (weights.as_ptr(), pixels.as_ptr());
+fn add_two_rows(first: &[i8], second: &[i8], panel: &[i8], last: &[[i8; LANES]; PIXELS], sums: &mut [[i32; PIXELS]; 2]) {
+    let k = first.len();
+    assert!(k >= LANES && second.len() == k && panel.len() == PIXELS * k);
     let mut acc = [[_mm256_setzero_si256(); PIXELS]; 2];
-    let whole = k & !15;
-    let mut i = 0;
-    while i < whole {
-        // SAFETY: i + 16 <= k, and every row that is read here has k elements inside its slice.
+    let mut step = |at: usize, pixels: [*const i8; PIXELS]| {
+        // SAFETY: the callers' `at + LANES` is at most k, the length of both rows; each pixel has LANES elements to read.
         unsafe {
-            let a = _mm256_cvtepi8_epi16(_mm_loadu_si128(w.add(i).cast()));
-            let b = _mm256_cvtepi8_epi16(_mm_loadu_si128(w.add(w1 + i).cast()));
+            let a = _mm256_cvtepi8_epi16(_mm_loadu_si128(first.as_ptr().add(at).cast()));
+            let b = _mm256_cvtepi8_epi16(_mm_loadu_si128(second.as_ptr().add(at).cast()));
             let [first, second] = &mut acc;
-            for (p, (first, second)) in first.iter_mut().zip(second).enumerate() {
-                let v = _mm256_cvtepi8_epi16(_mm_loadu_si128(x.add(p * k + i).cast()));
+            for ((first, second), pixel) in first.iter_mut().zip(second).zip(pixels) {
+                let v = _mm256_cvtepi8_epi16(_mm_loadu_si128(pixel.cast()));
                 *first = _mm256_add_epi32(*first, _mm256_madd_epi16(a, v));
                 *second = _mm256_add_epi32(*second, _mm256_madd_epi16(b, v));
             }
         }
-        i += 16;
+    };
+    let mut at = 0;
+    while at + LANES <= k {
+        // SAFETY: p * k + at lies in the panel's row p.
+        step(at, [0, 1, 2, 3].map(|p| unsafe { panel.as_ptr().add(p * k + at) }));
+        at += LANES;
     }
-    let mut sums = [[0i32; PIXELS]; 2];
-    for (row, (sums, acc)) in sums.iter_mut().zip(&acc).enumerate() {
-        let weights = &weights[row * w1..row * w1 + k];
-        for (p, (sum, acc)) in sums.iter_mut().zip(acc).enumerate() {
-            let tail = portable::dot_i8(&weights[whole..], &pixels[p * k + whole..p * k + k]);
-            *sum = horizontal_sum(*acc).wrapping_add(tail);
-        }
+    if at < k {
+        step(k - LANES, last.each_ref().map(|pixel| pixel.as_ptr()));
     }
-    sums
+    // Lane by lane, until each half of a row's vector has a part of all four pixels' sums.
+    let [u, v] = acc.map(|[a, b, c, d]| {
+        let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
+    });
+    let dots = _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(u, v), _mm256_permute2x128_si256::<0x31>(u, v));
+    let sums: *mut __m256i = sums.as_mut_ptr().cast();
+    // SAFETY: two times four sums of four bytes.
+    unsafe { _mm256_storeu_si256(sums, _mm256_add_epi32(_mm256_loadu_si256(sums), dots)) };
 }
 
 #[target_feature(enable = "avx2")]
@@ -109,13 +146,18 @@ fn dot_i8_avx2(a: &[i8], b: &[i8]) -> i32 {
     horizontal_sum(acc).wrapping_add(portable::dot_i8(a_tail, b_tail))
 }
 
-pub(super) fn dot_tile_f32(weights: &[f32], pixels: &[f32], k: usize) -> Option<[[f32; PIXELS]; 2]> {
+/// Whether it was done.
+pub(super) fn add_dots_f32(weights: &[f32], stride: usize, panel: &[f32], sums: &mut [[f32; PIXELS]]) -> bool {
     #[target_feature(enable = "avx2")]
-    fn avx2_instance(weights: &[f32], pixels: &[f32], k: usize) -> [[f32; PIXELS]; 2] {
-        portable::dot_tile_f32(weights, pixels, k)
+    fn avx2_instance(weights: &[f32], stride: usize, panel: &[f32], sums: &mut [[f32; PIXELS]]) {
+        portable::add_dots_f32(weights, stride, panel, sums);
+    }
+    if !avx2() {
+        return false;
     }
     // SAFETY: AVX2 was detected.
-    avx2().then(|| unsafe { avx2_instance(weights, pixels, k) })
+    unsafe { avx2_instance(weights, stride, panel, sums) };
+    true
 }
 
 pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> Option<f32> {
