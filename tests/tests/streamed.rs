@@ -13,7 +13,6 @@ use staticnet::preprocess::{PixelFormat, Source};
 use staticnet::record::{Chunk, DType};
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, Picture, RunError, WeightSource, quant};
 use staticnet_exporter::data::Image;
-use staticnet_exporter::emit::Emitted;
 use staticnet_exporter::host::Model;
 use staticnet_exporter::plan::{PlanOptions, Ram};
 use staticnet_exporter::report;
@@ -63,20 +62,13 @@ fn run_on_reals(model: &Model, x: &[f32]) -> Vec<Vec<u8>> {
     outputs(&engine)
 }
 
-fn random_network(random: &mut Random) -> Graph {
-    let kind = Kind { depth: random.within(1, 8), branches: random.one_in(2), operators: random.pick(&networks::OPERATORS) };
-    let mut graph = networks::random(random, kind);
-    plans::take_pictures(&mut graph, random);
-    graph
-}
-
 #[test]
 fn every_plan_makes_the_same_bytes() {
     let mut count = [0; 4];
-    for seed in 0..200 {
+    for seed in 0..250 {
         let _case = Case("plans", seed);
         let mut random = Random(seed);
-        let graph = random_network(&mut random);
+        let graph = networks::any(&mut random, 8);
         let samples = networks::samples(&graph, &mut random, 2);
         for pair in lowered(&graph, &samples) {
             let whole = model(&emitted(&pair));
@@ -99,8 +91,8 @@ fn every_plan_makes_the_same_bytes() {
             }
         }
     }
-    println!("of 800 plans: streamed, in storage, with windows, with more steps than layers: {count:?}");
-    assert!(count.iter().all(|n| *n > 60), "{count:?}");
+    println!("of 1000 plans: streamed, in storage, with windows, with more steps than layers: {count:?}");
+    assert!(count.iter().all(|n| *n > 25), "{count:?}");
 }
 
 #[test]
@@ -195,7 +187,7 @@ fn pictures_row_by_row() {
                 graph.output(y);
                 graph
             }
-            false => random_network(&mut random),
+            false => networks::any(&mut random, 6),
         };
         plans::take_pictures(&mut graph, &mut random);
         if graph.preprocess.is_none() {

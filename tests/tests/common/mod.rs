@@ -74,8 +74,8 @@ pub fn run_and_watch(model: &Model, sample: &[f32]) -> Vec<Vec<u8>> {
     watch(&mut engine, &[&input]).expect("an accepted artifact runs")
 }
 
-X
-/// steps made.
+/// Runs a pass on inputs as the device takes them, and returns every tensor's bytes, put together from the rows and channels that
+/// the steps made.
 pub fn watch<S: WeightSource>(engine: &mut Engine<ALL_OPS, S>, inputs: &[&[u8]]) -> Result<Vec<Vec<u8>>, RunError<S::Error>> {
     let artifact = *engine.artifact();
     let mut tensors: Vec<Vec<u8>> = (0..artifact.tensor_count())

@@ -22,6 +22,10 @@ pub fn take_pictures(graph: &mut Graph, random: &mut Random) {
     };
     let (width, height, channels) = (width as u16, height as u16, channels as u8);
     graph.preprocess = Some(Preprocess { width, height, channels, fit, mean: [0.5, 0.45, 0.4], std: [0.25, 0.3, 0.2] });
+    // An input that is used in another shape alone is no picture on the device.
+    if compile::network(graph.clone()).is_err() {
+        graph.preprocess = None;
+    }
 }
 
 /// A source of small pictures.
@@ -45,8 +49,15 @@ pub fn options(random: &mut Random, (network, quantized): &(Network, Quantized))
                 plan.expect("there is no limit").ram_bytes as usize
             };
             let least = needed(layers);
-            let limit = random.within(least, needed(true).max(least)) as u64 + stack;
-            PlanOptions { ram: Ram::Limit(limit), ..options }
+            // Towards the least, where plans have to be clever.
+            let most = random.within(least, needed(true).max(least));
+            let limit = random.within(least, most) as u64 + stack;
+            let limited = PlanOptions { ram: Ram::Limit(limit), ..options };
+            if plan(&planned, &limited).is_err() {
+                eprintln!("REFUSED limit {limit} stack {stack} least {least} layers {} {options:?}", needed(true));
+                return PlanOptions { ram: Ram::Min, ..options };
+            }
+            limited
         }
     }
 }

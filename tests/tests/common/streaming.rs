@@ -7,7 +7,7 @@ use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
 use staticnet::{chunk_bytes, scratch_bytes};
 use staticnet_exporter::emit::{self, Emitted};
 use staticnet_exporter::network::{Layer, Network, Parameters};
-use staticnet_exporter::plan::{ChunkPart, Plan};
+use staticnet_exporter::plan::{Bound, ChunkPart, Plan};
 use staticnet_exporter::quantize::{QuantLayer, Quantized};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -262,7 +262,7 @@ impl<'n> Schedule<'n> {
             storage: self.setting.storage.is_some(),
             source: None,
             weight_bytes_read,
-            bound: 0,
+            bound: Bound { ram: 0, reads: 0 },
             peak: vec![],
         }
     }

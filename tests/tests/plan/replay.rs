@@ -149,6 +149,10 @@ impl<'a> Replay<'a> {
             let wrong = |(at, expected, held)| format!("row {r} reads byte {at} as {expected:?}, it holds {held:?}");
             self.memory.read(place, first).map_err(wrong)?;
         }
+        self.uses(slot)
+    }
+
+    fn uses(&mut self, slot: Slot) -> Verdict {
         let bytes = self.place(slot)?.len();
         self.memory.uses(slot, bytes);
         Ok(())
@@ -158,9 +162,7 @@ impl<'a> Replay<'a> {
         for (place, first) in self.runs(slot, r, across)? {
             self.memory.put(place, first);
         }
-        let bytes = self.place(slot)?.len();
-        self.memory.uses(slot, bytes);
-        Ok(())
+        self.uses(slot)
     }
 
     fn step(&mut self, step: Step) -> Verdict {
@@ -197,6 +199,8 @@ impl<'a> Replay<'a> {
             let in_place = i == 0 && element_by_element(op) && same_bytes(input, &x, output, &y);
             ensure!(in_place || disjoint(&read, &written), "reads {read:?} and writes {written:?}");
             ensure!(disjoint(&read, &scratch), "scratch {scratch:?} within {read:?}, which it reads");
+            // A window may lie outside the picture: then it is given rows and reads none.
+            self.uses(input)?;
             let across = Across::all_pixels(&x, channels_read(op, &x, &y, &channels));
             for row in rows.clone().flat_map(|r| rows_read(op, &x, r)).collect::<BTreeSet<usize>>() {
                 ensure!(given.contains(&row), "row {row} is read and not among the rows {given:?}");
