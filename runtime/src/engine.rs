@@ -2,14 +2,14 @@
 //!
 //! # A pass
 //! Either all of the inputs is set ([`Engine::set_input_f32`], [`Engine::set_picture`], [`Engine::input_bytes_mut`]) and
-//! [`Engine::run`] makes the outputs, or input 0 comes row by row between [`Engine::begin`] and [`Engine::finish`], and every row runs
-//! the steps that have their rows then. A network that is *streamed* ([`Artifact::is_streamed`]) never holds all rows of input 0:
-//! where all of it is set, steps run meanwhile. Other inputs come first, input 0 last.
+//! [`Engine::run`] makes the outputs, or input 0 comes row by row between [`Engine::begin`] and [`Engine::finish`], and every row
+//! runs the steps that have their rows then. A network that is *streamed* ([`Artifact::is_streamed`]) never holds all rows of
+//! input 0: where all of it is set, steps run meanwhile. Other inputs come first, input 0 last.
 //!
 //! # Weights of a step
 //! A step of a convolution or a fully connected layer over `n` output channels finds in its chunk, in this order: `n` biases
-//! (i32, or f32 in float networks), `n` f32 multipliers (int8 only), then `n` rows of weights. Tables, slopes, taps and constants of
-//! other operators are described at [`Op`](crate::op::Op).
+//! (i32, or f32 in float networks), `n` f32 multipliers (int8 only), then `n` rows of weights. Tables, slopes, taps and constants
+//! of other operators are described at [`Op`](crate::op::Op).
 
 mod call;
 mod float;

@@ -22,8 +22,8 @@ const LONGEST: usize = 24;
 /// channels.
 const TWICE: f64 = 0.005;
 
-/// Instructions that the least RAM may cost, by estimate.
-const DEARER: f64 = 0.03;
+/// Instructions that the least RAM may cost, by estimate; with weights in storage small blocks are worth more.
+const DEARER: [f64; 2] = [0.03, 0.06];
 
 /// A segment that may be part of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -32,15 +32,29 @@ struct Candidate {
     end: usize,
     mode: Mode,
     cost: Cost,
+    /// Bytes that it would need more without an output over dead rows of its input.
+    saved: u64,
 }
 
-/// RAM that no segment of a path exceeds.
+/// RAM that no segment of a path exceeds, and whether outputs may lie over dead rows of their inputs to keep it so.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
     ram: u64,
+    overlays: bool,
 }
 
-const NO_LIMIT: Limit = Limit { ram: u64::MAX };
+impl Limit {
+    const NONE: Limit = Limit::ram(u64::MAX);
+
+    const fn ram(ram: u64) -> Self {
+        Limit { ram, overlays: true }
+    }
+
+    fn holds(self, candidate: &Candidate) -> bool {
+        let saved = if self.overlays { 0 } else { candidate.saved };
+        candidate.cost.ram + saved <= self.ram
+    }
+}
 
 /// Bytes read and instructions, compared in this order.
 type Price = (u64, u64);
@@ -50,9 +64,9 @@ fn candidates(planned: &Planned, setting: Setting) -> Vec<Candidate> {
     let n = planned.network.layers.len();
     let mut found = Vec::new();
     let mut add = |first: usize, end: usize, mode: Mode| {
-        let cost = segment(planned, first..end, mode, setting).map(|s| s.cost);
-        found.extend(cost.map(|cost| Candidate { first, end, mode, cost }));
-        cost
+        let found_one = segment(planned, first..end, mode, setting).map(|s| (s.cost, s.saved(planned)));
+        found.extend(found_one.map(|(cost, saved)| Candidate { first, end, mode, cost, saved }));
+        found_one
     };
     for first in 0..n {
         let (rows, channels) = planned.made(first);
@@ -91,7 +105,7 @@ fn path(n: usize, candidates: &[Candidate], limit: Limit) -> Option<(Vec<Candida
     let mut best: Vec<Option<(Price, usize)>> = vec![None; n + 1];
     best[0] = Some(((0, 0), usize::MAX));
     for (i, c) in candidates.iter().enumerate() {
-        if c.cost.ram > limit.ram {
+        if !limit.holds(c) {
             continue;
         }
         let Some(((reads, instructions), _)) = best[c.first] else { continue };
@@ -123,22 +137,23 @@ fn least(candidates: &[Candidate], of: impl Fn(&Candidate) -> u64, holds: impl F
 /// The limit that the options stand for, or the least RAM of any plan where theirs is too little.
 fn limit(n: usize, candidates: &[Candidate], options: &PlanOptions) -> Result<Limit, u64> {
     let price = |limit: Limit| path(n, candidates, limit).map(|(_, price)| price);
-    let smallest = || least(candidates, |c| c.cost.ram, |ram| price(Limit { ram }).is_some()).unwrap_or(0);
+    let smallest = || least(candidates, |c| c.cost.ram, |ram| price(Limit::ram(ram)).is_some()).unwrap_or(0);
     match options.ram {
         Ram::Limit(bytes) => {
-            let limit = Limit { ram: bytes.saturating_sub(options.stack) };
+            let limit = Limit::ram(bytes.saturating_sub(options.stack));
             price(limit).map(|_| limit).ok_or_else(|| smallest() + options.stack)
         }
-        Ram::Min => Ok(Limit { ram: smallest() }),
+        Ram::Min => Ok(Limit::ram(smallest())),
         Ram::Least => {
-            let (reads, instructions) = price(NO_LIMIT).unwrap_or_default();
+            let (reads, instructions) = price(Limit::NONE).unwrap_or_default();
             let cheap = |limit: Limit| {
                 price(limit).is_some_and(|p| {
-                    p.0 as f64 <= reads as f64 * (1.0 + TWICE) && p.1 as f64 <= instructions as f64 * (1.0 + DEARER)
+                    let dearer = DEARER[options.storage as usize];
+                    p.0 as f64 <= reads as f64 * (1.0 + TWICE) && p.1 as f64 <= instructions as f64 * (1.0 + dearer)
                 })
             };
-            let ram = least(candidates, |c| c.cost.ram, |ram| cheap(Limit { ram }));
-            Ok(Limit { ram: ram.unwrap_or(u64::MAX) })
+            let ram = least(candidates, |c| c.cost.ram, |ram| cheap(Limit::ram(ram)));
+            Ok(Limit::ram(ram.unwrap_or(u64::MAX)))
         }
     }
 }
@@ -180,7 +195,7 @@ fn peak_of(chosen: &[Candidate]) -> u64 {
 fn within(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], limit: Limit) -> Option<Plan> {
     let (n, mut ram, mut fewest) = (planned.network.layers.len(), limit.ram, None);
     loop {
-        let (chosen, (reads, _)) = path(n, candidates, Limit { ram })?;
+        let (chosen, (reads, _)) = path(n, candidates, Limit::ram(ram))?;
         let bound = Bound { ram: peak_of(&chosen), reads: *fewest.get_or_insert(reads) };
         let plan = realize(planned, options, &chosen, limit.ram, bound);
         let over = (plan.ram_bytes as u64).saturating_sub(limit.ram);
@@ -200,17 +215,16 @@ fn smallest(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], 
     let (chosen, (reads, _)) = path(n, candidates, least)?;
     let bound = Bound { ram: peak_of(&chosen), reads };
     let mut best = realize(planned, options, &chosen, bound.ram, bound);
-    let mut limits: Vec<u64> = candidates.iter().map(|c| c.cost.ram).filter(|&ram| ram > bound.ram).collect();
-    limits.sort_unstable();
-    limits.dedup();
-    limits.retain(|&ram| ram < best.ram_bytes as u64);
-    for at in (0..limits.len()).step_by(limits.len().div_ceil(LIMITS_TRIED).max(1)) {
-        let ram = limits[at];
-        if ram >= best.ram_bytes as u64 {
-            break;
-        }
-        if let Some((chosen, _)) = path(n, candidates, Limit { ram }) {
-            let plan = realize(planned, options, &chosen, ram, bound);
+    for overlays in [true, false] {
+        let needed = |c: &Candidate| c.cost.ram + if overlays { 0 } else { c.saved };
+        let mut limits: Vec<u64> = candidates.iter().map(needed).filter(|&ram| ram > bound.ram).collect();
+        limits.sort_unstable();
+        limits.dedup();
+        limits.retain(|&ram| ram < best.ram_bytes as u64);
+        for at in (0..limits.len()).step_by(limits.len().div_ceil(LIMITS_TRIED).max(1)) {
+            let limit = Limit { ram: limits[at], overlays };
+            let Some((chosen, _)) = path(n, candidates, limit).filter(|_| limit.ram < best.ram_bytes as u64) else { continue };
+            let plan = realize(planned, options, &chosen, if overlays { limit.ram } else { u64::MAX }, bound);
             if plan.ram_bytes < best.ram_bytes {
                 best = plan;
             }

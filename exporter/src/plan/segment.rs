@@ -209,11 +209,15 @@ pub(super) fn segment(planned: &Planned, layers: Range<usize>, mode: Mode, setti
 }
 
 impl Segment {
+    /// Bytes that it would need more with output and input side by side; nothing in place.
+    pub(super) fn saved(&self, planned: &Planned) -> u64 {
+        self.overlay.filter(|o| o.distance > 0).map_or(0, |o| o.saved(planned))
+    }
+
     /// Puts output and input side by side where that stays within `ram`: what lies at a fixed distance is harder to place.
     pub(super) fn relax(&mut self, planned: &Planned, ram: u64) {
-        let Some(overlay) = self.overlay.filter(|o| o.distance > 0) else { return };
-        let saved = overlay.saved(planned);
-        if self.cost.ram + saved <= ram {
+        let saved = self.saved(planned);
+        if saved > 0 && self.cost.ram + saved <= ram {
             self.overlay = None;
             self.cost.ram += saved;
             self.cost.activations += saved;
