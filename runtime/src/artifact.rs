@@ -2,7 +2,8 @@
 //!
 //! [`Artifact::new`] is a `const fn` over the head. What it accepts is memory safe to run for any payload: every index lies in
 //! its table, every buffer in the declared RAM, nothing that a step writes overlaps what it reads, every kernel finds the rows,
-//! weights and scratch that it will reach for. (Whether the plan is *right*, nothing being overwritten too early, is the planner's duty and its checker's.)
+//! weights and scratch that it will reach for. (Whether the plan is *right*, nothing being overwritten too early, is the
+//! planner's duty and its checker's.)
 
 use crate::bytes::{checksum, checksum_skipping, u16_at, u32_at, u64_at};
 use crate::error::{ArtifactError, ArtifactErrorKind as Kind};

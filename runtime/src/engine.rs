@@ -2,14 +2,14 @@
 //!
 //! # A pass
 //! Either all of the inputs is set ([`Engine::set_input_f32`], [`Engine::set_picture`], [`Engine::input_bytes_mut`]) and
-//! [`Engine::run`] makes the outputs, or input 0 comes row by row between [`Engine::begin`] and [`Engine::finish`], and every row runs
-//! the steps that have their rows then. A network that is *streamed* ([`Artifact::is_streamed`]) never holds all rows of input 0:
-//! where all of it is set, steps run meanwhile. Other inputs come first, input 0 last.
+//! [`Engine::run`] makes the outputs, or input 0 comes row by row between [`Engine::begin`] and [`Engine::finish`], and every row
+//! runs the steps that have their rows then. A network that is *streamed* ([`Artifact::is_streamed`]) never holds all rows of
+//! input 0: where all of it is set, steps run meanwhile. Other inputs come first, input 0 last.
 //!
 //! # Weights of a step
 //! A step of a convolution or a fully connected layer over `n` output channels finds in its chunk, in this order: `n` biases
-//! (i32, or f32 in float networks), `n` f32 multipliers (int8 only), then `n` rows of weights. Tables, slopes, taps and constants of
-//! other operators are described at [`Op`](crate::op::Op).
+//! (i32, or f32 in float networks), `n` f32 multipliers (int8 only), then `n` rows of weights. Tables, slopes, taps and constants
+//! of other operators are described at [`Op`](crate::op::Op).
 
 mod call;
 mod float;
@@ -137,6 +137,17 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
     /// [`RunError::NoSuchTensor`], [`RunError::InputLength`] where inputs do not fit, and as [`Engine::step`].
     pub fn run_on(&mut self, inputs: &[&[u8]]) -> Result<(), RunError<S::Error>> {
         self.run_and(inputs, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Engine::run_on`], and tells `watch` after every step which it was. For counters and watchdogs.
+    ///
+    /// # Errors
+    /// As [`Engine::run_on`].
+    pub fn run_on_watched(&mut self, inputs: &[&[u8]], mut watch: impl FnMut(StepDone)) -> Result<(), RunError<S::Error>> {
+        self.run_and(inputs, &mut |_, done| {
+            watch(done);
+            Ok(())
+        })
     }
 
     /// As [`Engine::run_on`], and shows what every step made to `tap`: the step, its layer's output tensor, and a view of the

@@ -11,8 +11,8 @@
 //! for score in engine.top_k::<5>() { /* MODEL.label(score.class as usize) */ }
 //! ```
 //!
-//! A model compiled for a picture that comes row by row never holds the picture, one for weights in a storage holds a chunk of them at
-//! a time:
+//! A model compiled for a picture that comes row by row never holds the picture, one for weights in a storage holds a chunk of
+//! them at a time:
 //!
 //! ```text
 //! let mut engine = Engine::<{ MODEL.ops() }, _>::new(MODEL, ram, Storage::new(flash, 0))?;
@@ -96,9 +96,9 @@ pub fn input_rows(layer: &record::Layer, input: &record::TensorInfo, rows: (u32,
     validate::input_rows(layer, input, rows)
 }
 
-/// `include_model!(static MODEL, "model.snet")` (or `pub static ..`) declares `static MODEL: Artifact<'static>` from a file beside
-/// the source, aligned, and judged while compiling: a damaged or unsafe artifact is a build error. Use it in binary crates only; the
-/// path is as for `include_bytes!`.
+/// `include_model!(static MODEL, "model.snet")` (or `pub static ..`) declares `static MODEL: Artifact<'static>` from a file
+/// beside the source, aligned, and judged while compiling: a damaged or unsafe artifact is a build error. Use it in binary crates
+/// only; the path is as for `include_bytes!`.
 #[macro_export]
 macro_rules! include_model {
     ($visibility:vis static $name:ident, $path:expr) => {

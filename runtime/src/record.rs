@@ -82,9 +82,9 @@ impl HostType {
 
 /// An activation: shape (NHWC, batch 1) and quantization, and how the host sees it.
 ///
-/// The device knows rows, pixels and channels. The host's shape has up to four dimensions; where `channels_last` is set, the second
-/// of them is the device's innermost (`[N, C, H, W]` lies as N x H rows of W pixels of C channels), otherwise both have the same
-/// order in memory.
+/// The device knows rows, pixels and channels. The host's shape has up to four dimensions; where `channels_last` is set, the
+/// second of them is the device's innermost (`[N, C, H, W]` lies as N x H rows of W pixels of C channels), otherwise both have
+/// the same order in memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TensorInfo {
     /// Element type.

@@ -370,8 +370,8 @@ fn sections_by_the_book() {
         };
         for section in &parts.sections {
             let without = outcome(&|p| p.sections.retain(|s| s.id != section.id));
-            // 1 to 6 are what every artifact has; preprocessing, labels, names and source may be missing, but no source is without
-            // preprocessing.
+            // 1 to 6 are what every artifact has; preprocessing, labels, names and source may be missing, but no source is
+            // without preprocessing.
             let source = parts.sections.iter().any(|s| s.id == 11);
             match section.id {
                 1..=6 => assert_eq!(without, Outcome::Refused(ArtifactErrorKind::MissingSection)),

@@ -1,12 +1,12 @@
-//! What `Artifact::new` refuses about plans, one condition at a time: windows, rows of slots that share bytes, places of weights, the
-//! streamed input, and the source of its rows.
+//! What `Artifact::new` refuses about plans, one condition at a time: windows, rows of slots that share bytes, places of weights,
+//! the streamed input, and the source of its rows.
 
 mod common;
 
 use common::net::Net;
 use common::plan::{self, Plan, Work, assemble};
 use common::surgery::Parts;
-use staticnet::op::{Conv2d, Lrn, MaxPool, Op, Window};
+use staticnet::op::{Conv2d, Function, Lrn, MaxPool, Op, Window};
 use staticnet::record::{DType, NONE16};
 use staticnet::{Artifact, ArtifactErrorKind as Kind};
 use std::ops::Range;
@@ -84,6 +84,13 @@ fn offset(parts: &mut Parts, slot: usize) -> u32 {
     parts.get(SLOT.0, SLOT.1, slot, 4) as u32 | (parts.get(SLOT.0, SLOT.1, slot, 6) as u32) << 16
 }
 
+/// A slot once more, under a number of its own.
+fn copy_slot(parts: &mut Parts, slot: usize) -> usize {
+    let slots = parts.section(SLOT.0).expect("slots");
+    slots.extend_from_within(slot * SLOT.1..(slot + 1) * SLOT.1);
+    slots.len() / SLOT.1 - 1
+}
+
 const INPUT: usize = 2;
 const OUTPUT: usize = 6;
 
@@ -106,10 +113,8 @@ fn windows_lie_in_their_tensors() {
     ] {
         let got = changed(&plan, |parts| {
             // A slot of the normalised tensor that no step uses, so that nothing else is asked of it.
-            let mut slot = parts.section(SLOT.0).expect("slots")[..SLOT.1].to_vec();
-            slot[0] = 2;
-            parts.section(SLOT.0).expect("slots").extend(slot);
-            let last = parts.section(SLOT.0).expect("slots").len() / SLOT.1 - 1;
+            let last = copy_slot(parts, 0);
+            set(parts, SLOT, last, 0, 2);
             set(parts, SLOT, last, 4, 0);
             set(parts, SLOT, last, 2, c0);
             set(parts, SLOT, last, 12, channels);
@@ -132,40 +137,49 @@ fn steps_find_their_channels_in_the_windows() {
     // LRN of three channels over 2 and 3 reads 1 to 4.
     assert_eq!(change(LRN, 12, 1), Some(Kind::Range));
     assert_eq!(change(LRN, 14, 5), Some(Kind::Range));
-    let input = |c0, channels| {
-        changed(&blocked(&net()), |parts| {
-            let slot = slot_of(parts, LRN, INPUT);
-            set(parts, SLOT, slot, 2, c0);
-            set(parts, SLOT, slot, 12, channels);
-            // So that the convolution before it is content.
-            set(parts, STEP, CONV, OUTPUT, slot as u32);
-        })
-    };
-    assert_eq!(input(1, 4), None);
     // The convolution makes 1 to 4: a window without them is its own fault, so LRN gets one of its own.
     let lrn_from = |c0: u32, channels: u32| {
         changed(&blocked(&net()), |parts| {
-            let slots = parts.section(SLOT.0).expect("slots").len() / SLOT.1;
-            let at = slot_of(parts, LRN, INPUT);
-            let copy = parts.section(SLOT.0).expect("slots")[at * SLOT.1..][..SLOT.1].to_vec();
-            parts.section(SLOT.0).expect("slots").extend(copy);
-            set(parts, SLOT, slots, 2, c0);
-            set(parts, SLOT, slots, 12, channels);
-            set(parts, STEP, LRN, INPUT, slots as u32);
+            let slot = slot_of(parts, LRN, INPUT);
+            let copy = copy_slot(parts, slot);
+            set(parts, SLOT, copy, 2, c0);
+            set(parts, SLOT, copy, 12, channels);
+            set(parts, STEP, LRN, INPUT, copy as u32);
         })
     };
     assert_eq!([lrn_from(1, 4), lrn_from(2, 3), lrn_from(1, 3)], [None, Some(Kind::Range), Some(Kind::Range)]);
     // Outputs.
     assert_eq!(change(POOL, 12, 1), Some(Kind::Range));
-    let output = |step, c0, channels| {
+    // The convolution makes 1 to 4, into a slot that nobody reads.
+    let conv_to = |c0: u32, channels: u32| {
         changed(&blocked(&net()), |parts| {
-            let slot = slot_of(parts, step, OUTPUT);
-            set(parts, SLOT, slot, 2, c0);
-            set(parts, SLOT, slot, 12, channels);
+            let slot = slot_of(parts, CONV, OUTPUT);
+            let copy = copy_slot(parts, slot);
+            set(parts, SLOT, copy, 2, c0);
+            set(parts, SLOT, copy, 12, channels);
+            set(parts, STEP, CONV, OUTPUT, copy as u32);
         })
     };
-    assert_eq!(output(LRN, 3, 1), Some(Kind::Range));
-    assert_eq!(output(CONV, 2, 3), Some(Kind::Range));
+    assert_eq!([conv_to(1, 4), conv_to(2, 3), conv_to(1, 3)], [None, Some(Kind::Range), Some(Kind::Range)]);
+}
+
+/// In place, windows begin with the same channel.
+#[test]
+fn a_step_in_place_has_one_window() {
+    let mut net = Net::new(6);
+    let x = net.tensor(DType::I8, [2, 4, 4]);
+    net.inputs.push(x);
+    let tanh = |net: &mut Net, x: u16| net.layer(Op::Unary(Function::Tanh), &[x], DType::I8, [2, 4, 4]);
+    let middle = tanh(&mut net, x);
+    let y = tanh(&mut net, middle);
+    net.outputs.push(x);
+    let judge = |from: Range<usize>, to: Range<usize>| {
+        let plan = Plan { work: vec![work(1, 0..2, 1..2, Some(from), Some(to))], ..plan::whole(&net) };
+        assert_eq!(net.layers[1].output, y);
+        judge(&assemble(&net, &plan))
+    };
+    assert_eq!([judge(1..3, 1..3), judge(1..2, 1..2)], [None; 2]);
+    assert_eq!([judge(0..2, 1..3), judge(0..3, 1..3)], [Some(Kind::Overlap); 2]);
 }
 
 /// Windows are for operators whose kernels know them.
@@ -179,16 +193,18 @@ fn other_operators_want_all_channels() {
     };
     assert_eq!(plan(Some(0..2), Some(1..5), CONV), Some(Kind::Range));
     assert_eq!(plan(Some(0..5), None, LINEAR), Some(Kind::Range));
+    let mut plan = blocked(&net());
+    plan.work[LINEAR].channels = 0..1;
+    assert_eq!(changed(&plan, |_| {}), None);
+    plan.work[LINEAR].to = Some(0..1);
+    assert_eq!(changed(&plan, |_| {}), Some(Kind::Range));
     // An output is held with all channels; so is an input.
-    assert_eq!(plan(None, Some(0..1), LINEAR), Some(Kind::Range));
     for (io, channels) in [(0, 2), (1, 1)] {
         let got = changed(&blocked(&net()), |parts| {
             let slot = parts.get(6, 2, 2 + io, 0);
-            let copy = parts.section(SLOT.0).expect("slots")[slot as usize * SLOT.1..][..SLOT.1].to_vec();
-            let slots = parts.section(SLOT.0).expect("slots").len() / SLOT.1;
-            parts.section(SLOT.0).expect("slots").extend(copy);
-            set(parts, SLOT, slots, 12, channels);
-            parts.set(6, 2, 2 + io, 0, &(slots as u16).to_le_bytes());
+            let copy = copy_slot(parts, slot.into());
+            set(parts, SLOT, copy, 12, channels);
+            parts.set(6, 2, 2 + io, 0, &(copy as u16).to_le_bytes());
         });
         assert_eq!(got, Some(Kind::Range));
     }
@@ -280,14 +296,23 @@ fn places_lie_in_the_ram_beside_what_the_step_writes() {
 
 #[test]
 fn scratch_lies_beside_what_the_step_reads_and_writes() {
-    let plan = blocked(&net());
-    for operand in [INPUT, OUTPUT] {
-        let got = changed(&plan, |parts| {
-            let slot = slot_of(parts, CONV, operand);
-            let scratch = offset(parts, slot);
-            set(parts, STEP, CONV, 20, scratch);
-        });
-        assert_eq!(got, Some(Kind::Overlap));
+    // The slot goes behind all others, where the scratch has nothing else to overlap. Input: 72 bytes, output: 96, scratch: 108.
+    for (operand, bytes) in [(INPUT, 72), (OUTPUT, 96)] {
+        let scratch_at = |behind: i32| {
+            changed(&blocked(&net()), |parts| {
+                let end = u32::from_le_bytes(parts.header[24..28].try_into().expect("four bytes")).next_multiple_of(16) + 112;
+                parts.header[24..28].copy_from_slice(&(end + 256).to_le_bytes());
+                let slot = slot_of(parts, CONV, operand);
+                set(parts, SLOT, slot, 4, end);
+                set(parts, STEP, CONV, 20, end.wrapping_add_signed(behind));
+            })
+        };
+        let overlap = Some(Kind::Overlap);
+        assert_eq!([-112, -96, 0, 64].map(scratch_at), [None, overlap, overlap, overlap]);
+        assert_eq!([80, 96].map(scratch_at), [if bytes > 80 { overlap } else { None }, None]);
+        assert_eq!(scratch_at(8), Some(Kind::Ram));
+        // 256 bytes are there, 108 are needed.
+        assert_eq!([144, 160].map(scratch_at), [None, Some(Kind::Ram)]);
     }
 }
 

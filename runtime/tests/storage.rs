@@ -8,7 +8,7 @@ use common::run::{Model, input, outputs, quantized, run};
 use common::source::{Broken, Copying, Event, Fault};
 use common::{Case, Random, chain, every_op};
 use staticnet::record::DType;
-use staticnet::{ALL_OPS, Engine, RunError};
+use staticnet::{ALL_OPS, Engine, ReadAhead, RunError, Transfer};
 use std::cell::RefCell;
 
 /// A network and a plan with places for its weights.
@@ -119,4 +119,43 @@ fn a_source_that_copies_needs_places() {
     let log = RefCell::new(vec![]);
     let refused = Engine::<ALL_OPS, _>::new(artifact, ram, Copying::<true>::new(artifact.payload(), &log)).err();
     assert_eq!(refused, Some(RunError::WeightsNotMapped));
+}
+
+/// A transfer that takes until it is waited for.
+struct Slow<'p>(&'p [u8]);
+
+impl<'b> Transfer<'b> for Slow<'_> {
+    type Error = Broken;
+    type Running = (u32, &'b mut [u8], usize);
+
+    fn begin(&mut self, offset: u32, buffer: &'b mut [u8], len: usize) -> Self::Running {
+        (offset, buffer, len)
+    }
+
+    fn finish(&mut self, (offset, buffer, len): Self::Running) -> (&'b mut [u8], Result<(), Broken>) {
+        buffer[..len].copy_from_slice(&self.0[offset as usize..][..len]);
+        (buffer, Ok(()))
+    }
+}
+
+#[test]
+fn weights_that_are_read_ahead_give_the_same_bytes() {
+    for seed in 0..40 {
+        let _case = Case("ahead", seed);
+        let (net, plan) = planned(seed);
+        let want = run(&net, &plan, seed).1;
+        let bytes = quantized(&net.info(net.inputs[0]), &input(&net, seed));
+        let mut model = Model::new(&net, &plan);
+        let (artifact, ram) = model.parts();
+        let mut buffer = vec![0; Random(seed).within(1, 200)];
+        let source = ReadAhead::new(Slow(artifact.payload()), 0, &mut buffer);
+        let mut engine = Engine::<ALL_OPS, _>::new(artifact, ram, source).expect("it fits");
+        for _ in 0..2 {
+            engine.run_on(&[&bytes]).expect("all is well");
+            assert_eq!(outputs(&engine), want);
+            // A pass that is broken off forgets what was asked for.
+            engine.begin();
+            engine.push_input_row(&bytes[..net.info(net.inputs[0]).row_bytes() as usize]).expect("a row of the input");
+        }
+    }
 }

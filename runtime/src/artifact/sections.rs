@@ -10,15 +10,15 @@ use crate::record::NONE16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum SectionId {
-    /// [`TensorInfo`] records.
+    /// [`TensorInfo`](crate::record::TensorInfo) records.
     Tensors = 1,
-    /// [`Layer`] records.
+    /// [`Layer`](crate::record::Layer) records.
     Layers = 2,
-    /// [`Slot`] records.
+    /// [`Slot`](crate::record::Slot) records.
     Slots = 3,
-    /// [`Step`] records.
+    /// [`Step`](crate::record::Step) records.
     Steps = 4,
-    /// [`Chunk`] records.
+    /// [`Chunk`](crate::record::Chunk) records.
     Chunks = 5,
     /// Number of inputs and outputs, then their slots, 16 bits each.
     Io = 6,

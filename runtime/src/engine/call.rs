@@ -51,7 +51,8 @@ pub(super) struct Operands<'b> {
     pub weights: &'b [u8],
 }
 
-/// The views do not fit, or the operator is not compiled in: cannot happen with an accepted artifact and a faithful weight source.
+/// The views do not fit, or the operator is not compiled in: cannot happen with an accepted artifact and a faithful weight
+/// source.
 pub(super) struct Unfit;
 
 /// The first `n` elements of `bytes`, and the rest.

@@ -33,8 +33,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         self.ram.get_mut(all_of(slot, &tensor))
     }
 
-    /// Sets input `i` from real values in NHWC order, quantizing where the network is int8. Begins a new pass; input 0 of a streamed
-    /// network comes last, because steps run as its rows go in.
+    /// Sets input `i` from real values in NHWC order, quantizing where the network is int8. Begins a new pass; input 0 of a
+    /// streamed network comes last, because steps run as its rows go in.
     ///
     /// # Errors
     /// [`RunError::NoSuchTensor`], [`RunError::InputLength`], and in a streamed network those of [`Engine::step`].
@@ -63,8 +63,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         Ok(())
     }
 
-    /// Sets input 0 from a picture of any size, through the preprocessing stored in the artifact. Begins a new pass; in a streamed
-    /// network steps run as its rows go in.
+    /// Sets input 0 from a picture of any size, through the preprocessing stored in the artifact. Begins a new pass; in a
+    /// streamed network steps run as its rows go in.
     ///
     /// # Errors
     /// [`RunError::NoPreprocess`], [`RunError::Picture`], and in a streamed network those of [`Engine::step`].
@@ -123,7 +123,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         self.rows = Some(0);
     }
 
-    /// Takes the next row of input 0 as the device holds it (NHWC, i8 or little-endian f32), and runs every step that has its rows.
+    /// Takes the next row of input 0 as the device holds it (NHWC, i8 or little-endian f32), and runs every step that has its
+    /// rows.
     ///
     /// # Errors
     /// [`RunError::NotBegun`], [`RunError::TooManyRows`], [`RunError::RowLength`], which leave the pass as it is, and those of
@@ -141,8 +142,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
     /// [`Artifact::source`]: crate::Artifact::source
     ///
     /// # Errors
-    /// [`RunError::NoSource`], [`RunError::NotBegun`], [`RunError::TooManyRows`], [`RunError::RowLength`], which leave the pass as
-    /// it is, and those of [`Engine::step`].
+    /// [`RunError::NoSource`], [`RunError::NotBegun`], [`RunError::TooManyRows`], [`RunError::RowLength`], which leave the pass
+    /// as it is, and those of [`Engine::step`].
     pub fn push_row(&mut self, pixels: &[u8]) -> Result<(), RunError<S::Error>> {
         let (tensor, _) = self.input(0)?;
         let source = self.artifact.source().ok_or(RunError::NoSource)?;
@@ -169,8 +170,15 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
             })?;
             self.run_ready(&mut |_, _| Ok(()))?;
         }
-        let kept = self.ram.get_mut(line).and_then(|kept| bytemuck::try_cast_slice_mut(kept).ok());
-        resizer.keep(pixels, kept.ok_or(RunError::Misaligned)?).map_err(RunError::Picture)?;
+        // Behind the last row that is read the row memory may serve others, too.
+        let given = self.rows.unwrap_or(0);
+        let kept = if self.any_read(|rows| rows.1 > given) {
+            let kept = self.ram.get_mut(line).and_then(|kept| bytemuck::try_cast_slice_mut(kept).ok());
+            resizer.keep(pixels, kept.ok_or(RunError::Misaligned)?)
+        } else {
+            resizer.skip()
+        };
+        kept.map_err(RunError::Picture)?;
         self.resizer = Some(resizer);
         Ok(())
     }
@@ -234,6 +242,7 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
     }
 
     /// Has the next row of input 0 filled. The row is empty where no step to come reads it: its memory may serve others by now.
+    /// Not inlined: steps run while whoever pushes rows is on the stack, this is not.
     #[inline(never)]
     fn put_row(
         &mut self,
@@ -246,8 +255,6 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         Ok(())
     }
 
-    /// Not inlined: steps run while whoever pushes rows is on the stack.
-    #[inline(never)]
     fn place_of_next_row(&self) -> Result<Range<usize>, RunError<S::Error>> {
         let given = self.rows.ok_or(RunError::NotBegun)?;
         let (tensor, slot) = self.input(0)?;
@@ -256,7 +263,8 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         }
         let len = tensor.row_bytes() as usize;
         let first = slot.offset as usize + (given % slot.rows) as usize * len;
-        Ok(if self.is_read(given) { first..first + len } else { first..first })
+        let is_read = self.any_read(|(first, end)| first <= given && given < end);
+        Ok(if is_read { first..first + len } else { first..first })
     }
 
     fn put_row_of_bytes(&mut self, row: &[u8]) -> Result<(), RunError<S::Error>> {
@@ -266,14 +274,15 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         })
     }
 
-    /// Whether a row of input 0 is read by a step to come. Before the first step nothing has been made that it could overwrite.
-    fn is_read(&self, row: u32) -> bool {
+    /// Whether a step to come reads rows of input 0 that `test` wants. Before the first step nothing has been made that could be
+    /// overwritten.
+    #[inline(never)]
+    fn any_read(&self, test: impl Fn((u32, u32)) -> bool) -> bool {
         let reads = |i| {
             let step = self.artifact.step(i)?;
-            let (first, end) = self.input_rows(&typed_layer(&self.artifact, step.layer as usize).ok()?, step);
-            Some(first <= row && row < end)
+            Some(self.input_rows(&typed_layer(&self.artifact, step.layer as usize).ok()?, step))
         };
-        self.next == 0 || (self.next..self.artifact.step_count()).any(|i| reads(i) == Some(true))
+        self.next == 0 || (self.next..self.artifact.step_count()).any(|i| reads(i).is_some_and(&test))
     }
 
     /// The line and the tables of the row memory, where the artifact has one.

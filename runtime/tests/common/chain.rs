@@ -31,7 +31,9 @@ pub fn net(dtype: DType, seed: u64) -> Net {
         let (window, [h, w]) = fitting(random, net.shape(x));
         net.layer(Op::Conv2d(Conv2d { window, groups }), &[x], dtype, [h, w, channels])
     };
-    let first = conv(&mut net, &mut random, x, 2 * random_half(seed), 1);
+    // Every fourth has more taps than a convolution sums at once.
+    let channels = if random.one_in(4) { 36 } else { 2 * random.within(2, 4) };
+    let first = conv(&mut net, &mut random, x, channels, 1);
     let lrn = Lrn { size: random.pick(&[1, 3, 4, 5]), alpha: 0.02, beta: 0.75, k: 2.0 };
     let shape = net.shape(first);
     let normal = net.layer(Op::Lrn(lrn), &[first], dtype, shape);
@@ -52,8 +54,4 @@ pub fn net(dtype: DType, seed: u64) -> Net {
     let scores = net.layer(Op::Linear, &[last], dtype, [1, 1, 4]);
     net.outputs = vec![scores];
     net
-}
-
-fn random_half(seed: u64) -> usize {
-    2 + (seed % 3) as usize
 }

@@ -51,8 +51,8 @@ pub fn net(dtype: DType, seed: u64) -> Net {
 /// Number of operators of the runtime.
 pub const OPERATORS: usize = 17;
 
-/// Artifacts: int8 and f32 layer by layer and in place, then int8 and f32 streamed through rings, the int8 one from its first input
-/// on, with a source of rows, then int8 and f32 with windows, outputs over dead rows and weights in places.
+/// Artifacts: int8 and f32 layer by layer and in place, then int8 and f32 streamed through rings, the int8 one from its first
+/// input on, with a source of rows, then int8 and f32 with windows, outputs over dead rows and weights in places.
 pub fn artifacts() -> [Vec<u8>; 6] {
     let make = |dtype, plan: fn(&Net, &mut super::Random) -> Plan| {
         let net = net(dtype, 5);

@@ -1,9 +1,10 @@
 //! Small artifacts with every operator, in every form: what is starved in other tests.
 
-use super::streaming::streamed;
-use super::{Random, emitted, lowered, networks};
+use super::streaming::{Setting, streamed};
+use super::{Random, lowered, networks, plans};
 use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, Lrn, MaxPool, PadMode, Window};
 use staticnet::preprocess::{Fit, Preprocess};
+use staticnet_exporter::plan::PlanOptions;
 use staticnet_graph::graph::{Coordinates, Elem, Graph, Grid, Interpolation, Op, Resize, Tensor, ValueId};
 
 /// A graph under construction whose nodes fit.
@@ -115,10 +116,13 @@ pub fn graph() -> Graph {
     graph
 }
 
-/// Its artifacts: int8 and f32 layer by layer, then int8 and f32 streamed.
+/// Its artifacts, weights in a storage: int8 and f32 layer by layer, then int8 and f32 streamed.
 pub fn artifacts() -> [Vec<u8>; 4] {
     let graph = graph();
     let [float, int8] = lowered(&graph, &networks::samples(&graph, &mut Random(3), 3));
-    let stream = |pair: &(_, _)| streamed(&pair.0, &pair.1, &mut Random(23));
-    [emitted(&int8), emitted(&float), stream(&int8), stream(&float)].map(|emitted| emitted.joined())
+    let options = PlanOptions { storage: true, layers: true, ..PlanOptions::default() };
+    let setting = Setting { storage: Some(false), by_rows: false };
+    let whole = |pair| plans::planned(pair, &options).1;
+    let stream = |pair: &(_, _)| streamed(&pair.0, &pair.1, setting, &mut Random(23));
+    [whole(&int8), whole(&float), stream(&int8), stream(&float)].map(|emitted| emitted.joined())
 }

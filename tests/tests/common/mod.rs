@@ -3,13 +3,15 @@
 
 pub mod every_op;
 pub mod networks;
+pub mod plans;
 #[path = "../../../runtime/tests/common/random.rs"]
 pub mod random;
+pub mod storage;
 pub mod streaming;
 
 pub use random::{Case, Random};
-use staticnet::record::TensorInfo;
-use staticnet::{Artifact, StepDone};
+use staticnet::record::{DType, TensorInfo};
+use staticnet::{ALL_OPS, Artifact, Engine, RunError, WeightSource, quant};
 use staticnet_exporter::compile::{self, Options};
 use staticnet_exporter::emit::Emitted;
 use staticnet_exporter::host::Model;
@@ -54,41 +56,53 @@ pub fn input_info(artifact: &Artifact) -> TensorInfo {
     artifact.tensor(slot.tensor as usize).expect("slots name tensors")
 }
 
-/// Runs one sample (host order) and returns every tensor's bytes, put together from the rows and channels that the steps made.
+/// One sample (host order) as the device takes it.
+pub fn device_bytes(info: &TensorInfo, sample: &[f32]) -> Vec<u8> {
+    let ordered = to_device(info, sample);
+    match info.dtype {
+        DType::I8 => ordered.iter().map(|&v| quant::quantize(v, info.scale, info.zero_point) as u8).collect(),
+        DType::F32 => ordered.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        DType::I32 => panic!("no network reads indices"),
+    }
+}
+
+/// Runs one sample (host order) and returns every tensor's bytes.
 pub fn run_and_watch(model: &Model, sample: &[f32]) -> Vec<Vec<u8>> {
-    let artifact = model.artifact();
-    let info = input_info(&artifact);
-    let mut tensors: Vec<Vec<u8>> = (0..artifact.tensor_count())
-        .map(|i| artifact.tensor(i).expect("inside the table"))
-        .map(|t| vec![0; (t.height * t.width * t.channels) as usize * t.dtype.bytes() as usize])
-        .collect();
+    let input = device_bytes(&input_info(&model.artifact()), sample);
     let mut ram = model.ram();
     let mut engine = model.engine(&mut ram).expect("the memory fits");
-    engine.set_input_f32(0, &to_device(&info, sample)).expect("the sample fits");
-    let input = artifact.input_slot(0).expect("an artifact has an input").tensor as usize;
-    tensors[input] = engine.input_bytes_mut(0).expect("an artifact has an input").to_vec();
-    let take = |done: StepDone, info: &TensorInfo, ring: &[u8]| {
-        let step = artifact.step(done.step).expect("a step that ran");
-        let tensor = artifact.layer(done.layer).expect("a layer that ran").output as usize;
-        let element = info.dtype.bytes() as usize;
-        let (pixel, width) = (info.channels as usize * element, info.width as usize);
-        let rows = ring.len() / (width * pixel);
-        let channels = step.c0 as usize * element..step.c1 as usize * element;
-        for r in step.r0 as usize..step.r1 as usize {
+    watch(&mut engine, &[&input]).expect("an accepted artifact runs")
+}
+
+/// Runs a pass on inputs as the device takes them, and returns every tensor's bytes, put together from the rows and channels that
+/// the steps made.
+pub fn watch<S: WeightSource>(engine: &mut Engine<ALL_OPS, S>, inputs: &[&[u8]]) -> Result<Vec<Vec<u8>>, RunError<S::Error>> {
+    let artifact = *engine.artifact();
+    let mut tensors: Vec<Vec<u8>> = (0..artifact.tensor_count())
+        .map(|i| artifact.tensor(i).expect("inside the table"))
+        .map(|t| vec![0; (t.elements() * t.dtype.bytes()) as usize])
+        .collect();
+    for (i, input) in inputs.iter().enumerate() {
+        tensors[artifact.input_slot(i).expect("as many as the network has").tensor as usize] = input.to_vec();
+    }
+    engine.run_on_tapped(inputs, |done, info, made| {
+        let tensor = &mut tensors[artifact.layer(done.layer).expect("a layer that ran").output as usize];
+        // The view counts bytes.
+        let (element, width) = (info.dtype.bytes() as usize, info.width as usize);
+        let (first, len) = (done.channels.0 as usize * element, (done.channels.1 - done.channels.0) as usize * element);
+        for r in done.rows.0 as usize..done.rows.1 as usize {
             for x in 0..width {
-                let (from, to) = (((r % rows) * width + x) * pixel, (r * width + x) * pixel);
-                tensors[tensor][to + channels.start..to + channels.end]
-                    .copy_from_slice(&ring[from + channels.start..from + channels.end]);
+                let (from, to) = (made.at(x, first), (r * width + x) * made.channels + first);
+                tensor[to..to + len].copy_from_slice(&made.row(r)[from..from + len]);
             }
         }
-    };
-    engine.run_tapped(take).expect("an accepted artifact runs");
+    })?;
     for i in 0..artifact.output_count() {
         let tensor = artifact.output_slot(i).expect("inside the table").tensor as usize;
         let left = engine.output_bytes(i).expect("inside the table");
         assert_eq!(left, tensors[tensor], "output {i} is not what its layer made");
     }
-    tensors
+    Ok(tensors)
 }
 
 /// An activation's bytes as f32.
@@ -110,7 +124,8 @@ pub fn lowered(graph: &Graph, samples: &[Vec<f32>]) -> [(Network, Quantized); 2]
 
 /// Plans and writes a network layer by layer.
 pub fn emitted((network, quantized): &(Network, Quantized)) -> Emitted {
-    compile::emit_network(network.clone(), quantized.clone(), &Options::default()).expect("small")
+    let options = Options { split: false, ..Options::layer_by_layer() };
+    compile::emit_network(network.clone(), quantized.clone(), &options).expect("small")
 }
 
 /// The artifact in memory.

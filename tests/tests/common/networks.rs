@@ -2,9 +2,9 @@
 
 pub mod every;
 
-use super::Random;
+use super::{Random, plans};
 use super::random::window;
-use staticnet::op::{Conv2d, Lrn, MaxPool};
+use staticnet::op::{AveragePool, Conv2d, Function, Lrn, MaxPool, Window};
 use staticnet_graph::graph::{Graph, Op, ValueId};
 
 /// Which operators a random network may contain.
@@ -70,6 +70,51 @@ pub fn random(random: &mut Random, kind: Kind) -> Graph {
         outputs.extend(images[1..].iter().filter(|&&v| v != first && (!read(v) || random.one_in(6))));
     }
     outputs.into_iter().for_each(|v| graph.output(v));
+    fill(&mut graph, random);
+    graph
+}
+
+/// A network of either kind, with so many layers, that takes pictures where it can.
+pub fn any(random: &mut Random, depth: usize) -> Graph {
+    let mut graph = match random.one_in(2) {
+        true => chain(random),
+        false => {
+            let kind = Kind { depth: random.within(1, depth), branches: random.one_in(2), operators: random.pick(&OPERATORS) };
+            self::random(random, kind)
+        }
+    };
+    plans::take_pictures(&mut graph, random);
+    graph
+}
+
+/// A chain as classifiers have it: convolutions of many channels, each with channelwise layers behind it, and a fully connected layer.
+/// The exporter plans such ones in rows, in bands, and in blocks and windows of channels.
+pub fn chain(random: &mut Random) -> Graph {
+    let mut graph = Graph::new("chain");
+    let shape = [1, random.pick(&[1, 2, 3]), random.within(8, 24), random.within(8, 24)];
+    let mut x = graph.input("input", &shape);
+    for stage in 0..random.within(1, 4) {
+        let groups = if random.one_in(4) && graph.shape(x)[1].is_multiple_of(2) { 2 } else { 1 };
+        let kernel = random.pick(&[1, 3, 3, 5]);
+        let window = Window::square(kernel, random.pick(&[1, 1, 2]), random.within(0, kernel as usize / 2) as u16);
+        let attrs = Conv2d { window, groups: groups as u16 };
+        let Ok(y) = graph.conv(&format!("conv.{stage}"), x, groups * random.within(4, 24), attrs) else { break };
+        x = y;
+        for i in 0..random.within(0, 3) {
+            let op = match random.within(0, 4) {
+                0 => Op::Lrn(Lrn { size: random.pick(&[2, 3, 4, 5]), alpha: 5e-3, beta: 0.75, k: 2.0 }),
+                1 => Op::AveragePool(AveragePool { window: Window::square(2, 1, 1), counted: [0; 4] }),
+                2 => Op::MaxPool(MaxPool { window: Window::square(random.pick(&[2, 3]), 2, 1) }),
+                3 => Op::Unary(Function::Sigmoid),
+                _ => Op::Relu,
+            };
+            x = graph.add(&format!("layer.{stage}.{i}"), op, &[x], &[]).unwrap_or(x);
+        }
+    }
+    if random.one_in(2) {
+        x = classifier(&mut graph, random, x);
+    }
+    graph.output(x);
     fill(&mut graph, random);
     graph
 }

@@ -1,24 +1,41 @@
-//! Plans that stream every layer through rings of rows in blocks of channels. The planner has no such plans yet; the engine runs
-//! them.
+//! Plans that stream every layer through rings of rows in blocks of channels, cut at random: the engine runs what the planner never
+//! makes.
 
 use super::Random;
-use staticnet::checksum;
 use staticnet::op::{Op, PadMode, Rearrange, Window};
-use staticnet::record::{Chunk, NONE16, NONE32, Slot, Step, TensorInfo};
-use staticnet::scratch_bytes;
+use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
+use staticnet::{chunk_bytes, scratch_bytes};
 use staticnet_exporter::emit::{self, Emitted};
-use staticnet_exporter::host::AlignedBytes;
 use staticnet_exporter::network::{Layer, Network, Parameters};
-use staticnet_exporter::plan::Plan;
+use staticnet_exporter::plan::{Bound, ChunkPart, Plan};
 use staticnet_exporter::quantize::{QuantLayer, Quantized};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Blocks of rows, and of channels.
 type Blocks = (Vec<Range<usize>>, Vec<Range<usize>>);
 
+/// Where weights are, and how input 0 comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Weights in a storage, brought to one place in RAM for all layers (true) or to one for each (false); none where they are
+    /// mapped.
+    pub storage: Option<bool>,
+    /// Input 0 is held in a ring of rows, where nobody gets it back.
+    pub by_rows: bool,
+}
+
+impl Setting {
+    /// Any.
+    pub fn random(random: &mut Random) -> Self {
+        Setting { storage: random.pick(&[None, Some(false), Some(true)]), by_rows: random.one_in(2) }
+    }
+}
+
 /// A schedule under construction: every layer makes its rows only when one behind it asks for them.
 struct Schedule<'n> {
     network: &'n Network,
+    setting: Setting,
     /// How each layer's rows and channels are cut.
     blocks: Vec<Blocks>,
     /// Row blocks that each layer has made.
@@ -94,13 +111,13 @@ fn walked_rows(walk: &Rearrange, rows: &Range<usize>, height: usize, len: usize)
 }
 
 impl<'n> Schedule<'n> {
-    fn new(network: &'n Network, random: &mut Random) -> Self {
+    fn new(network: &'n Network, setting: Setting, random: &mut Random) -> Self {
         let blocks = |layer: &Layer| {
             let (rows, channels) = part(network, layer);
             (cut(random, rows), cut(random, channels))
         };
         let blocks: Vec<Blocks> = network.layers.iter().map(blocks).collect();
-        let mut schedule = Schedule { network, made: vec![0; blocks.len()], blocks, order: Vec::new() };
+        let mut schedule = Schedule { network, setting, made: vec![0; blocks.len()], blocks, order: Vec::new() };
         for layer in (0..network.layers.len()).rev() {
             while schedule.made[layer] < schedule.blocks[layer].0.len() {
                 schedule.next(layer);
@@ -125,23 +142,32 @@ impl<'n> Schedule<'n> {
         self.made[layer] += 1;
     }
 
+    /// Rows that one entry of the order reads of a tensor, for each of its inputs that reads any.
+    fn reads_of(&self, (layer, block): (usize, usize), tensor: usize) -> impl Iterator<Item = Range<usize>> {
+        let (record, rows) = (&self.network.layers[layer], &self.blocks[layer].0[block]);
+        let inputs = record.inputs.iter().enumerate().filter(move |(_, t)| **t == tensor);
+        inputs.map(move |(i, _)| reads(self.network, record, i, rows)).filter(|rows| !rows.is_empty())
+    }
+
     /// Rows that must be kept of a tensor: from the first that anybody still reads to the last that is made.
     fn ring(&self, tensor: usize) -> usize {
-        let height = self.network.tensors[tensor].height as usize;
-        if self.network.inputs.contains(&tensor) || self.network.outputs.contains(&tensor) {
+        let (network, height) = (self.network, self.network.tensors[tensor].height as usize);
+        let streamed = self.setting.by_rows && network.inputs[0] == tensor;
+        if network.outputs.contains(&tensor) || (network.inputs.contains(&tensor) && !streamed) {
             return height;
         }
-        let first_read_from = |at: usize| {
-            let reads = self.order[at..].iter().flat_map(|&(layer, block)| {
-                let (record, rows) = (&self.network.layers[layer], &self.blocks[layer].0[block]);
-                let inputs = record.inputs.iter().enumerate().filter(|(_, t)| **t == tensor);
-                inputs.map(|(i, _)| reads(self.network, record, i, rows)).filter(|r| !r.is_empty()).collect::<Vec<_>>()
-            });
-            reads.map(|rows| rows.start).min()
-        };
+        let first_read_from =
+            |at: usize| self.order[at..].iter().flat_map(|&entry| self.reads_of(entry, tensor)).map(|rows| rows.start).min();
         let (mut written, mut most) = (0, 1);
         for (at, &(layer, block)) in self.order.iter().enumerate() {
-            if self.network.layers[layer].output == tensor {
+            if streamed {
+                // A row comes when it is waited for.
+                let end = self.reads_of((layer, block), tensor).map(|rows| rows.end).max().unwrap_or(0);
+                if end > written {
+                    written = end;
+                    most = most.max(written - first_read_from(at).unwrap_or(0));
+                }
+            } else if network.layers[layer].output == tensor {
                 let rows = &self.blocks[layer].0[block];
                 written = written.max(rows.end);
                 // A second part of a concatenation is written beside the first: both must find their rows.
@@ -152,29 +178,61 @@ impl<'n> Schedule<'n> {
         most.min(height)
     }
 
-    /// Steps and places, and the chunks of weights that the steps name.
-    fn plan(
-        &self,
-        tensors: &[TensorInfo],
-        payload: impl Fn(usize, &Range<usize>, &Range<usize>) -> Vec<u8>,
-    ) -> (Plan, Vec<Vec<u8>>) {
+    /// Steps and places.
+    fn plan(&self, tensors: &[TensorInfo], records: &[staticnet::record::Layer]) -> Plan {
         let layers = &self.network.layers;
         let (mut end, mut slots) = (0, Vec::new());
         for (i, t) in tensors.iter().enumerate() {
             let rows = self.ring(i) as u32;
-            slots.push(Slot { tensor: i as u16, offset: end, rows });
+            slots.push(Slot { tensor: i as u16, c0: 0, channels: t.channels as u16, offset: end, rows });
             end += (rows as u64 * t.row_bytes()).next_multiple_of(16) as u32;
         }
-        let scratch = |l: &Layer| l.inputs.first().map_or(0, |&x| scratch_bytes(&l.op, &tensors[x]));
+        let x = |l: &Layer| &tensors[*l.inputs.first().unwrap_or(&l.output)];
+        let scratch = |l: &Layer| scratch_bytes(&l.op, x(l), tensors[l.output].channels.into());
         let largest = layers.iter().map(scratch).max().unwrap_or(0).next_multiple_of(16) as u32;
-        let (mut steps, mut chunks) = (Vec::new(), Vec::new());
+        let bytes = |layer: usize, rows: &Range<usize>, channels: &Range<usize>| {
+            let l = &layers[layer];
+            chunk_bytes(&records[layer], x(l), &tensors[l.output], rows.len() as u64, channels.len() as u64)
+        };
+        let (activation_bytes, mut ram) = (end, end + largest);
+        let mut places: HashMap<usize, (u32, u64)> = HashMap::new();
+        if let Some(shared) = self.setting.storage {
+            for layer in 0..layers.len() {
+                let (rows, channels) = part(self.network, &layers[layer]);
+                let all = bytes(layer, &rows, &channels);
+                let (_, len) = places.entry(if shared { 0 } else { layer }).or_default();
+                *len = all.max(*len);
+            }
+            for (place, len) in places.values_mut() {
+                *place = ram;
+                ram += len.next_multiple_of(16) as u32;
+            }
+        }
+        let (mut steps, mut chunks): (Vec<Step>, Vec<ChunkPart>) = (Vec::new(), Vec::new());
+        let (mut known, mut there) = (HashMap::new(), HashMap::new());
+        let mut weight_bytes_read = 0;
         for &(layer, block) in &self.order {
             let (rows, input) =
                 (&self.blocks[layer].0[block], |i: usize| layers[layer].inputs.get(i).map_or(NONE16, |&t| t as u16));
             for channels in &self.blocks[layer].1 {
-                let bytes = payload(layer, rows, channels);
-                let chunk = if bytes.is_empty() { NONE32 } else { chunks.len() as u32 };
-                chunks.extend((!bytes.is_empty()).then_some(bytes));
+                let (mut chunk, mut place, mut load) = (NONE32, NONE32, false);
+                let needed = bytes(layer, rows, channels);
+                if needed > 0 {
+                    let range = |r: &Range<usize>| (r.start as u32, r.end as u32);
+                    let rows = match layers[layer].op {
+                        Op::Constant | Op::Resize => rows.clone(),
+                        _ => part(self.network, &layers[layer]).0,
+                    };
+                    let part = ChunkPart { layer, rows: range(&rows), channels: range(channels) };
+                    chunk = *known.entry(part).or_insert_with(|| {
+                        chunks.push(part);
+                        chunks.len() as u32 - 1
+                    });
+                    let at = if self.setting.storage == Some(true) { 0 } else { layer };
+                    place = places.get(&at).map_or(NONE32, |(place, _)| *place);
+                    load = there.insert(at, chunk) != Some(chunk);
+                    weight_bytes_read += if load { needed } else { 0 };
+                }
                 steps.push(Step {
                     layer: layer as u16,
                     input: input(0),
@@ -185,13 +243,28 @@ impl<'n> Schedule<'n> {
                     c0: channels.start as u16,
                     c1: channels.end as u16,
                     chunk,
-                    scratch: end,
+                    scratch: activation_bytes,
+                    place,
+                    load,
                 });
             }
         }
         let io = |tensors: &[usize]| tensors.iter().map(|&t| t as u16).collect();
-        let (inputs, outputs) = (io(&self.network.inputs), io(&self.network.outputs));
-        (Plan { slots, steps, inputs, outputs, activation_bytes: end, ram_bytes: end + largest }, chunks)
+        Plan {
+            slots,
+            steps,
+            chunks,
+            inputs: io(&self.network.inputs),
+            outputs: io(&self.network.outputs),
+            activation_bytes,
+            ram_bytes: ram,
+            stack_bytes: 0,
+            storage: self.setting.storage.is_some(),
+            source: None,
+            weight_bytes_read,
+            bound: Bound { ram: 0, reads: 0 },
+            peak: vec![],
+        }
     }
 }
 
@@ -239,26 +312,17 @@ fn payload(
     emit::layer_payload(&Layer { parameters, ..layer.clone() }, &quantized)
 }
 
-/// Chunks behind each other, and where each lies.
-fn joined(chunks: &[Vec<u8>]) -> (AlignedBytes, Vec<Option<Chunk>>) {
-    let (mut bytes, mut records) = (Vec::new(), Vec::new());
-    for chunk in chunks {
-        records.push(Some(Chunk { offset: bytes.len() as u32, len: chunk.len() as u32, checksum: checksum(chunk) }));
-        bytes.extend(chunk);
-        bytes.resize(bytes.len().next_multiple_of(16), 0);
-    }
-    (AlignedBytes::copy_of(&bytes), records)
-}
-
 /// A network, int8 or f32, planned so, cut at random.
-pub fn streamed(network: &Network, quantized: &Quantized, random: &mut Random) -> Emitted {
+pub fn streamed(network: &Network, quantized: &Quantized, setting: Setting, random: &mut Random) -> Emitted {
     let tensors = emit::tensor_infos(network, quantized);
-    let schedule = Schedule::new(network, random);
-    let size = |i: usize| network.tensors[network.layers[i].output].size().map(|n| n as usize);
-    let of_layer = |i: usize, rows: &Range<usize>, channels: &Range<usize>| {
-        payload(&network.layers[i], &quantized.layers[i], (rows, channels), size(i))
-    };
-    let (plan, chunks) = schedule.plan(&tensors, of_layer);
-    let (payload, records) = joined(&chunks);
-    emit::emit(network, quantized, &tensors, &plan, (payload, &records), false).expect("the plan is acceptable")
+    let plan = Schedule::new(network, setting, random).plan(&tensors, &emit::layer_records(network, quantized));
+    let (bytes, chunks) = emit::payload(&mut network.clone(), &mut quantized.clone(), &plan.chunks);
+    for (part, chunk) in plan.chunks.iter().zip(&chunks) {
+        let range = |(first, end): (u32, u32)| first as usize..end as usize;
+        let (rows, channels, layer) = (range(part.rows), range(part.channels), &network.layers[part.layer]);
+        let size = network.tensors[layer.output].size().map(|n| n as usize);
+        let want = payload(layer, &quantized.layers[part.layer], (&rows, &channels), size);
+        assert_eq!(bytes.as_ref()[chunk.offset as usize..][..chunk.len as usize], want, "{part:?} of {}", layer.name);
+    }
+    emit::emit(network, quantized, &tensors, &plan, (bytes, &chunks), false).expect("the plan is acceptable")
 }

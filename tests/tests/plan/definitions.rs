@@ -4,25 +4,12 @@ use staticnet::op::{Op, PadMode, Rearrange, Window};
 use staticnet::record::{DType, Layer, TensorInfo};
 use std::ops::Range;
 
-/// Weights of a step.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Weights {
-    /// None at all.
-    None,
-    /// LRN's factors, as many as the exporter saw fit.
-    Table,
-    /// So many bytes.
-    Bytes(usize),
-}
-
-/// By FORMAT.md.
-pub fn weight_bytes(layer: &Layer, x: &TensorInfo, y: &TensorInfo, rows: usize, channels: usize) -> Weights {
+/// Bytes of weights of a step over so many output rows and channels, by FORMAT.md; none where it has no chunk.
+pub fn weight_bytes(layer: &Layer, x: &TensorInfo, y: &TensorInfo, rows: usize, channels: usize) -> Option<usize> {
     let (element, int8) = (x.dtype.bytes() as usize, x.dtype == DType::I8);
     let per_channel = if int8 { 8 } else { 4 };
-    Weights::Bytes(match &layer.op {
-        Op::Conv2d(conv) => {
-            channels * (per_channel + taps(&conv.window) * (x.channels / conv.groups as u32) as usize * element)
-        }
+    Some(match &layer.op {
+        Op::Conv2d(conv) => channels * (per_channel + taps(&conv.window, conv.groups, x) * element),
         Op::Linear => channels * (per_channel + (x.height * x.width * x.channels) as usize * element),
         Op::PRelu => 4 * channels,
         Op::Constant => rows * y.width as usize * channels * y.dtype.bytes() as usize,
@@ -31,11 +18,25 @@ pub fn weight_bytes(layer: &Layer, x: &TensorInfo, y: &TensorInfo, rows: usize, 
         Op::Unary(_) if int8 => 256,
         Op::Place(place) if place.table => 256,
         Op::Softmax if int8 => 1024,
-        Op::Lrn(_) if int8 => return Weights::Table,
-        Op::Unary(_) | Op::Place(_) | Op::Softmax | Op::Lrn(_) | Op::Convert(_) | Op::MaxPool(_) => return Weights::None,
-        Op::Relu | Op::AveragePool(_) | Op::Binary(_) | Op::Rearrange(_) | Op::Pad(_) => return Weights::None,
-        Op::ArgMax { .. } => return Weights::None,
+        Op::Lrn(lrn) if int8 => {
+            let largest = 65_025 * u64::from(u32::from(lrn.size).min(x.channels));
+            4 * ((largest >> layer.table_shift) as usize + 2)
+        }
+        Op::Unary(_) | Op::Place(_) | Op::Softmax | Op::Lrn(_) | Op::Convert(_) | Op::MaxPool(_) => return None,
+        Op::Relu | Op::AveragePool(_) | Op::Binary(_) | Op::Rearrange(_) | Op::Pad(_) | Op::ArgMax { .. } => return None,
     })
+}
+
+/// Whether the weights of a step are those of its channels and no others; of its rows.
+pub fn weights_follow(op: &Op) -> (bool, bool) {
+    match op {
+        Op::Conv2d(_) | Op::Linear | Op::PRelu => (true, false),
+        Op::Convert(convert) => (convert.per_channel, false),
+        Op::Constant => (true, true),
+        Op::Resize => (false, true),
+        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::Binary(_) => (false, false),
+        Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } => (false, false),
+    }
 }
 
 /// Number of inputs.
@@ -46,6 +47,16 @@ pub fn inputs(op: &Op) -> usize {
         Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) => 1,
         Op::PRelu | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 1,
         Op::ArgMax { .. } | Op::Convert(_) => 1,
+    }
+}
+
+/// Whether an operator may find a window of channels in its input's slot; in its output's.
+pub fn windows(op: &Op) -> (bool, bool) {
+    match op {
+        Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => (true, true),
+        Op::Conv2d(_) => (false, true),
+        Op::Linear | Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) => (false, false),
+        Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => (false, false),
     }
 }
 
@@ -72,53 +83,46 @@ fn walked(walk: &Rearrange, r: usize) -> impl Iterator<Item = i64> + '_ {
     })
 }
 
-fn taps(window: &Window) -> usize {
-    window.kernel[0] as usize * window.kernel[1] as usize
+/// Input elements under the window of one output.
+fn taps(window: &Window, groups: u16, x: &TensorInfo) -> usize {
+    window.kernel[0] as usize * window.kernel[1] as usize * (x.channels / groups as u32) as usize
 }
 
-/// Four gathered pixels of a convolution.
-pub fn scratch_bytes(op: &Op, x: &TensorInfo) -> usize {
+/// Four gathered pixels of a convolution; where they have more than 128 taps, 128 of them and the sums so far of 32 channels.
+pub fn scratch_bytes(op: &Op, x: &TensorInfo, channels: usize) -> usize {
+    let element = x.dtype.bytes() as usize;
     match op {
-        Op::Conv2d(conv) => 4 * taps(&conv.window) * (x.channels / conv.groups as u32) as usize * x.dtype.bytes() as usize,
+        Op::Conv2d(conv) => match taps(&conv.window, conv.groups, x) {
+            k @ ..=128 => 4 * k * element,
+            _ => 4 * 4 * channels.min(32) + 4 * 128 * element,
+        },
         Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu => 0,
         Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 0,
         Op::ArgMax { .. } | Op::Convert(_) => 0,
     }
 }
 
-/// Input rows and channels that channels `channels` of output row `r` are made of.
-pub fn needs(op: &Op, x: &TensorInfo, y: &TensorInfo, r: usize, channels: &Range<usize>) -> Vec<(usize, Range<usize>)> {
-    let (all, height) = (0..x.channels as usize, x.height as usize);
-    let tapped = |window: &Window, channels: Range<usize>| {
+/// The input rows that output row `r` is made of.
+pub fn rows_read(op: &Op, x: &TensorInfo, r: usize) -> Vec<usize> {
+    let height = x.height as usize;
+    let tapped = |window: &Window| {
         let row =
             |k: u16| (r * window.stride[0] as usize + (k * window.dilation[0]) as usize).checked_sub(window.pads[0] as usize);
-        (0..window.kernel[0]).filter_map(row).filter(|&i| i < height).map(|i| (i, channels.clone())).collect()
+        (0..window.kernel[0]).filter_map(row).filter(|&i| i < height).collect()
     };
     match op {
-        Op::Conv2d(conv) => {
-            let (per_in, per_out) = (all.len() / conv.groups as usize, y.channels as usize / conv.groups as usize);
-            let groups = channels.start / per_out..(channels.end - 1) / per_out + 1;
-            tapped(&conv.window, groups.start * per_in..groups.end * per_in)
-        }
-        Op::MaxPool(pool) => tapped(&pool.window, channels.clone()),
-        Op::AveragePool(pool) => tapped(&pool.window, channels.clone()),
-        Op::Linear => (0..height).map(|i| (i, all.clone())).collect(),
-        Op::Lrn(lrn) => {
-            let reach = lrn.size as usize / 2;
-            vec![(r, channels.start.saturating_sub(reach)..(channels.end + reach).min(all.end))]
-        }
-        Op::Relu | Op::Unary(_) | Op::PRelu | Op::Convert(_) => vec![(r, channels.clone())],
-        Op::Softmax | Op::ArgMax { .. } => vec![(r, all)],
-        Op::Binary(_) => {
-            let repeated = if x.channels == 1 { all } else { channels.clone() };
-            vec![(if height == 1 { 0 } else { r }, repeated)]
-        }
+        Op::Conv2d(conv) => tapped(&conv.window),
+        Op::MaxPool(pool) => tapped(&pool.window),
+        Op::AveragePool(pool) => tapped(&pool.window),
+        Op::Linear | Op::Resize => (0..height).collect(),
+        Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Convert(_) | Op::Softmax | Op::ArgMax { .. } => vec![r],
+        Op::Binary(_) => vec![if height == 1 { 0 } else { r }],
         Op::Constant => vec![],
         Op::Rearrange(walk) => {
-            let mut rows: Vec<i64> = walked(walk, r).map(|at| at / (x.width * x.channels) as i64).collect();
+            let mut rows: Vec<usize> = walked(walk, r).map(|at| at as usize / (x.width * x.channels) as usize).collect();
             rows.sort_unstable();
             rows.dedup();
-            rows.into_iter().map(|row| (row as usize, all.clone())).collect()
+            rows
         }
         Op::Pad(pad) => {
             let (inside, last) = (r as i64 - pad.before[0] as i64, height as i64 - 1);
@@ -129,12 +133,61 @@ pub fn needs(op: &Op, x: &TensorInfo, y: &TensorInfo, r: usize, channels: &Range
                 // No more than once over the edge.
                 PadMode::Reflect => Some(last - (last - inside.abs()).abs()),
             };
-            row.map(|row| (row as usize, all)).into_iter().collect()
+            row.map(|row| row as usize).into_iter().collect()
         }
-        Op::Place(place) => {
-            let front = place.offset[2] as usize;
-            vec![(r - place.offset[0] as usize, channels.start - front..channels.end - front)]
+        Op::Place(place) => vec![r - place.offset[0] as usize],
+    }
+}
+
+/// The input rows that a step over `rows` is given, by FORMAT.md: those that it waits for, and that must be in a ring at once.
+pub fn rows_given(op: &Op, x: &TensorInfo, rows: &Range<usize>) -> Range<usize> {
+    let height = x.height as usize;
+    let under = |window: &Window| {
+        let top = |r: usize| (r * window.stride[0] as usize) as i64 - window.pads[0] as i64;
+        let extent = (window.kernel[0] as i64 - 1) * window.dilation[0] as i64 + 1;
+        let [first, end] = [top(rows.start), top(rows.end - 1) + extent].map(|i| i.clamp(0, height as i64) as usize);
+        first..end.max(first)
+    };
+    let shown = || {
+        let shown = || rows.clone().flat_map(|r| rows_read(op, x, r));
+        shown().min().unwrap_or(0)..shown().max().map_or(0, |last| last + 1)
+    };
+    match op {
+        Op::Conv2d(conv) => under(&conv.window),
+        Op::MaxPool(pool) => under(&pool.window),
+        Op::AveragePool(pool) => under(&pool.window),
+        Op::Linear | Op::Resize => 0..height,
+        Op::Rearrange(walk) => {
+            let moves_by_rows = walk.row as i64 % (x.width * x.channels) as i64 == 0;
+            if moves_by_rows && rows_read(op, x, 0).len() == 1 { shown() } else { 0..height }
         }
-        Op::Resize => (0..height).map(|i| (i, channels.clone())).collect(),
+        Op::Pad(pad) => match pad.mode {
+            PadMode::Constant | PadMode::Edge => shown(),
+            PadMode::Wrap | PadMode::Reflect => 0..height,
+        },
+        Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Convert(_) | Op::Softmax | Op::ArgMax { .. } => shown(),
+        Op::Binary(_) | Op::Constant | Op::Place(_) => shown(),
+    }
+}
+
+/// The input channels that output channels are made of.
+pub fn channels_read(op: &Op, x: &TensorInfo, y: &TensorInfo, channels: &Range<usize>) -> Range<usize> {
+    let all = 0..x.channels as usize;
+    match op {
+        Op::Conv2d(conv) => {
+            let (per_in, per_out) = (all.len() / conv.groups as usize, y.channels as usize / conv.groups as usize);
+            let groups = channels.start / per_out..(channels.end - 1) / per_out + 1;
+            groups.start * per_in..groups.end * per_in
+        }
+        Op::Lrn(lrn) => {
+            let (before, behind) = ((lrn.size as usize - 1) / 2, lrn.size as usize / 2);
+            channels.start.saturating_sub(before)..(channels.end + behind).min(all.end)
+        }
+        Op::MaxPool(_) | Op::AveragePool(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Convert(_) | Op::Resize => {
+            channels.clone()
+        }
+        Op::Binary(_) if x.channels > 1 => channels.clone(),
+        Op::Place(place) => channels.start - place.offset[2] as usize..channels.end - place.offset[2] as usize,
+        Op::Linear | Op::Softmax | Op::ArgMax { .. } | Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) => all,
     }
 }
