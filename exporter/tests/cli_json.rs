@@ -25,24 +25,29 @@ fn run_shows_the_best_classes_first() {
 #[test]
 fn inspect_in_json() {
     let fixture = Fixture::compiled();
-    for (artifact, element) in [("model.snet", 1), ("float.snet", 4)] {
+    for (artifact, planned, element, kind) in
+        [("layers.snet", "model.snet", 1, &["--calibrate", "data"][..]), ("float-layers.snet", "float.snet", 4, &["--float"])]
+    {
+        // Where every tensor is whole, figures are easily told.
+        fixture.succeeds(&[&["compile", "model.onnx", "-o", artifact, "--plan", "layers"][..], kind].concat());
         let json = fixture.succeeds(&["inspect", artifact, "--json"]);
         let number = |field: &str| json[field].as_u64().unwrap_or_else(|| panic!("{field}: {json}"));
         let side = SIDE as u64;
         let (conv, fc) = (side * side * 8 * 27, 3 * 8 * side * side / 4);
-        assert_eq!((number("format_version"), &json["target"]), (2, &Value::from("portable")));
+        assert_eq!((number("format_version"), &json["target"]), (3, &Value::from("portable")));
         assert_eq!(number("macs"), conv + fc);
         let per_channel = if element == 1 { 8 } else { 4 };
         let of_layer = [8 * (27 * element + per_channel), 0, 3 * (8 * side * side / 4 * element + per_channel)];
         assert_eq!(number("weight_bytes_read"), of_layer.iter().sum::<u64>());
         // Alignment may add to each layer's.
         assert!((number("weight_bytes_read")..number("weight_bytes_read") + 32).contains(&number("weight_bytes")));
-        // The convolution's input and output are there at the same time; besides, there is only its scratch.
+        // The convolution's input and output are there at the same time; besides, there are its scratch and a line of 16-bit numbers,
+        // in int8 with a table for each channel, that make rows of pictures.
         let activations = (3 + 8) * side * side * element;
+        let (scratch, line, tables) = (4 * 27 * element, 2 * 3 * side, if element == 1 { 3 * 256 } else { 0 });
         assert!((activations..activations + 32).contains(&number("activation_bytes")), "{json}");
-        assert!(
-            (number("activation_bytes")..number("activation_bytes") + 4 * 27 * element + 32).contains(&number("ram_bytes"))
-        );
+        let others = number("activation_bytes") + line + tables;
+        assert!((others..others + scratch + 48).contains(&number("ram_bytes")), "{json}");
         let layers = json["layers"].as_array().unwrap();
         let names: Vec<_> = layers.iter().map(|l| (l["name"].as_str().unwrap(), l["op"].as_str().unwrap())).collect();
         assert_eq!(names, [("conv", "Conv"), ("pool", "MaxPool"), ("fc", "Gemm")]);
@@ -52,9 +57,18 @@ fn inspect_in_json() {
         assert_eq!(weights, of_layer);
         assert_eq!(layers[1]["output_shape"], serde_json::json!([1, 8, 6, 6]));
         assert_eq!(layers[2]["output_shape"], serde_json::json!([1, 3]));
+        let streamed = fixture.succeeds(&["inspect", planned, "--json"]);
+        assert!(streamed["ram_bytes"].as_u64() < json["ram_bytes"].as_u64(), "{streamed}");
+        assert_eq!(streamed["weight_bytes_read"], json["weight_bytes_read"]);
     }
-    let plan = fixture.run(&["inspect", "model.snet", "--plan"]);
-    assert!(String::from_utf8(plan.stdout).unwrap().contains("conv"));
+    let plan = fixture.run(&["inspect", "model.snet", "--plan", "--svg", "memory.svg"]);
+    let text = String::from_utf8(plan.stdout).unwrap();
+    assert!(text.contains("RAM over time") && text.contains("peak: step"), "{text}");
+    let svg = String::from_utf8(fixture.read("memory.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains(">model</text>"), "{svg}");
+    // The picture is of the plan.
+    fixture.refuses(&["inspect", "model.snet", "--svg", "other.svg"], &["--plan"]);
+    assert!(!fixture.path("other.svg").exists());
 }
 
 /// The accuracy, counted once more from `run` on each picture.

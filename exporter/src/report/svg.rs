@@ -121,9 +121,8 @@ fn draw(svg: &mut String, memory: &Memory, title: &str) -> Result {
     }
     writeln!(svg, "</g>")?;
     below.iter().enumerate().try_for_each(|(i, below)| a_segment(svg, &axes, i, below))?;
-    let (end, steps) = (WIDTH - RIGHT, memory.steps);
-    writeln!(svg, r#"<text x="{end}" y="{}" text-anchor="end">{steps}</text>"#, BOTTOM + 14.0)?;
-    let what = "steps, in segments of layers that run together; the more steps the wider, but not in proportion";
+    let (n, together) = (memory.steps, "in segments of layers that run together");
+    let what = format!("{n} steps, {together}; the more steps the wider, but not in proportion");
     writeln!(svg, r#"<text x="{LEFT}" y="{caption:.1}">{what}</text>"#)?;
     let (ram, both) = (memory.ram, memory.ram + memory.stack);
     let room = axes.y(ram) - axes.y(both) > LINE;
