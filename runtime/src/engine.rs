@@ -139,6 +139,17 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         self.run_and(inputs, &mut |_, _| Ok(()))
     }
 
+    /// As [`Engine::run_on`], and tells `watch` after every step which it was. For counters and watchdogs.
+    ///
+    /// # Errors
+    /// As [`Engine::run_on`].
+    pub fn run_on_watched(&mut self, inputs: &[&[u8]], mut watch: impl FnMut(StepDone)) -> Result<(), RunError<S::Error>> {
+        self.run_and(inputs, &mut |_, done| {
+            watch(done);
+            Ok(())
+        })
+    }
+
     /// As [`Engine::run_on`], and shows what every step made to `tap`: the step, its layer's output tensor, and a view of the
     /// rows that it made, with bytes for elements (so that its channels are the tensor's times the bytes of an element).
     ///

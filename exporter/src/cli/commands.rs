@@ -8,7 +8,7 @@ use crate::data::{DataSet, Split, decode, sample};
 use crate::error::Error;
 use crate::host::{Model, host_shape, weights_path};
 use crate::quantized_onnx::{self, Form};
-use crate::report::{Report, report};
+use crate::report::{Memory, report, svg};
 use crate::{evaluate, verify as verification};
 use serde_json::json;
 use staticnet::record::{HostType, TensorInfo};
@@ -352,11 +352,14 @@ fn junit(verification: &verification::Verification) -> String {
 pub(super) fn inspect(args: &InspectArgs) -> Result<bool, Error> {
     let model = Model::load(&args.artifact)?;
     let report = report(&model.artifact());
+    let memory = args.plan.then(|| Memory::of(&model.artifact()));
+    if let (Some(path), Some(memory)) = (&args.svg, &memory) {
+        let name = args.artifact.file_stem().unwrap_or_default().to_string_lossy();
+        write_atomically(path, svg(memory, &name).as_bytes())?;
+    }
     if !args.json {
         println!("{report}");
-        if args.plan {
-            println!("{}", Report::plan(&model.artifact()));
-        }
+        memory.iter().for_each(|memory| println!("{memory}"));
     }
     print_json(&json!(report));
     Ok(true)

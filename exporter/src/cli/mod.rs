@@ -45,7 +45,7 @@ enum Command {
                             Exit 0: within all bounds, 1: outside one, 2: unreadable.")]
     Verify(VerifyArgs),
     /// Show what an artifact contains and needs.
-    #[command(after_help = "Example: exporter inspect model.snet --plan")]
+    #[command(after_help = "Example: exporter inspect model.snet --plan --svg memory.svg")]
     Inspect(InspectArgs),
 }
 
@@ -179,9 +179,12 @@ struct InspectArgs {
     /// Print only JSON.
     #[arg(long)]
     json: bool,
-    /// Show the steps and how they use the RAM.
+    /// Show what lies where in RAM while the steps run, and what takes most.
     #[arg(long)]
     plan: bool,
+    /// Draw that as a picture.
+    #[arg(long, value_name = "FILE.svg", requires = "plan")]
+    svg: Option<PathBuf>,
 }
 
 /// Runs the program: 0 where all is well, 1 where a check failed, 2 for bad usage or input.

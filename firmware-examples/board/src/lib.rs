@@ -4,6 +4,10 @@
 //! ends QEMU with exit status 1.
 #![no_std]
 
+mod flash;
+
+pub use flash::{Flash, FlashError};
+
 use core::arch::asm;
 use core::panic::PanicInfo;
 use cortex_m_rt::{ExceptionFrame, exception};
@@ -40,15 +44,24 @@ pub fn job_memory() -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(BOARD.job_address as *const u8, BOARD.job_space as usize) }
 }
 
-/// Bytes of stack used since reset, at most: what lies above the untouched paint.
-pub fn stack_bytes() -> u32 {
+/// The lowest word of the stack and the end of its highest, as the linker script defines them.
+fn stack() -> (*const u32, *const u32) {
     unsafe extern "C" {
-        /// The lowest word of the stack, defined by the linker script.
         static _stack_end: u32;
-        /// The end of the stack's highest word.
         static _stack_start: u32;
     }
-    let (low, top) = (&raw const _stack_end, &raw const _stack_start);
+    (&raw const _stack_end, &raw const _stack_start)
+}
+
+/// Bytes that statics leave to the stack.
+pub fn stack_space() -> u32 {
+    let (low, top) = stack();
+    (top as usize - low as usize) as u32
+}
+
+/// Bytes of stack used since reset, at most: what lies above the untouched paint.
+pub fn stack_bytes() -> u32 {
+    let (low, top) = stack();
     let mut word = low;
     // SAFETY: `low` and `top` bound the memory that the linker script gives to the stack, painted word by word before `main`.
     // Below the deepest frame no Rust object lies; the read is volatile and makes no reference.
@@ -58,14 +71,14 @@ pub fn stack_bytes() -> u32 {
     (top as usize - word as usize) as u32
 }
 
-/// Names this place to the host's instruction counter as the beginning of a step.
+/// Names this place to the host's instruction counter as the beginning of what is counted.
 #[inline(always)]
 pub fn mark_begin() {
     // SAFETY: writes a scratch register that is declared. It is taken to touch memory, so the step stays behind it.
     unsafe { asm!("movw r12, #{mark}", mark = const MARK_BEGIN, out("r12") _, options(nostack, preserves_flags)) };
 }
 
-/// Names this place to the host's instruction counter as the end of a step.
+/// Names this place to the host's instruction counter as the end of what is counted.
 #[inline(always)]
 pub fn mark_end() {
     // SAFETY: as in `mark_begin`.

@@ -12,9 +12,10 @@ pub use board::Board;
 pub use job::{Job, JobError, Layout};
 pub use report::Report;
 
-/// Immediate of the marker instruction (`movw r12, #N`) in front of an engine step. The instruction does nothing but name its
-/// place: the counter of the host notes how many instructions ran before it.
+/// Immediate of the marker instruction (`movw r12, #N`) in front of what is counted: an engine step and the inputs that it waits
+/// for in `runner`, a whole picture in `stream`. The instruction does nothing but name its place: the counter of the host notes
+/// how many instructions ran before it.
 pub const MARK_BEGIN: u16 = 0x57E0;
 
-/// Immediate of the marker instruction behind an engine step.
+/// Immediate of the marker instruction behind what is counted.
 pub const MARK_END: u16 = 0x57E1;

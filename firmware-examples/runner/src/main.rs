@@ -1,7 +1,11 @@
 //! Runs any artifact over the inputs that the host placed in memory and writes the raw outputs back.
 //!
 //! The host side is `on_target` in the crate `staticnet-tests`; both know the job and the report from `staticnet-protocol`.
-//! Each engine step stands between two markers, which the host's instruction counter looks for.
+//! Each engine step stands between two markers, which the host's instruction counter looks for. Inputs go in between the same
+//! markers: with the first step, or row by row with the step that waited for them.
+//!
+//! Weights of a plan for storage are copied out of the job's memory and verified, chunk by chunk, as those of a flash chip; others
+//! are read where they lie.
 #![no_std]
 #![no_main]
 
@@ -9,14 +13,19 @@ use core::convert::Infallible;
 use cortex_m_rt::entry;
 use semihosting::fs::File;
 use semihosting::io::{self, Write};
-use staticnet::{ALL_OPS, Artifact, ArtifactError, Engine, Mapped, Ram, RunError};
-use staticnet_board as board;
+use staticnet::heapless::Vec;
+use staticnet::weights::{Storage, StorageError};
+use staticnet::{ALL_OPS, Artifact, ArtifactError, Engine, Mapped, Ram, RunError, WeightSource};
+use staticnet_board::{self as board, Flash, FlashError};
 use staticnet_protocol::report::{OUTPUTS_FILE, REPORT_FILE, STEPS_FILE};
 use staticnet_protocol::{Job, JobError, Report};
 
 /// Memory for the networks to run: 3 of the 4 MiB that every board has.
 const ARENA_BYTES: usize = 3 << 20;
 static ARENA: Ram<ARENA_BYTES> = Ram::new();
+
+/// Inputs that a network may have.
+const MAX_INPUTS: usize = 8;
 
 /// Why a job did not run to its end.
 #[derive(defmt::Format)]
@@ -25,16 +34,18 @@ enum RunnerError {
     Job(JobError),
     /// The artifact is refused.
     Artifact(ArtifactError),
-    /// The artifact's weights are a file of their own: place the whole artifact in memory.
-    SplitArtifact,
     /// The network needs more memory than this firmware has for it.
     ArenaTooSmall { needed: usize, arena: usize },
-    /// The inputs have another length than the network's.
+    /// The inputs have another length than the network's, all of them one behind the other.
     InputLength { needed: usize, given: usize },
-    /// The artifact has no first input or output.
+    /// The network has more inputs than this firmware expects.
+    TooManyInputs,
+    /// The artifact has no first output.
     NoSuchTensor,
     /// A step failed.
     Run(RunError<Infallible>),
+    /// A step failed, or its weights could not be read.
+    RunFromStorage(RunError<StorageError<FlashError>>),
     /// A file could not be written.
     File,
 }
@@ -54,6 +65,12 @@ impl From<ArtifactError> for RunnerError {
 impl From<RunError<Infallible>> for RunnerError {
     fn from(error: RunError<Infallible>) -> Self {
         RunnerError::Run(error)
+    }
+}
+
+impl From<RunError<StorageError<FlashError>>> for RunnerError {
+    fn from(error: RunError<StorageError<FlashError>>) -> Self {
+        RunnerError::RunFromStorage(error)
     }
 }
 
@@ -78,31 +95,45 @@ fn main() -> ! {
 fn run() -> Result<(), RunnerError> {
     let job = Job::find(board::job_memory())?;
     let artifact = Artifact::new(job.artifact())?;
-    if artifact.is_split() {
-        return Err(RunnerError::SplitArtifact);
-    }
-    artifact.verify_weights(artifact.payload())?;
+    // Weights that are a file of their own lie behind the head here, too.
+    let (_, behind) = job.artifact().split_at(artifact.head().len());
+    let weights = behind.get(..artifact.payload_len()).unwrap_or(behind);
+    artifact.verify_weights(weights)?;
     let arena = ARENA.take().unwrap_or_default();
     let too_small = RunnerError::ArenaTooSmall { needed: artifact.ram_bytes(), arena: arena.len() };
     // Exactly what the artifact asks for, so that one byte more would be an error.
     let ram = arena.get_mut(..artifact.ram_bytes()).ok_or(too_small)?;
-    let mut engine = Engine::<ALL_OPS, _>::new(artifact, ram, Mapped::new(&artifact))?;
+    if artifact.weights_in_storage() {
+        passes(&job, Engine::new(artifact, ram, Storage::new(Flash::new(weights), 0))?)
+    } else {
+        passes(&job, Engine::new(artifact, ram, Mapped::at(weights))?)
+    }
+}
 
+/// A pass over each input of the job.
+fn passes<S: WeightSource>(job: &Job, mut engine: Engine<ALL_OPS, S>) -> Result<(), RunnerError>
+where
+    RunnerError: From<RunError<S::Error>>,
+{
+    let artifact = *engine.artifact();
     let mut outputs = File::create(OUTPUTS_FILE)?;
     let mut steps = File::create(STEPS_FILE)?;
-    let mut report = Report { passes: 0, output_len: 0, ram_bytes: artifact.ram_bytes() as u32, stack_bytes: 0 };
+    let ram_bytes = artifact.ram_bytes() as u32;
+    let mut report = Report { passes: 0, output_len: 0, ram_bytes, stack_bytes: 0, stack_space: board::stack_space() };
     for input in job.inputs() {
-        let place = engine.input_bytes_mut(0).ok_or(RunnerError::NoSuchTensor)?;
-        if place.len() != input.len() {
-            return Err(RunnerError::InputLength { needed: place.len(), given: input.len() });
-        }
-        place.copy_from_slice(input);
-        engine.reset();
-        while let Some(layer) = marked_step(&mut engine)? {
-            if report.passes == 0 {
-                steps.write_all(&(layer as u32).to_le_bytes())?;
+        let inputs = split(&artifact, input)?;
+        let mut written = Ok(());
+        board::mark_begin();
+        engine.run_on_watched(&inputs, |done| {
+            board::mark_end();
+            if report.passes == 0 && written.is_ok() {
+                written = steps.write_all(&(done.layer as u32).to_le_bytes());
             }
-        }
+            board::mark_begin();
+        })?;
+        // The last pair of markers: nothing but the way back.
+        board::mark_end();
+        written?;
         if report.passes == 0 {
             report.stack_bytes = board::stack_bytes();
         }
@@ -115,10 +146,18 @@ fn run() -> Result<(), RunnerError> {
     Ok(())
 }
 
-/// One step between its markers; the layer it belongs to, or `None` at the end of the pass.
-fn marked_step(engine: &mut Engine<ALL_OPS, Mapped>) -> Result<Option<usize>, RunError<Infallible>> {
-    board::mark_begin();
-    let done = engine.step();
-    board::mark_end();
-    Ok(done?.map(|done| done.layer))
+/// The network's inputs, which lie one behind the other.
+fn split<'a>(artifact: &Artifact, mut bytes: &'a [u8]) -> Result<Vec<&'a [u8], MAX_INPUTS>, RunnerError> {
+    let lengths = (0..artifact.input_count()).map(|i| artifact.input_len_bytes(i));
+    let needed = lengths.clone().sum();
+    if bytes.len() != needed {
+        return Err(RunnerError::InputLength { needed, given: bytes.len() });
+    }
+    let mut inputs = Vec::new();
+    for len in lengths {
+        let (input, rest) = bytes.split_at(len);
+        inputs.push(input).map_err(|_| RunnerError::TooManyInputs)?;
+        bytes = rest;
+    }
+    Ok(inputs)
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
     after_help = "Example: cargo on-target -- model.snet --board mps2-an500 --input x.npy --output y.npy --count"
 )]
 struct Arguments {
-    /// Artifact, as `exporter compile` makes it.
+    /// Artifact, as `exporter compile` makes it; weights that are a file of their own lie beside it.
     model: PathBuf,
     /// Board: mps2-an385 (Cortex-M3), mps2-an386 (M4F), mps2-an500 (M7) or mps3-an547 (M55).
     #[arg(long, value_parser = board)]
@@ -59,7 +59,12 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             let failed_run = matches!(
                 error.downcast_ref(),
-                Some(OnTargetError::Failed { .. } | OnTargetError::Timeout { .. } | OnTargetError::Malformed(_))
+                Some(
+                    OnTargetError::Failed { .. }
+                        | OnTargetError::Timeout { .. }
+                        | OnTargetError::Stack { .. }
+                        | OnTargetError::Malformed(_)
+                )
             );
             ExitCode::from(if failed_run { 1 } else { 2 })
         }
@@ -69,13 +74,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let model = Model::load(&arguments.model)?;
     let artifact = model.artifact();
-    if artifact.is_split() {
-        let file = arguments.model.display();
-        return Err(format!("{file}: its weights are a file of their own; compile it without --split").into());
-    }
     let inputs = encode_inputs(&artifact, &npy::read(&arguments.input)?)?;
     let options = RunOptions { count: arguments.count, timeout: Duration::from_secs(arguments.timeout) };
-    let whole = [artifact.head(), artifact.payload()].concat();
+    let whole = [artifact.head(), model.payload()].concat();
     let run = on_target::run_with(arguments.board, &whole, &inputs, &options)?;
     if let Some(output) = &arguments.output {
         npy::write_as(output, &decode_outputs(&artifact, &run.outputs), output_type(&artifact, 0))?;

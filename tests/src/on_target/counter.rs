@@ -1,4 +1,4 @@
-//! Counts guest instructions between the markers around each step, with a QEMU plugin (`tests/qemu-plugin/count.c`).
+//! Counts guest instructions between the markers that a firmware executes, with a QEMU plugin (`tests/qemu-plugin/count.c`).
 
 use super::OnTargetError;
 use super::toolchain::{target_dir, workspace_root};

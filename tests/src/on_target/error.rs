@@ -77,6 +77,13 @@ pub enum OnTargetError {
         /// What the firmware and QEMU printed.
         log: String,
     },
+    /// The stack reached its end, and may have gone past it.
+    Stack {
+        /// The board.
+        board: &'static str,
+        /// Bytes that statics left to it.
+        space: u32,
+    },
     /// The firmware ended well, but what it wrote is not a result.
     Malformed(String),
 }
@@ -118,6 +125,9 @@ impl fmt::Display for OnTargetError {
                 write!(f, "{board} did not finish within {} s: raise the limit with --timeout", limit.as_secs())
             }
             Failed { board, status, log } => write!(f, "the firmware failed on {board} ({status}):\n{log}"),
+            Stack { board, space } => {
+                write!(f, "the stack used all {space} bytes that were left to it on {board}, or more: give it more RAM")
+            }
             Malformed(what) => write!(f, "what the firmware wrote is not a result: {what}"),
         }
     }

@@ -8,6 +8,8 @@
 //! log         decodes what the firmware printed over defmt
 //! counter     counts instructions between markers (QEMU plugin in tests/qemu-plugin)
 //! report      a run in numbers
+//! pictures    pictures as a camera gives them to a board
+//! stream      the firmware that has one model compiled in and takes pictures row by row
 //! ```
 //!
 //! What both sides agree on, the boards included, is the crate `staticnet-protocol` in `firmware-examples/protocol`.
@@ -16,8 +18,10 @@ pub mod counter;
 mod error;
 pub mod firmware;
 mod log;
+pub mod pictures;
 pub mod qemu;
 pub mod report;
+pub mod stream;
 pub mod toolchain;
 
 pub use error::OnTargetError;
@@ -29,7 +33,7 @@ use staticnet_protocol::report::{OUTPUTS_FILE, REPORT_FILE, STEPS_FILE};
 use staticnet_protocol::{Layout, Report};
 use std::ffi::CStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Whether tests that need QEMU and a compiler for bare-metal targets are asked for (`STATICNET_ON_TARGET`, which
@@ -79,7 +83,7 @@ pub struct BoardRun {
 pub struct StepRun {
     /// Layer of the artifact to which it belongs.
     pub layer: usize,
-    /// Guest instructions it took in the first pass, where counted.
+    /// Guest instructions it took in the first pass, what was done with the inputs before it included, where counted.
     pub instructions: Option<u64>,
 }
 
@@ -119,11 +123,13 @@ pub fn run_with(board: &Board, artifact: &[u8], inputs: &[Vec<u8>], options: &Ru
     fs::write(&job_file, job).map_err(|e| OnTargetError::file(&job_file, e))?;
 
     let log = qemu.run(&firmware, folder.path(), true, plugin.as_deref(), options.timeout)?;
-    let marks = match plugin {
-        Some(_) => Some(counter::read_marks(&folder.path().join(counter::MARKS_FILE))?),
-        None => None,
-    };
+    let marks = read_marks(folder.path(), options)?;
     collect(folder.path(), &firmware, inputs.len(), marks.as_deref(), log)
+}
+
+/// The counter's marks, where it was asked to count.
+fn read_marks(folder: &Path, options: &RunOptions) -> Result<Option<Vec<counter::Mark>>, OnTargetError> {
+    options.count.then(|| counter::read_marks(&folder.join(counter::MARKS_FILE))).transpose()
 }
 
 /// The job as it lies in memory.
@@ -153,6 +159,29 @@ fn job_bytes(board: &Board, artifact: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<u
     Ok(job)
 }
 
+/// A file that the firmware wrote.
+fn read_back(folder: &Path, name: &CStr) -> Result<Vec<u8>, OnTargetError> {
+    let file = folder.join(name.to_string_lossy().as_ref());
+    fs::read(&file).map_err(|e| OnTargetError::file(&file, e))
+}
+
+/// The report and the outputs that a firmware wrote, held against each other.
+fn read_outputs(folder: &Path, board: &Board, inputs: usize) -> Result<(Report, Vec<Vec<u8>>), OnTargetError> {
+    let report = Report::from_bytes(&read_back(folder, REPORT_FILE)?);
+    let report = report.ok_or_else(|| OnTargetError::Malformed("the report has another length".to_string()))?;
+    let outputs = read_back(folder, OUTPUTS_FILE)?;
+    let output_len = report.output_len as usize;
+    if report.passes as usize != inputs || output_len == 0 || outputs.len() != inputs * output_len {
+        let what = format!("{} passes and {} output bytes for {inputs} inputs", report.passes, outputs.len());
+        return Err(OnTargetError::Malformed(what));
+    }
+    // With its lowest word gone nobody knows what else was written over.
+    if report.stack_bytes >= report.stack_space {
+        return Err(OnTargetError::Stack { board: board.name, space: report.stack_space });
+    }
+    Ok((report, outputs.chunks_exact(output_len).map(<[u8]>::to_vec).collect()))
+}
+
 /// Reads back what the runner wrote and holds it against itself.
 fn collect(
     folder: &Path,
@@ -161,19 +190,9 @@ fn collect(
     marks: Option<&[counter::Mark]>,
     log: Vec<String>,
 ) -> Result<BoardRun, OnTargetError> {
-    let read = |name: &CStr| {
-        let file: PathBuf = folder.join(name.to_string_lossy().as_ref());
-        fs::read(&file).map_err(|e| OnTargetError::file(&file, e))
-    };
     let malformed = |what: &str| OnTargetError::Malformed(what.to_string());
-
-    let report = Report::from_bytes(&read(REPORT_FILE)?).ok_or_else(|| malformed("the report has another length"))?;
-    let outputs = read(OUTPUTS_FILE)?;
-    let output_len = report.output_len as usize;
-    if report.passes as usize != inputs || output_len == 0 || outputs.len() != inputs * output_len {
-        return Err(malformed(&format!("{} passes and {} output bytes for {inputs} inputs", report.passes, outputs.len())));
-    }
-    let layers = read(STEPS_FILE)?;
+    let (report, outputs) = read_outputs(folder, firmware.board(), inputs)?;
+    let layers = read_back(folder, STEPS_FILE)?;
     let (layers, []) = layers.as_chunks::<4>() else {
         return Err(malformed("the list of steps has another length"));
     };
@@ -186,7 +205,7 @@ fn collect(
     }
     let steps = layers.iter().zip(instructions);
     Ok(BoardRun {
-        outputs: outputs.chunks_exact(output_len).map(<[u8]>::to_vec).collect(),
+        outputs,
         ram_bytes: report.ram_bytes,
         stack_bytes: report.stack_bytes,
         code_bytes: firmware.code_bytes()?,

@@ -50,7 +50,7 @@ impl Qemu {
         let board = firmware.board();
         let mut qemu = Command::new(PROGRAM);
         qemu.current_dir(folder).args(["-machine", board.name, "-display", "none", "-monitor", "none", "-serial", "none"]);
-        qemu.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(firmware.elf());
+        qemu.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(firmware.path());
         if job {
             qemu.args(["-device", &format!("loader,file={JOB_FILE},addr={:#x},force-raw=on", board.job_address)]);
         }
@@ -72,7 +72,7 @@ impl Qemu {
             let path = folder.join(name);
             fs::read(&path).map_err(|e| OnTargetError::file(&path, e))
         };
-        let lines = log::decode(firmware.elf(), &firmware.read()?, &read(STDOUT_FILE)?)?;
+        let lines = log::decode(firmware.path(), firmware.elf(), &read(STDOUT_FILE)?)?;
         if !status.success() {
             let words = String::from_utf8_lossy(&read(STDERR_FILE)?).into_owned();
             let log = lines.into_iter().chain([words]).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");

@@ -119,8 +119,8 @@ impl StackReport {
     /// # Errors
     /// [`OnTargetError`] where the file cannot be read or lacks what it takes.
     pub fn new(firmware: &Firmware) -> Result<Self, OnTargetError> {
-        let name = firmware.elf().file_name().unwrap_or_default().to_string_lossy();
-        Self::of_elf(&name, firmware.board().name, &firmware.read()?).map_err(|e| OnTargetError::content(firmware.elf(), e))
+        let report = Self::of_elf(firmware.name(), firmware.board().name, firmware.elf());
+        report.map_err(|e| OnTargetError::content(firmware.path(), e))
     }
 
     /// Looks into an ELF file.

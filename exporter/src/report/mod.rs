@@ -1,5 +1,14 @@
 //! What `inspect` shows of an artifact.
 
+mod drawing;
+mod life;
+mod segment;
+mod svg;
+
+pub use life::{Kind, Life, Memory};
+pub use segment::Segment;
+pub use svg::svg;
+
 use crate::host::host_shape;
 use serde::Serialize;
 use staticnet::Artifact;
@@ -131,42 +140,5 @@ impl fmt::Display for Report {
             writeln!(f, "{:<28} {:<8} {shape:>20} {:>14} {:>12}", layer.name, layer.op, layer.macs, layer.weight_bytes)?;
         }
         Ok(())
-    }
-}
-
-impl Report {
-    /// The plan as text: one line a step, with where it reads and writes and how far the RAM is filled.
-    pub fn plan(artifact: &Artifact) -> String {
-        let mut text =
-            String::from("step  layer                        rows        channels    reads          writes         RAM\n");
-        let span = |slot: u16| {
-            let slot = artifact.slot(slot as usize)?;
-            let bytes = slot.rows as u64 * artifact.tensor(slot.tensor as usize)?.row_bytes();
-            Some((slot.offset as u64, slot.offset as u64 + bytes))
-        };
-        for i in 0..artifact.step_count() {
-            let Some(step) = artifact.step(i) else { break };
-            let (Some(x), Some(y)) = (span(step.input), span(step.output)) else { break };
-            let name = artifact.layer_name(step.layer as usize).unwrap_or("");
-            let place = |(from, to): (u64, u64)| format!("{from}-{to}");
-            // The RAM as 32 cells: what is read, what is written.
-            let cells = 32u64;
-            let ram = (artifact.ram_bytes() as u64).max(1);
-            let bar: String = (0..cells)
-                .map(|cell| {
-                    let (from, to) = (cell * ram / cells, (cell + 1) * ram / cells);
-                    let covers = |(a, b): (u64, u64)| a < to && from < b;
-                    match (covers(x), covers(y)) {
-                        (true, true) => '%',
-                        (true, false) => 'r',
-                        (false, true) => 'w',
-                        (false, false) => '.',
-                    }
-                })
-                .collect();
-            let (rows, channels) = (format!("{}..{}", step.r0, step.r1), format!("{}..{}", step.c0, step.c1));
-            text += &format!("{i:<5} {name:<28} {rows:<11} {channels:<11} {:<14} {:<14} {bar}\n", place(x), place(y));
-        }
-        text
     }
 }

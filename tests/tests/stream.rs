@@ -1,0 +1,178 @@
+//! The firmware example `stream` classifies pictures row by row in so little RAM as its linker script gives it, buffers, statics and
+//! stack together, with the weights in a storage, and makes the bytes that the host makes.
+//!
+//! Runs where `STATICNET_ON_TARGET` is set (see `on_target`); AlexNet at 224 with `STATICNET_LONG`.
+
+use staticnet::preprocess::{Picture, PixelFormat, Preprocess, Source};
+use staticnet_exporter::compile::{self, Options};
+use staticnet_exporter::host::Model;
+use staticnet_exporter::plan::{PlanOptions, Ram};
+use staticnet_graph::models::ARCHITECTURES;
+use staticnet_tests::on_target::stream::{StreamOptions, StreamRun, stream};
+use staticnet_tests::on_target::toolchain::workspace_root;
+use staticnet_tests::on_target::{Board, OnTargetError, enabled, pictures};
+use std::error::Error;
+
+type TestResult = Result<(), Box<dyn Error>>;
+
+/// Bytes of statics beside the network's buffer and the row: the logger, and what aligning takes.
+const OTHER_STATICS: u64 = 64;
+
+/// A network by name, int8, with weights that depend on the name alone.
+fn model(name: &str, source: Source, ram: u64, stack: u64) -> Result<Model, Box<dyn Error>> {
+    let architecture = ARCHITECTURES.iter().find(|a| a.name == name).ok_or("no such architecture")?;
+    let channels: usize = if source.format == PixelFormat::Grey { 1 } else { 3 };
+    let mut graph = (architecture.build)(channels, 10)?;
+    let mut noise = Noise(name.bytes().map(u64::from).sum());
+    for tensor in graph.params.values_mut() {
+        // Keeps the size of activations through ReLU.
+        let fan_in: usize = tensor.shape[1..].iter().product();
+        let size = (6.0 / fan_in as f32).sqrt();
+        tensor.data.iter_mut().for_each(|v| *v = size * noise.next());
+    }
+    let preprocess = Preprocess {
+        width: architecture.size,
+        height: architecture.size,
+        channels: channels as u8,
+        fit: architecture.fit,
+        mean: [0.5; 3],
+        std: [0.25; 3],
+    };
+    graph.preprocess = Some(preprocess);
+    let samples: Vec<Vec<f32>> = (0..2).map(|_| (0..preprocess.len()).map(|_| 2.0 * noise.next()).collect()).collect();
+    // Head and weights apart, as much RAM as row and logger leave.
+    let limit = ram - OTHER_STATICS - (source.row_bytes() as u64).next_multiple_of(16);
+    let plan = PlanOptions { ram: Ram::Limit(limit), stack, storage: true, source: Some(source), layers: false };
+    let options = Options { split: true, plan, ..Options::default() };
+    Ok(Model::from_emitted(compile::compile(graph, &samples, &options)?)?)
+}
+
+/// Numbers in [-1, 1), the same in every run (a linear congruential generator, constants of Knuth's MMIX).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 40) as f32) / (1 << 23) as f32 - 1.0
+    }
+}
+
+/// A few pictures of slopes, each another.
+fn slopes(source: Source) -> Vec<Vec<u8>> {
+    let len = source.row_bytes() * source.height as usize;
+    let pixel = |seed: usize, i: usize| (i * (seed + 3) + (i / source.row_bytes()) * (5 * seed + 7)) as u8;
+    (0..3).map(|seed| (0..len).map(|i| pixel(seed, i)).collect()).collect()
+}
+
+/// The raw output bytes on the host, from whole pictures.
+fn on_the_host(model: &Model, pictures: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let source = model.artifact().source().ok_or("no source")?;
+    let (width, height) = (source.width.into(), source.height.into());
+    let channels = source.format.bytes() as u8;
+    let mut ram = model.ram();
+    let mut engine = model.engine(&mut ram)?;
+    let mut outputs = Vec::new();
+    for pixels in pictures {
+        engine.set_picture(Picture { pixels, width, height, channels })?;
+        engine.run()?;
+        outputs.push(engine.output_bytes(0).ok_or("no output")?.to_vec());
+    }
+    assert_ne!(outputs[0], outputs[1], "the network does not look at its input");
+    Ok(outputs)
+}
+
+/// Runs the firmware and holds it against the host and its memory.
+fn check(board: &str, model: &Model, pictures: &[Vec<u8>], options: &StreamOptions) -> Result<StreamRun, Box<dyn Error>> {
+    let (board, artifact) = (Board::named(board).ok_or("no such board")?, model.artifact());
+    let run = stream(board, (artifact.head(), model.payload()), pictures, options)?;
+    assert_eq!(run.outputs, on_the_host(model, pictures)?);
+    assert_eq!(run.network_bytes as usize, artifact.ram_bytes());
+    let ram = u64::from(options.ram.ok_or("no limit")?);
+    assert_eq!(run.static_bytes + u64::from(run.stack_space), ram, "statics and stack are all that there is");
+    assert!(u64::from(run.stack_bytes) <= artifact.stack_bytes() as u64, "{} B of stack", run.stack_bytes);
+    println!(
+        "{} in {ram} B: statics {} B, stack {} of {} B, code and head {} B",
+        board.name, run.static_bytes, run.stack_bytes, run.stack_space, run.code_bytes
+    );
+    Ok(run)
+}
+
+const GREY_28: Source = Source { width: 28, height: 28, format: PixelFormat::Grey };
+const RGB_32: Source = Source { width: 32, height: 32, format: PixelFormat::Rgb888 };
+const RGB_256: Source = Source { width: 256, height: 256, format: PixelFormat::Rgb888 };
+
+/// Stack that the plans count on.
+const STACK: u64 = 2304;
+
+#[test]
+fn lenet_in_8_kib() -> TestResult {
+    if !enabled("lenet in 8 KiB") {
+        return Ok(());
+    }
+    let model = model("lenet", GREY_28, 8 << 10, STACK)?;
+    let pictures = slopes(GREY_28);
+    let options = StreamOptions { ram: Some(8 << 10), ..StreamOptions::default() };
+    let run = check("mps2-an386", &model, &pictures, &options)?;
+    let from_files = check("mps2-an386", &model, &pictures, &StreamOptions { files: true, ..options })?;
+    assert_eq!(run.outputs, from_files.outputs);
+    assert!(run.log.iter().any(|line| line == "picture 2"), "{:?}", run.log);
+    Ok(())
+}
+
+#[test]
+fn cifar_small_in_24_kib() -> TestResult {
+    if !enabled("cifar-small in 24 KiB") {
+        return Ok(());
+    }
+    let model = model("cifar-small", RGB_32, 24 << 10, STACK)?;
+    let options = StreamOptions { ram: Some(24 << 10), ..StreamOptions::default() };
+    check("mps2-an386", &model, &slopes(RGB_32), &options)?;
+    Ok(())
+}
+
+#[test]
+fn alexnet_in_128_kib() -> TestResult {
+    if !enabled("AlexNet in 128 KiB") {
+        return Ok(());
+    }
+    let photographs = workspace_root().join("../shared/data/imagenet-samples");
+    if std::env::var_os("STATICNET_LONG").is_none() || !photographs.is_dir() {
+        println!("skipped: AlexNet at 224 (set STATICNET_LONG=1; it wants photographs in {})", photographs.display());
+        return Ok(());
+    }
+    let model = model("alexnet", RGB_256, 128 << 10, STACK)?;
+    let photographs: Vec<_> = pictures::from_folder(&photographs, RGB_256, 2)?.into_iter().map(|(_, rows)| rows).collect();
+    let options = StreamOptions { ram: Some(128 << 10), ..StreamOptions::default() };
+    check("mps3-an547", &model, &photographs, &options)?;
+    Ok(())
+}
+
+#[test]
+fn damage_and_too_little_ram_are_told() -> TestResult {
+    if !enabled("refusals of stream") {
+        return Ok(());
+    }
+    let board = Board::named("mps2-an386").ok_or("no such board")?;
+    let model = model("lenet", GREY_28, 8 << 10, STACK)?;
+    let artifact = model.artifact();
+    let pictures = slopes(GREY_28);
+    let run = |weights: &[u8], pictures: &[Vec<u8>], ram: usize, files: bool| {
+        let options = StreamOptions { ram: Some(ram as u32), files, ..StreamOptions::default() };
+        stream(board, (artifact.head(), weights), pictures, &options)
+    };
+    let failure = |result: Result<StreamRun, OnTargetError>| match result {
+        Err(OnTargetError::Failed { log, .. }) => log,
+        other => panic!("expected a failed run, found {other:?}"),
+    };
+    let mut damaged = model.payload().to_vec();
+    damaged[100] ^= 1;
+    for files in [false, true] {
+        assert!(failure(run(&damaged, &pictures, 8 << 10, files)).contains("Chunk"));
+        assert!(failure(run(&damaged[16..], &pictures, 8 << 10, files)).contains("WeightsLength"));
+        assert!(failure(run(model.payload(), &[vec![0; 100]], 8 << 10, files)).contains("PictureLength"));
+    }
+    // The linker sees that the statics alone do not fit; a stack that is too small shows when running.
+    let too_small = run(model.payload(), &pictures, artifact.ram_bytes() & !7, false);
+    assert!(matches!(too_small, Err(OnTargetError::Build { .. })), "{too_small:?}");
+    Ok(())
+}
