@@ -1,5 +1,5 @@
-//! The firmware example `stream` classifies pictures row by row in so little RAM as its linker script gives it, buffers, statics and
-//! stack together, with the weights in a storage, and makes the bytes that the host makes.
+//! The firmware example `stream` classifies pictures row by row in so little RAM as its linker script gives it, buffers, statics
+//! and stack together, with the weights in a storage, and makes the bytes that the host makes.
 //!
 //! Runs where `STATICNET_ON_TARGET` is set (see `on_target`); AlexNet at 224 with `STATICNET_LONG`.
 

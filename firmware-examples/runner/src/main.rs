@@ -4,8 +4,8 @@
 //! Each engine step stands between two markers, which the host's instruction counter looks for. Inputs go in between the same
 //! markers: with the first step, or row by row with the step that waited for them.
 //!
-//! Weights of a plan for storage are copied out of the job's memory and verified, chunk by chunk, as those of a flash chip; others
-//! are read where they lie.
+//! Weights of a plan for storage are copied out of the job's memory and verified, chunk by chunk, as those of a flash chip;
+//! others are read where they lie.
 #![no_std]
 #![no_main]
 
