@@ -94,7 +94,10 @@ fn run_stream(arguments: &Arguments, model: &PathBuf, folder: &PathBuf) -> Resul
     for line in &run.log {
         println!("{line}");
     }
-    println!("statics {} B ({} B of them the network's), then the stack: {} B", run.static_bytes, run.network_bytes, run.stack_space);
+    println!(
+        "statics {} B ({} B of them the network's), then the stack: {} B",
+        run.static_bytes, run.network_bytes, run.stack_space
+    );
     println!("code and constants {} B", run.code_bytes);
     for (number, instructions) in run.instructions.iter().flatten().enumerate() {
         println!("picture {number}: {instructions} instructions");
