@@ -162,7 +162,9 @@ fn the_picture_is_well_formed() {
             }
         }
         assert!(open.is_empty() && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-        let boxes = svg.matches("<g><title>").count();
-        assert_eq!(boxes, memory.lives.len());
+        let boxes = svg.matches("<rect x=").count();
+        // Besides, each kind has one in the legend.
+        let kinds = Kind::ALL.into_iter().filter(|kind| memory.lives.iter().any(|life| life.kind == *kind)).count();
+        assert_eq!(boxes, memory.lives.len() + kinds);
     }
 }

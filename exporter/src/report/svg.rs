@@ -112,7 +112,14 @@ fn draw(svg: &mut String, memory: &Memory, title: &str) -> Result {
     )?;
     head(svg, memory, title)?;
     grid(svg, &axes)?;
-    memory.lives.iter().try_for_each(|life| a_life(svg, &axes, life))?;
+    let areas: Vec<Area> = memory.lives.iter().map(|life| area(&axes, life)).collect();
+    memory.lives.iter().zip(&areas).try_for_each(|(life, area)| a_box(svg, life, *area))?;
+    // Above all boxes, and not in the way of their hints.
+    writeln!(svg, r#"<g pointer-events="none">"#)?;
+    for (i, (life, area)) in memory.lives.iter().zip(&areas).enumerate() {
+        a_name(svg, life, uncovered(*area, areas[i + 1..].iter().copied()))?;
+    }
+    writeln!(svg, "</g>")?;
     below.iter().enumerate().try_for_each(|(i, below)| a_segment(svg, &axes, i, below))?;
     let (end, steps) = (WIDTH - RIGHT, memory.steps);
     writeln!(svg, r#"<text x="{end}" y="{}" text-anchor="end">{steps}</text>"#, BOTTOM + 14.0)?;
@@ -160,17 +167,38 @@ fn grid(svg: &mut String, axes: &Axes) -> Result {
     Ok(())
 }
 
-/// A box with its name, lying or standing, where there is room for one.
-fn a_life(svg: &mut String, axes: &Axes, life: &Life) -> Result {
-    let (x, y) = (axes.x(life.first), axes.y(life.end()));
-    let (width, height) = (axes.x(life.last + 1) - x, axes.y(life.offset) - y);
+/// A rectangle: left, top, right, bottom.
+type Area = [f64; 4];
+
+fn area(axes: &Axes, life: &Life) -> Area {
+    [axes.x(life.first), axes.y(life.end()), axes.x(life.last + 1), axes.y(life.offset)]
+}
+
+/// The largest part of an area that none of the others lies over: left, right, above or below.
+fn uncovered(area: Area, others: impl Iterator<Item = Area>) -> Area {
+    let size = |[left, top, right, bottom]: &Area| (right - left).max(0.0) * (bottom - top).max(0.0);
+    others.fold(area, |[left, top, right, bottom], [l, t, r, b]| {
+        if r <= left || right <= l || b <= top || bottom <= t {
+            return [left, top, right, bottom];
+        }
+        let parts = [[left, top, l, bottom], [r, top, right, bottom], [left, top, right, t], [left, b, right, bottom]];
+        parts.into_iter().max_by(|a, b| size(a).total_cmp(&size(b))).unwrap_or(area)
+    })
+}
+
+fn a_box(svg: &mut String, life: &Life, [left, top, right, bottom]: Area) -> Result {
     let (Life { name, detail, bytes, offset, .. }, steps) = (life, life.steps());
-    let hint = format!("{name}, {detail}: {bytes} B at {offset}, steps {steps}");
-    let (hint, fill) = (escape(&hint), colour(life.kind));
+    let hint = escape(&format!("{name}, {detail}: {bytes} B at {offset}, steps {steps}"));
+    let (width, height, fill) = (right - left, bottom - top, colour(life.kind));
+    let place = format!(r#"x="{left:.1}" y="{top:.1}" width="{width:.1}" height="{height:.1}""#);
     // Outputs that grow over what is read no more, and those made in place, lie over others: these shine through.
     let paint = format!(r##"fill="{fill}" fill-opacity="0.8" stroke="#555" stroke-width="0.7""##);
-    writeln!(svg, "<g><title>{hint}</title>")?;
-    writeln!(svg, r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" {paint}/>"#)?;
+    writeln!(svg, "<rect {place} {paint}><title>{hint}</title></rect>")
+}
+
+/// What a box is, lying or standing, where there is room for it.
+fn a_name(svg: &mut String, life: &Life, [left, top, right, bottom]: Area) -> Result {
+    let (width, height) = (right - left, bottom - top);
     // The colour says that they are weights: where there is little room their layer is enough.
     let short = life.name.strip_prefix("weights of ").unwrap_or(&life.name);
     let name = |length: f64| {
@@ -178,7 +206,7 @@ fn a_life(svg: &mut String, axes: &Axes, life: &Life) -> Result {
         let name = if life.name.chars().count() <= fits { &life.name } else { short };
         (fits >= name.chars().count().min(9)).then(|| escape(&shortened(name, fits)))
     };
-    let (middle, centre) = (x + width / 2.0, y + height / 2.0 + 4.0);
+    let (middle, centre) = (left + width / 2.0, top + height / 2.0 + 4.0);
     if let Some(name) = name(width).filter(|_| height >= LINE) {
         writeln!(svg, r#"<text x="{middle:.1}" y="{centre:.1}" text-anchor="middle">{name}</text>"#)?;
     } else if let Some(name) = name(height).filter(|_| width >= LINE) {
@@ -186,7 +214,7 @@ fn a_life(svg: &mut String, axes: &Axes, life: &Life) -> Result {
         let turn = format!("rotate(-90 {middle:.1} {centre:.1})");
         writeln!(svg, r#"<text x="{middle:.1}" y="{centre:.1}" text-anchor="middle" transform="{turn}">{name}</text>"#)?;
     }
-    writeln!(svg, "</g>")
+    Ok(())
 }
 
 /// What stands below the axis for a segment.
@@ -215,7 +243,9 @@ fn below(segment: &Segment, width: f64) -> Below {
         return Below::Nothing;
     }
     if fits < longest.min(14) {
-        return Below::Standing(segment.layers_within(LINES * 3));
+        let first = segment.layers.first().map_or(String::new(), |name| shortened(name, 22));
+        let more = segment.layers.len().saturating_sub(1);
+        return Below::Standing(if more == 0 { first } else { format!("{first} + {more}") });
     }
     let mut lines: Vec<String> = segment.layers.iter().map(|name| shortened(name, fits)).collect();
     if lines.len() > LINES {
