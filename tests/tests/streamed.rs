@@ -215,7 +215,7 @@ fn pictures_row_by_row() {
             streamed += usize::from(artifact.is_streamed());
         }
     }
-    assert!(streamed > 50, "only {streamed} networks took their input row by row");
+    assert!(streamed > 30, "only {streamed} networks took their input row by row");
 }
 
 /// Whichever chunk fails, and however: the right error, and then a pass that is right.
