@@ -1,8 +1,7 @@
 //! Chooses model and memory, and links with the start-up code of `cortex-m-rt` and the tables of defmt.
 //!
-//! `STATICNET_MODEL` is the head of an artifact that was compiled with `--split`, `--weights-in storage` and a picture's size;
-//! `STATICNET_RAM` the bytes of RAM that the whole program gets, stack included. Where they are not set, a small model and all the
-//! RAM of the board.
+//! `STATICNET_MODEL` is the head of an artifact that was compiled with `--split` and `--weights-in storage`; `STATICNET_RAM` the
+//! bytes of RAM that the whole program gets, stack included. Where they are not set, a small model and all the RAM of the board.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -102,6 +102,8 @@ pub fn input_rows(layer: &record::Layer, input: &record::TensorInfo, rows: (u32,
 #[macro_export]
 macro_rules! include_model {
     ($visibility:vis static $name:ident, $path:expr) => {
+        // A head of more than some 4,000 steps takes the compiler seconds, which the lint takes for a loop without end.
+        #[allow(long_running_const_eval)]
         $visibility static $name: $crate::Artifact<'static> = {
             static BYTES: $crate::Aligned<[u8; include_bytes!($path).len()]> = $crate::Aligned(*include_bytes!($path));
             match $crate::Artifact::new(&BYTES.0) {

@@ -1,4 +1,5 @@
 //! Cross-checks of the whole path, and the host side of running on a board.
 
 pub mod on_target;
+pub mod seeded;
 pub mod stack;

@@ -4,7 +4,7 @@ mod common;
 
 use common::every_op::artifacts;
 use common::float;
-use staticnet::op::{Op, OpCode};
+use staticnet::op::OpCode;
 use staticnet::record::{Chunk, DType};
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, Picture, RunError, WeightSource};
 use staticnet_exporter::host::AlignedBytes;
@@ -22,28 +22,22 @@ enum Fault {
     Short,
     /// With nothing.
     Empty,
-    /// With four bytes too many.
-    Long,
     /// With a flipped bit.
     Corrupt,
     /// With two words exchanged, which a plain sum would not see.
     Exchanged,
-    /// With the right bytes at an address that is no multiple of four.
-    Misplaced,
 }
 
-const FAULTS: [Fault; 7] =
-    [Fault::Error, Fault::Short, Fault::Empty, Fault::Long, Fault::Corrupt, Fault::Exchanged, Fault::Misplaced];
+const FAULTS: [Fault; 5] = [Fault::Error, Fault::Short, Fault::Empty, Fault::Corrupt, Fault::Exchanged];
 
 /// The storage's own error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Broken;
 
-/// Copies each chunk into a buffer, fails once, and holds the engine to the contract of [`WeightSource`].
+/// Copies each chunk into its place, fails once, and holds the engine to the contract of [`WeightSource`].
 struct Source<'a> {
     payload: &'a [u8],
     queue: VecDeque<Chunk>,
-    buffer: AlignedBytes,
     waits: usize,
     fault: Option<(usize, Fault)>,
     /// After a failure the engine must cancel before it asks for anything.
@@ -53,14 +47,14 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn new(payload: &'a [u8], fault: Option<(usize, Fault)>) -> Self {
-        let buffer = AlignedBytes::zeroed(payload.len() + 64);
-        Source { payload, queue: VecDeque::new(), buffer, waits: 0, fault, must_cancel: false, most_asked: 0 }
+        Source { payload, queue: VecDeque::new(), waits: 0, fault, must_cancel: false, most_asked: 0 }
     }
 }
 
 impl WeightSource for &mut Source<'_> {
     type Error = Broken;
     const VERIFY: bool = true;
+    const MAPPED: bool = false;
 
     fn start(&mut self, chunk: Chunk) {
         assert!(!self.must_cancel, "asked for a chunk after a failure without cancelling");
@@ -69,36 +63,32 @@ impl WeightSource for &mut Source<'_> {
         assert!(self.queue.len() <= 2, "more than two chunks are asked for");
     }
 
-    fn wait(&mut self) -> Result<&[u8], Broken> {
+    fn wait<'w>(&'w mut self, place: &'w mut [u8]) -> Result<&'w [u8], Broken> {
         let chunk = self.queue.pop_front().expect("waits for what was asked for");
         let (from, len) = (chunk.offset as usize, chunk.len as usize);
         let fault = self.fault.filter(|&(at, _)| at == self.waits).map(|(_, fault)| fault);
         self.waits += 1;
         self.must_cancel = fault.is_some();
-        let buffer = self.buffer.as_mut();
         let chunk = &self.payload[from..from + len];
-        let at = if fault == Some(Fault::Misplaced) { 2 } else { 0 };
-        buffer[at..at + len].copy_from_slice(chunk);
+        place.copy_from_slice(chunk);
         match fault {
-            None => Ok(&buffer[..len]),
+            None => Ok(place),
             Some(Fault::Error) => Err(Broken),
-            Some(Fault::Short) => Ok(&buffer[..len - 1]),
+            Some(Fault::Short) => Ok(&place[..len - 1]),
             Some(Fault::Empty) => Ok(&[]),
-            Some(Fault::Long) => Ok(&buffer[..len + 4]),
             Some(Fault::Corrupt) => {
-                buffer[len / 2] ^= 0x10;
-                Ok(&buffer[..len])
+                place[len / 2] ^= 0x10;
+                Ok(place)
             }
             Some(Fault::Exchanged) => {
                 let word = |i: usize| &chunk[4 * i..4 * i + 4];
                 match (1..len / 4).find(|&i| word(i) != word(0)) {
-                    Some(other) => (0..4).for_each(|i| buffer.swap(i, 4 * other + i)),
+                    Some(other) => (0..4).for_each(|i| place.swap(i, 4 * other + i)),
                     // A chunk of one value.
-                    None => buffer[0] ^= 1,
+                    None => place[0] ^= 1,
                 }
-                Ok(&buffer[..len])
+                Ok(place)
             }
-            Some(Fault::Misplaced) => Ok(&buffer[2..2 + len]),
         }
     }
 
@@ -137,19 +127,11 @@ fn a_source_that_fails_at_any_chunk() {
         good.run().expect("whole");
         let want = outputs(&good);
 
-        // The steps that read weights, in order: the k-th wait is the k-th of them.
-        let steps = (0..artifact.step_count()).filter_map(|i| artifact.step(i).map(|step| (i, step)));
-        let reading: Vec<_> = steps.filter(|(_, step)| artifact.chunk(step.chunk).is_some()).collect();
-        for (k, (index, step)) in reading.iter().enumerate() {
-            // Tables of bytes need no alignment, and taps are read byte by byte.
-            let of_bytes = artifact.layer(step.layer as usize).is_some_and(|layer| match layer.op {
-                Op::Unary(_) | Op::Place(_) | Op::Resize => true,
-                Op::Constant => artifact.tensor(layer.output as usize).is_some_and(|t| t.dtype == DType::I8),
-                Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::PRelu => false,
-                Op::Binary(_) | Op::Rearrange(_) | Op::Pad(_) | Op::Softmax | Op::ArgMax { .. } => false,
-                Op::Convert(_) => false,
-            });
-            for fault in FAULTS.into_iter().filter(|&fault| fault != Fault::Misplaced || !of_bytes) {
+        // The steps that load weights, in order: the k-th wait is the k-th of them.
+        let steps = (0..artifact.step_count()).filter_map(|i| artifact.step(i));
+        let loading: Vec<_> = steps.filter(|step| step.load).collect();
+        for (k, step) in loading.iter().enumerate() {
+            for fault in FAULTS {
                 let mut source = Source::new(artifact.payload(), Some((k, fault)));
                 let mut ram = AlignedBytes::zeroed(artifact.ram_bytes());
                 let mut engine = Engine::<ALL_OPS, _>::new(artifact, ram.as_mut(), &mut source).expect("the RAM fits");
@@ -157,16 +139,13 @@ fn a_source_that_fails_at_any_chunk() {
                 let error = engine.run().expect_err("the source failed");
                 let expected = match fault {
                     Fault::Error => RunError::Weights(Broken),
-                    Fault::Short | Fault::Empty | Fault::Long | Fault::Corrupt | Fault::Exchanged => {
-                        RunError::Chunk { chunk: step.chunk }
-                    }
-                    Fault::Misplaced => RunError::Step { step: *index as u32 },
+                    Fault::Short | Fault::Empty | Fault::Corrupt | Fault::Exchanged => RunError::Chunk { chunk: step.chunk },
                 };
                 assert_eq!(error, expected, "wait {k}, {fault:?}");
                 engine.set_picture(PICTURE).expect("a picture of the input's size");
                 engine.run().expect("the source is whole again");
                 assert_eq!(outputs(&engine), want, "after {fault:?} at wait {k}");
-                assert_eq!(source.waits, k + 1 + reading.len());
+                assert_eq!(source.waits, k + 1 + loading.len());
             }
         }
     }
@@ -210,10 +189,11 @@ fn many_steps_take_time_in_proportion() {
     graph.output(y);
     let (network, quantized) = float(&graph);
     let tensors = emit::tensor_infos(&network, &quantized);
-    let mut plan = plan::layer_by_layer(&network, &tensors, &[false]).expect("small");
+    let planned = plan::Planned::new(&network, &quantized);
+    let mut plan = plan::layer_by_layer(&planned, &plan::PlanOptions::default()).expect("small");
     plan.steps = vec![plan.steps[0]; 65_534];
     let emitted =
-        emit::emit(&network, &quantized, &tensors, &plan, (AlignedBytes::zeroed(0), &[None]), false).expect("acceptable");
+        emit::emit(&network, &quantized, &tensors, &plan, (AlignedBytes::zeroed(0), &[]), false).expect("acceptable");
     let bytes = AlignedBytes::copy_of(&emitted.joined());
     let artifact = Artifact::new(bytes.as_ref()).expect("acceptable");
     let mut ram = AlignedBytes::zeroed(artifact.ram_bytes());

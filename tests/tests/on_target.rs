@@ -8,7 +8,7 @@ use staticnet_exporter::compile::{self, Options};
 use staticnet_exporter::host::{Model, decode_outputs, encode_inputs};
 use staticnet_graph::graph::{Graph, Op, Tensor};
 use staticnet_graph::npy;
-use staticnet_tests::on_target::firmware::Firmware;
+use staticnet_tests::on_target::firmware::{Firmware, Variant};
 use staticnet_tests::on_target::report::RunReport;
 use staticnet_tests::on_target::{BOARDS, Board, OnTargetError, RunOptions, enabled, run_on_board, run_with};
 use std::error::Error;
@@ -236,9 +236,12 @@ fn firmware_compiles_without_warnings() -> TestResult {
     if !enabled("warnings of firmware") {
         return Ok(());
     }
+    let from_files = Variant { features: vec!["files"], ..Variant::default() };
     for board in &BOARDS {
-        let firmware = Firmware::build("runner", board)?;
-        assert_eq!(firmware.warnings(), "", "{}", board.name);
+        for (name, variant) in [("runner", &Variant::default()), ("stream", &Variant::default()), ("stream", &from_files)] {
+            let firmware = Firmware::build_variant(name, board, variant)?;
+            assert_eq!(firmware.warnings(), "", "{name} for {}", board.name);
+        }
     }
     Ok(())
 }

@@ -14,8 +14,8 @@ use common::networks::{self, Kind};
 use common::{Case, Random, emitted, float, floats, lowered, model, plans, run_and_watch, streaming, to_host, watch};
 use replay::{Counted, check};
 use staticnet::Artifact;
-use staticnet::op::{BinaryOp, Conv2d, Window};
-use staticnet::preprocess::{PixelFormat, Preprocess, Source};
+use staticnet::op::{BinaryOp, Conv2d, Lrn, Window};
+use staticnet::preprocess::{Fit, PixelFormat, Preprocess, Source};
 use staticnet::record::{DType, NONE16, NONE32};
 use staticnet_exporter::calibrate::Range;
 use staticnet_exporter::host::Model;
@@ -110,7 +110,8 @@ fn random_networks() {
     let mut moved = [0; 2];
     let mut seen = vec![false; networks::GRAPH_OPERATORS];
     let mut less = 0;
-    for seed in 0..300 {
+    // The last ones have gone wrong before.
+    for seed in (0..300).chain([323, 447, 497]) {
         let _case = Case("plan", seed);
         let mut random = Random(seed);
         let graph = networks::any(&mut random, 10);
@@ -278,6 +279,50 @@ fn relu_in_place_or_not() {
         assert_eq!([in_place(0), in_place(1)], [false, true]);
     }
     against_reference(&graph, &float, &(0..18).map(|v| 9.0 - v as f32).collect::<Vec<_>>());
+}
+
+/// Rows of the input that no step reads yet when the first layers are done: the memory that they go through must still be there.
+#[test]
+fn rows_that_come_late() {
+    let mut graph = Graph::new("late");
+    let x = graph.input("x", &[1, 1, 8, 14]);
+    // Of eight rows the first, fourth and seventh.
+    let attrs = Conv2d { window: Window { stride: [3, 1], ..Window::square(1, 1, 0) }, groups: 1 };
+    let a = graph.conv("a", x, 7, attrs).expect("fits");
+    let a = graph.add("a.lrn", Node::Lrn(Lrn { size: 7, alpha: 1e-4, beta: 0.75, k: 2.0 }), &[a], &[]).expect("fits");
+    let b = graph.add("b", Node::Relu, &[x], &[]).expect("fits");
+    let b = graph.conv("c", b, 3, Conv2d { window: Window::square(3, 1, 1), groups: 1 }).expect("fits");
+    graph.output(a);
+    graph.output(b);
+    networks::fill(&mut graph, &mut Random(3));
+    let (width, height) = (14, 8);
+    graph.preprocess = Some(Preprocess { width, height, channels: 1, fit: Fit::Stretch, mean: [0.5; 3], std: [0.25; 3] });
+    let source = Some(Source { width: 20, height: 20, format: PixelFormat::Grey });
+    for pair in lowered(&graph, &networks::samples(&graph, &mut Random(4), 2)) {
+        for ram in [Ram::Least, Ram::Min] {
+            for (layers, storage) in [(true, false), (true, true), (false, false), (false, true)] {
+                judged(&pair, &PlanOptions { ram, layers, storage, source, stack: 0 });
+            }
+        }
+    }
+}
+
+/// A limit that some plan meets is met.
+#[test]
+fn limits_between_the_least_and_whole_tensors() {
+    for seed in 0..100 {
+        let _case = Case("limits", seed);
+        let mut random = Random(seed);
+        let graph = networks::any(&mut random, 8);
+        for pair in lowered(&graph, &networks::samples(&graph, &mut random, 2)) {
+            let options = PlanOptions { ram: Ram::Min, layers: false, ..plans::options(&mut random, &pair) };
+            let (least, _) = plans::planned(&pair, &options);
+            for more in [0, 8, 16, 48, 160, 1000] {
+                let limit = least.ram_bytes as u64 + options.stack + more;
+                judged(&pair, &PlanOptions { ram: Ram::Limit(limit), ..options });
+            }
+        }
+    }
 }
 
 /// A second input is held whole, whether the first comes row by row or not.

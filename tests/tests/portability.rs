@@ -17,7 +17,7 @@ fn the_runtime_builds_for_every_core() -> TestResult {
     }
     for target in TARGETS {
         let toolchain = Toolchain::find(target)?;
-        for features in ["", "defmt micromath"] {
+        for features in ["", "defmt micromath embedded-storage"] {
             // The runtime alone. Where `core` is built from source, nothing else is: a use of `alloc` does not compile.
             let mut cargo = toolchain.cargo("build", &workspace_root(), &target_dir().join("portability"), &[]);
             cargo.args(["--locked", "-p", "staticnet", "--features", features]);

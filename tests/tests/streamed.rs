@@ -173,7 +173,7 @@ fn push(model: &Model, raw: &[u8]) -> Vec<Vec<u8>> {
 #[test]
 fn pictures_row_by_row() {
     let mut streamed = 0;
-    for seed in 0..150 {
+    for seed in 0..250 {
         let _case = Case("pictures", seed);
         let mut random = Random(seed);
         let mut graph = match random.one_in(3) {
@@ -196,12 +196,10 @@ fn pictures_row_by_row() {
         let samples = networks::samples(&graph, &mut random, 2);
         for pair in lowered(&graph, &samples) {
             let source = plans::source(&mut random);
-            let options = PlanOptions { source: Some(source), ..plans::options(&mut random, &pair) };
-            let ram = match options.ram {
-                Ram::Limit(_) => Ram::Min,
-                ram => ram,
-            };
-            let model = model(&planned(&pair, &PlanOptions { ram, ..options }).1);
+            // The least RAM, where there are more steps between the rows.
+            let ram = if random.one_in(4) { Ram::Least } else { Ram::Min };
+            let options = PlanOptions { ram, source: Some(source), layers: false, ..plans::options(&mut random, &pair) };
+            let model = model(&planned(&pair, &options).1);
             let artifact = model.artifact();
             assert_eq!(artifact.source(), Some(source));
             let (raw, image) = picture(&mut random, source);
@@ -217,7 +215,7 @@ fn pictures_row_by_row() {
             streamed += usize::from(artifact.is_streamed());
         }
     }
-    assert!(streamed > 50, "only {streamed} networks took their input row by row");
+    assert!(streamed > 30, "only {streamed} networks took their input row by row");
 }
 
 /// Whichever chunk fails, and however: the right error, and then a pass that is right.

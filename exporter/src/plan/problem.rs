@@ -112,7 +112,7 @@ impl<'n> Planned<'n> {
         aligned(staticnet::scratch_bytes(&self.network.layers[layer].op, self.x(layer), channels.len() as u64))
     }
 
-    /// Instructions of a step, roughly: only their proportions matter.
+    /// Instructions of a step, roughly, as the portable kernels take them on a Cortex-M7: only their proportions matter.
     pub(super) fn instructions(&self, layer: usize, rows: &Range<u32>, channels: &Range<u32>) -> u64 {
         let (x, y) = (self.x(layer), self.y(layer));
         let pixels = rows.len() as u64 * y.width as u64;
@@ -125,7 +125,9 @@ impl<'n> Planned<'n> {
                 let group = (y.channels / conv.groups.max(1) as u32).max(1);
                 let groups = (channels.end.div_ceil(group) - channels.start / group) as u64;
                 let gathers = groups * (channels.len() as u64).div_ceil(groups).div_ceil(32);
-                outputs * (4 * taps + 12) + pixels * taps * gathers / 2
+                // Each line of the window is found, then copied.
+                let gather = 3 * taps + 60 * conv.window.kernel[0] as u64;
+                outputs * (4 * taps + 40) + pixels * gathers * gather
             }
             Op::Linear => outputs * (4 * x.elements() + 12),
             Op::MaxPool(pool) => outputs * 3 * window(&pool.window),
@@ -135,7 +137,7 @@ impl<'n> Planned<'n> {
             Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => outputs * 10,
         };
         // Finding a step's records and making its views.
-        work + 1500
+        work + 1700
     }
 
     /// Whether a layer makes each channel of the same channel (or neighbouring ones) of its one input, and may see windows of them.

@@ -4,8 +4,8 @@
 //! Each engine step stands between two markers, which the host's instruction counter looks for. Inputs go in between the same
 //! markers: with the first step, or row by row with the step that waited for them.
 //!
-//! Weights of a plan for storage are copied out of the job's memory and verified, chunk by chunk, as those of a flash chip; others
-//! are read where they lie.
+//! Weights of a plan for storage are copied out of the job's memory and verified, chunk by chunk, as those of a flash chip;
+//! others are read where they lie.
 #![no_std]
 #![no_main]
 
@@ -94,20 +94,43 @@ fn main() -> ! {
 
 fn run() -> Result<(), RunnerError> {
     let job = Job::find(board::job_memory())?;
+    if verify(&job)? { from_storage(&job) } else { mapped(&job) }
+}
+
+// Functions of their own, so that what only one of them needs is not on the stack of the others.
+
+/// Judges the job's artifact and its weights; whether its plan is for weights in storage.
+#[inline(never)]
+fn verify(job: &Job<'static>) -> Result<bool, RunnerError> {
     let artifact = Artifact::new(job.artifact())?;
-    // Weights that are a file of their own lie behind the head here, too.
+    artifact.verify_weights(weights(job, &artifact))?;
+    Ok(artifact.weights_in_storage())
+}
+
+#[inline(never)]
+fn from_storage(job: &Job<'static>) -> Result<(), RunnerError> {
+    let artifact = Artifact::new(job.artifact())?;
+    let source = Storage::new(Flash::new(weights(job, &artifact)), 0);
+    passes(job, Engine::new(artifact, memory(&artifact)?, source)?)
+}
+
+#[inline(never)]
+fn mapped(job: &Job<'static>) -> Result<(), RunnerError> {
+    let artifact = Artifact::new(job.artifact())?;
+    passes(job, Engine::new(artifact, memory(&artifact)?, Mapped::at(weights(job, &artifact)))?)
+}
+
+/// The weights: behind the head here, even where they are a file of their own.
+fn weights(job: &Job<'static>, artifact: &Artifact) -> &'static [u8] {
     let (_, behind) = job.artifact().split_at(artifact.head().len());
-    let weights = behind.get(..artifact.payload_len()).unwrap_or(behind);
-    artifact.verify_weights(weights)?;
-    let arena = ARENA.take().unwrap_or_default();
-    let too_small = RunnerError::ArenaTooSmall { needed: artifact.ram_bytes(), arena: arena.len() };
-    // Exactly what the artifact asks for, so that one byte more would be an error.
-    let ram = arena.get_mut(..artifact.ram_bytes()).ok_or(too_small)?;
-    if artifact.weights_in_storage() {
-        passes(&job, Engine::new(artifact, ram, Storage::new(Flash::new(weights), 0))?)
-    } else {
-        passes(&job, Engine::new(artifact, ram, Mapped::at(weights))?)
-    }
+    behind.get(..artifact.payload_len()).unwrap_or(behind)
+}
+
+/// Memory for the network: exactly what the artifact asks for, so that one byte more would be an error.
+fn memory(artifact: &Artifact) -> Result<&'static mut [u8], RunnerError> {
+    let (arena, needed) = (ARENA.take().unwrap_or_default(), artifact.ram_bytes());
+    let given = arena.len();
+    arena.get_mut(..needed).ok_or(RunnerError::ArenaTooSmall { needed, arena: given })
 }
 
 /// A pass over each input of the job.
@@ -115,13 +138,12 @@ fn passes<S: WeightSource>(job: &Job, mut engine: Engine<ALL_OPS, S>) -> Result<
 where
     RunnerError: From<RunError<S::Error>>,
 {
-    let artifact = *engine.artifact();
     let mut outputs = File::create(OUTPUTS_FILE)?;
     let mut steps = File::create(STEPS_FILE)?;
-    let ram_bytes = artifact.ram_bytes() as u32;
+    let ram_bytes = engine.artifact().ram_bytes() as u32;
     let mut report = Report { passes: 0, output_len: 0, ram_bytes, stack_bytes: 0, stack_space: board::stack_space() };
     for input in job.inputs() {
-        let inputs = split(&artifact, input)?;
+        let inputs = split(engine.artifact(), input)?;
         let mut written = Ok(());
         board::mark_begin();
         engine.run_on_watched(&inputs, |done| {

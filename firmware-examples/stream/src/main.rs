@@ -1,11 +1,11 @@
 //! Classifies pictures that come row by row, with the weights in a storage that is read chunk by chunk.
 //!
 //! Nothing is held whole: of a picture there is one row, of the weights what the plan has places for, of the activations what
-//! later steps still read. All that the program has in RAM is [`RAM`], [`ROW`], a few bytes of the logger, and the stack; how many
-//! bytes that may be is fixed when linking (`STATICNET_RAM`, see `build.rs`).
+//! later steps still read. All that the program has in RAM is [`RAM`], [`ROW`], a few bytes of the logger, and the stack; how
+//! many bytes that may be is fixed when linking (`STATICNET_RAM`, see `build.rs`).
 //!
-//! Weights and pictures lie in external memory ([`memory`]) or, with the feature `files`, in files of the host ([`files`]). Five best
-//! labels of each picture are printed over defmt, the raw outputs go into a file.
+//! Weights and pictures lie in external memory (`memory.rs`) or, with the feature `files`, in files of the host (`files.rs`). The
+//! five best labels of each picture are printed over defmt, the raw outputs go into a file.
 #![no_std]
 #![no_main]
 

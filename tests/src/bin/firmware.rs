@@ -8,7 +8,7 @@ use staticnet_tests::on_target::qemu::Qemu;
 use staticnet_tests::on_target::stream::{StreamOptions, stream};
 use staticnet_tests::on_target::{Board, OnTargetError, RunOptions, pictures};
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -63,6 +63,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let (Some(model), Some(pictures)) = (&arguments.model, &arguments.pictures) {
         return run_stream(arguments, model, pictures);
     }
+    if arguments.name == "stream" {
+        return Err("stream has no weights of its own: give --model and --pictures".into());
+    }
     let qemu = Qemu::find()?;
     let firmware = Firmware::build(&arguments.name, arguments.board)?;
     let folder = tempfile::tempdir().map_err(|e| OnTargetError::file("the folder for temporary files", e))?;
@@ -72,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn run_stream(arguments: &Arguments, model: &PathBuf, folder: &PathBuf) -> Result<(), Box<dyn Error>> {
+fn run_stream(arguments: &Arguments, model: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     if arguments.name != "stream" {
         return Err(format!("{} has its own model: --model is for stream", arguments.name).into());
     }
@@ -94,7 +97,10 @@ fn run_stream(arguments: &Arguments, model: &PathBuf, folder: &PathBuf) -> Resul
     for line in &run.log {
         println!("{line}");
     }
-    println!("statics {} B ({} B of them the network's), then the stack: {} B", run.static_bytes, run.network_bytes, run.stack_space);
+    println!(
+        "statics {} B ({} B of them the network's), then the stack: {} B",
+        run.static_bytes, run.network_bytes, run.stack_space
+    );
     println!("code and constants {} B", run.code_bytes);
     for (number, instructions) in run.instructions.iter().flatten().enumerate() {
         println!("picture {number}: {instructions} instructions");

@@ -1,5 +1,5 @@
 //! What several tests need: random numbers, random networks, and a look at every tensor of a run.
-#![allow(dead_code)] // Each test binary uses a part of it.
+#![allow(dead_code, unused_imports)] // Each test binary uses a part of it.
 
 pub mod every_op;
 pub mod networks;

@@ -197,8 +197,8 @@ impl<'n> Schedule<'n> {
         let (activation_bytes, mut ram) = (end, end + largest);
         let mut places: HashMap<usize, (u32, u64)> = HashMap::new();
         if let Some(shared) = self.setting.storage {
-            for layer in 0..layers.len() {
-                let (rows, channels) = part(self.network, &layers[layer]);
+            for (layer, record) in layers.iter().enumerate() {
+                let (rows, channels) = part(self.network, record);
                 let all = bytes(layer, &rows, &channels);
                 let (_, len) = places.entry(if shared { 0 } else { layer }).or_default();
                 *len = all.max(*len);

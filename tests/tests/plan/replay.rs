@@ -272,8 +272,9 @@ impl<'a> Replay<'a> {
         Ok([memory.start..memory.start + line, memory.start + line..memory.end])
     }
 
-    /// Takes the next row of input 0. A row that no step to come reads is not kept, but went through the row memory like the others.
-    fn push(&mut self, is_read: bool) -> Verdict {
+    /// Takes the next row of input 0. A row that no step to come reads is not kept, but goes through the row memory like the others
+    /// as long as there are `more` to come that are read.
+    fn push(&mut self, is_read: bool, more: bool) -> Verdict {
         let slot = self.artifact.input_slot(0).ok_or("there is no input")?;
         let (t, [line, tables], r) = (self.tensor(slot.tensor)?, self.row_memory()?, self.given);
         self.given += 1;
@@ -288,7 +289,7 @@ impl<'a> Replay<'a> {
         if is_read {
             self.writes(slot, r, &Across::all_pixels(&t, 0..t.channels as usize))?;
         }
-        if self.given < t.height as usize {
+        if more && self.given < t.height as usize {
             self.memory.put(line, Byte::Rows);
         }
         Ok(())
@@ -326,17 +327,18 @@ fn replay(artifact: &Artifact, feed: Feed) -> Result<Counted, String> {
     (height.min(1)..artifact.input_count()).try_for_each(|i| replay.put_input(i))?;
     // Before the first step every row is kept.
     let is_read = |row: usize, next: usize| next == 0 || waits[next..].iter().any(|rows| rows.contains(&row));
+    let more = |row: usize, next: usize| next == 0 || waits[next..].iter().any(|rows| rows.end > row + 1);
     for (i, &step) in steps.iter().enumerate() {
         replay.memory.now = i as u32;
         let named = |e| format!("step {i} ({:?}): {e}", artifact.layer_name(step.layer as usize));
         while replay.given < waits[i].end.min(height) {
-            replay.push(is_read(replay.given, i)).map_err(named)?;
+            replay.push(is_read(replay.given, i), more(replay.given, i)).map_err(named)?;
         }
         replay.step(step).map_err(named)?;
     }
     replay.memory.now = steps.len() as u32;
     while replay.given < height {
-        replay.push(is_read(replay.given, steps.len()))?;
+        replay.push(is_read(replay.given, steps.len()), false)?;
     }
     for i in 0..artifact.output_count() {
         let slot = artifact.output_slot(i).ok_or("an output has no slot")?;
