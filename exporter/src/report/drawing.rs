@@ -165,8 +165,9 @@ impl Memory {
         row(f, &used.to_string(), "in use")?;
         row(f, &self.ram.saturating_sub(used).to_string(), "free, between or behind these")?;
         // Gaps may make the RAM larger than what is in use at any time.
-        let highest = self.lives.iter().max_by_key(|life| life.end()).filter(|life| !life.is_at(step));
-        if let Some(life) = highest {
+        let end = self.lives.iter().map(Life::end).max();
+        let mut highest = self.lives.iter().filter(|life| Some(life.end()) == end);
+        if let (false, Some(life)) = (there.iter().any(|life| Some(life.end()) == end), highest.next()) {
             writeln!(f, "the RAM reaches as far as this, at another time:\n{}", line(letters, life))?;
         }
         let (ram, stack) = (self.ram, self.stack);

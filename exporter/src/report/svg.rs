@@ -143,7 +143,7 @@ fn head(svg: &mut String, memory: &Memory, title: &str) -> Result {
     writeln!(svg, r#"<text x="{LEFT}" y="40" font-size="12">RAM {ram} B, activations {activations} B at most</text>"#)?;
     let is_there = |kind: &Kind| memory.lives.iter().any(|life| life.kind == *kind);
     for (i, kind) in Kind::ALL.into_iter().filter(is_there).enumerate() {
-        let x = WIDTH - 400.0 + 100.0 * i as f64;
+        let x = WIDTH - 420.0 + 100.0 * i as f64;
         writeln!(svg, r##"<rect x="{x}" y="14" width="12" height="12" fill="{}" stroke="#555"/>"##, colour(kind))?;
         writeln!(svg, r#"<text x="{}" y="24">{}</text>"#, x + 18.0, kind.name())?;
     }
