@@ -1,15 +1,18 @@
-//! `cargo run --release -p staticnet-tests --bin plans`: what memory the project's networks need, as a table.
+//! `cargo run --release -p staticnet-tests --bin plans -- --stack-on mps2-an386`: what memory the project's networks need, as a table.
 //!
-//! Weights do not matter for that, so they are zeros; further networks are given as ONNX files.
+//! Weights do not matter for that, so they are seeded noise; further networks are given as ONNX files.
 
 use clap::Parser;
-use staticnet_exporter::calibrate::Range;
 use staticnet_exporter::compile::{self, Options};
+use staticnet_exporter::emit;
+use staticnet_exporter::network::Network;
 use staticnet_exporter::plan::{Plan, PlanOptions, Ram};
-use staticnet_exporter::{emit, quantize};
+use staticnet_exporter::quantize::Quantized;
 use staticnet_graph::graph::Graph;
 use staticnet_graph::models::ARCHITECTURES;
 use staticnet_graph::onnx;
+use staticnet_tests::on_target::{BOARDS, Board, stream};
+use staticnet_tests::seeded;
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -26,6 +29,13 @@ struct Arguments {
     /// Stack to plan with, in bytes.
     #[arg(long, default_value_t = staticnet_exporter::plan::DEFAULT_STACK)]
     stack: u64,
+    /// Also build the firmware `stream` with each network whose weights are in storage, and compute the stack that it can take.
+    #[arg(long, value_name = "BOARD", value_parser = board)]
+    stack_on: Option<&'static Board>,
+}
+
+fn board(name: &str) -> Result<&'static Board, String> {
+    Board::named(name).ok_or_else(|| format!("the boards are {}", BOARDS.map(|board| board.name).join(", ")))
 }
 
 /// Limits that are planned beside the least, by network.
@@ -35,13 +45,13 @@ const LIMITS: [(&str, u64); 4] =
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     println!(
-        "| net, int8 | weights in | RAM asked for | activations B | RAM B | with stack B | weights B | read | gap | steps | head B | planning |"
+        "| net, int8 | weights in | RAM asked for | activations B | RAM B | with stack B | weights B | read | gap | steps | head B | stack, bound B | planning |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for architecture in ARCHITECTURES {
         if architecture.name.contains(&arguments.only) {
-            let channels = if architecture.name == "lenet" { 1 } else { 3 };
-            table(architecture.name, (architecture.build)(channels, classes(architecture.name))?, &arguments)?;
+            let graph = seeded::graph(architecture.name, classes(architecture.name)).ok_or("a network by name")?;
+            table(architecture.name, graph, &arguments)?;
         }
     }
     for path in &arguments.models {
@@ -57,27 +67,25 @@ fn classes(name: &str) -> usize {
 
 /// Rows of one network: layer by layer, and what the planner makes of it.
 fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let mut network = compile::network(graph)?;
-    let ranges = vec![Range { lo: -1.0, hi: 1.0 }; network.tensors.len()];
-    let quantized = quantize::quantize(&mut network, Some(&ranges)).map_err(|problems| format!("{name}: {problems:?}"))?;
+    let (network, quantized) = seeded::quantized(&graph)?;
     let base = PlanOptions { stack: arguments.stack, ..PlanOptions::default() };
-    let limits = LIMITS
-        .iter()
-        .filter(|(net, _)| *net == name)
-        .map(|&(_, bytes)| (format!("{} K", bytes >> 10), PlanOptions { ram: Ram::Limit(bytes), storage: true, ..base }));
+    let limits = LIMITS.iter().filter(|(net, _)| *net == name).map(|&(_, bytes)| {
+        (format!("{} K", bytes >> 10), PlanOptions { ram: Ram::Limit(bytes), storage: true, ..base })
+    });
     let mut asked = vec![("layer by layer".to_string(), PlanOptions { layers: true, ..base })];
     asked.push(("least".into(), base));
     asked.push(("least".into(), PlanOptions { storage: true, ..base }));
     asked.extend(limits);
     asked.push(("min".into(), PlanOptions { storage: true, ram: Ram::Min, ..base }));
-    for (what, options) in asked {
+    for (what, plan) in asked {
+        let options = Options { plan, split: true, ..Options::default() };
         let start = Instant::now();
-        let plan = compile::plan_network(&network, &quantized, &Options { plan: options, ..Options::default() });
+        let plan = compile::plan_network(&network, &quantized, &options);
         let seconds = start.elapsed().as_secs_f64();
         match plan {
-            Ok(plan) => row(name, &what, &plan, seconds, total(&network, &quantized)),
+            Ok(plan) => row(name, &what, (&network, &quantized), (&plan, seconds), arguments, &options)?,
             Err(staticnet_exporter::Error::OverBudget(over)) => {
-                println!("| {name} | storage | {what} | does not fit: {} B with the stack | | | | | | | | |", over.needed);
+                println!("| {name} | storage | {what} | does not fit: {} B with the stack | | | | | | | | | |", over.needed);
             }
             Err(error) => return Err(error.into()),
         }
@@ -85,20 +93,31 @@ fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn 
     Ok(())
 }
 
-fn total(network: &staticnet_exporter::network::Network, quantized: &quantize::Quantized) -> u64 {
-    network.layers.iter().zip(&quantized.layers).map(|(layer, q)| emit::payload_len(layer, q) as u64).sum()
-}
-
-fn row(name: &str, what: &str, plan: &Plan, seconds: f64, weights: u64) {
-    let place = if plan.storage { "storage" } else { "mapped" };
-    let head = 512 + 32 * plan.steps.len() + 16 * (plan.slots.len() + plan.chunks.len());
+fn row(
+    name: &str,
+    what: &str,
+    (network, quantized): (&Network, &Quantized),
+    (plan, seconds): (&Plan, f64),
+    arguments: &Arguments,
+    options: &Options,
+) -> Result<(), Box<dyn Error>> {
+    let weights: u64 = network.layers.iter().zip(&quantized.layers).map(|(layer, q)| emit::payload_len(layer, q) as u64).sum();
+    let head = compile::emit_plan(network.clone(), quantized.clone(), plan, options)?.head;
+    let bound = match arguments.stack_on {
+        Some(board) if plan.storage && plan.source.is_some() => stream::stack_bound(board, &head)?,
+        _ => None,
+    };
     println!(
-        "| {name} | {place} | {what} | {} | {} | {} | {weights} | {:.4}x | {:.2} % | {} | {head} | {seconds:.1} s |",
+        "| {name} | {} | {what} | {} | {} | {} | {weights} | {:.4}x | {:.2} % | {} | {} | {} | {seconds:.1} s |",
+        if plan.storage { "storage" } else { "mapped" },
         plan.activation_bytes,
         plan.ram_bytes,
         plan.ram_bytes + plan.stack_bytes,
         plan.weight_bytes_read as f64 / weights as f64,
         100.0 * plan.gap(),
         plan.steps.len(),
+        head.len(),
+        bound.map_or("-".to_string(), |bytes| bytes.to_string()),
     );
+    Ok(())
 }

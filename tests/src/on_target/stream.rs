@@ -93,5 +93,18 @@ pub fn stream(
     })
 }
 
+/// The most stack that the firmware can take with this model, computed from its ELF file, without panics; `None` where there is no
+/// bound.
+///
+/// # Errors
+/// [`OnTargetError`] where it cannot be built.
+pub fn stack_bound(board: &Board, head: &[u8]) -> Result<Option<u32>, OnTargetError> {
+    let folder = tempfile::tempdir().map_err(|e| OnTargetError::file("the folder for temporary files", e))?;
+    let file = folder.path().join(MODEL_FILE);
+    fs::write(&file, head).map_err(|e| OnTargetError::file(&file, e))?;
+    let variant = Variant { variables: vec![("STATICNET_MODEL", file.into())], ..Variant::default() };
+    Ok(StackReport::new(&Firmware::build_variant("stream", board, &variant)?)?.stack_bytes)
+}
+
 /// Name of the model's head in the folder.
 const MODEL_FILE: &str = "model.snet";
