@@ -3,15 +3,15 @@
 //!
 //! Runs where `STATICNET_ON_TARGET` is set (see `on_target`); AlexNet at 224 with `STATICNET_LONG`.
 
-use staticnet::preprocess::{Picture, PixelFormat, Preprocess, Source};
+use staticnet::preprocess::{Picture, PixelFormat, Source};
 use staticnet_exporter::compile::{self, Options};
 use staticnet_exporter::data::chw;
 use staticnet_exporter::host::{Model, encode};
 use staticnet_exporter::plan::{PlanOptions, Ram};
-use staticnet_graph::models::ARCHITECTURES;
 use staticnet_tests::on_target::stream::{StreamOptions, StreamRun, stream};
 use staticnet_tests::on_target::toolchain::workspace_root;
 use staticnet_tests::on_target::{Board, OnTargetError, RunOptions, enabled, pictures, run_with};
+use staticnet_tests::seeded;
 use std::error::Error;
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -19,43 +19,15 @@ type TestResult = Result<(), Box<dyn Error>>;
 /// Bytes of statics beside the network's buffer and the row: the logger, and what aligning takes.
 const OTHER_STATICS: u64 = 64;
 
-/// A network by name, int8, with weights that depend on the name alone, for so many bytes of RAM in all and of stack among them.
+/// A network by name, int8, for so many bytes of RAM in all and of stack among them.
 fn model(name: &str, classes: usize, source: Source, [ram, stack]: [u64; 2]) -> Result<Model, Box<dyn Error>> {
-    let architecture = ARCHITECTURES.iter().find(|a| a.name == name).ok_or("no such architecture")?;
-    let channels: usize = if source.format == PixelFormat::Grey { 1 } else { 3 };
-    let mut graph = (architecture.build)(channels, classes)?;
-    let mut noise = Noise(name.bytes().map(u64::from).sum());
-    for tensor in graph.params.values_mut() {
-        // Keeps the size of activations through ReLU.
-        let fan_in: usize = tensor.shape[1..].iter().product();
-        let size = (6.0 / fan_in as f32).sqrt();
-        tensor.data.iter_mut().for_each(|v| *v = size * noise.next());
-    }
-    let preprocess = Preprocess {
-        width: architecture.size,
-        height: architecture.size,
-        channels: channels as u8,
-        fit: architecture.fit,
-        mean: [0.5; 3],
-        std: [0.25; 3],
-    };
-    graph.preprocess = Some(preprocess);
-    let samples: Vec<Vec<f32>> = (0..2).map(|_| (0..preprocess.len()).map(|_| 2.0 * noise.next()).collect()).collect();
+    let graph = seeded::graph(name, classes).ok_or("no such network")?;
+    let (network, quantized) = seeded::quantized(&graph)?;
     // Head and weights apart, as much RAM as row and logger leave.
     let limit = ram - OTHER_STATICS - (source.row_bytes() as u64).next_multiple_of(16);
     let plan = PlanOptions { ram: Ram::Limit(limit), stack, storage: true, source: Some(source), layers: false };
     let options = Options { split: true, plan, ..Options::default() };
-    Ok(Model::from_emitted(compile::compile(graph, &samples, &options)?)?)
-}
-
-/// Numbers in [-1, 1), the same in every run (a linear congruential generator, constants of Knuth's MMIX).
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        ((self.0 >> 40) as f32) / (1 << 23) as f32 - 1.0
-    }
+    Ok(Model::from_emitted(compile::emit_network(network, quantized, &options)?)?)
 }
 
 /// A few pictures of slopes, each another.
