@@ -19,9 +19,9 @@ type TestResult = Result<(), Box<dyn Error>>;
 /// Bytes of statics beside the network's buffer and the row: the logger, and what aligning takes.
 const OTHER_STATICS: u64 = 64;
 
-/// A network by name, int8, with weights that depend on the name alone.
-fn model(name: &str, source: Source, ram: u64, stack: u64) -> Result<Model, Box<dyn Error>> {
-    let graph = seeded::graph(name, 10).ok_or("no such network")?;
+/// A network by name, int8, for so many bytes of RAM in all and of stack among them.
+fn model(name: &str, classes: usize, source: Source, [ram, stack]: [u64; 2]) -> Result<Model, Box<dyn Error>> {
+    let graph = seeded::graph(name, classes).ok_or("no such network")?;
     let (network, quantized) = seeded::quantized(&graph)?;
     // Head and weights apart, as much RAM as row and logger leave.
     let limit = ram - OTHER_STATICS - (source.row_bytes() as u64).next_multiple_of(16);

@@ -165,6 +165,17 @@ impl<'n> Planned<'n> {
             && self.network.readers(tensor).next().is_some()
     }
 
+    /// The layer that is the first to wait for the last row of the input that anybody reads: until then rows go through their memory.
+    pub(super) fn last_row_reader(&self) -> usize {
+        let Some(input) = self.network.inputs.first() else { return 0 };
+        let end = |l: usize| {
+            let inputs = self.network.layers[l].inputs.iter().enumerate().filter(|(_, t)| *t == input);
+            inputs.map(|(i, _)| self.reads(l, i, &self.made(l).0).end).max()
+        };
+        let readers = (0..self.network.layers.len()).filter_map(|l| Some((end(l)?, std::cmp::Reverse(l))));
+        readers.max().map_or(0, |(_, std::cmp::Reverse(l))| l)
+    }
+
     /// Bytes of the memory that the row-wise input needs.
     pub(super) fn row_memory(&self, has_source: bool) -> u64 {
         let Some(input) = self.network.inputs.first().map(|&t| &self.tensors[t]).filter(|_| has_source) else { return 0 };

@@ -145,17 +145,18 @@ fn limit(n: usize, candidates: &[Candidate], options: &PlanOptions) -> Result<Li
         }
         Ram::Min => Ok(Limit::ram(smallest())),
         Ram::Least => {
-            let (reads, instructions) = price(Limit::NONE).unwrap_or_default();
-            let cheap = |limit: Limit| {
-                price(limit).is_some_and(|p| {
-                    let dearer = DEARER[options.storage as usize];
-                    p.0 as f64 <= reads as f64 * (1.0 + TWICE) && p.1 as f64 <= instructions as f64 * (1.0 + dearer)
-                })
-            };
+            let unlimited = price(Limit::NONE).unwrap_or_default();
+            let cheap = |limit: Limit| price(limit).is_some_and(|price| is_cheap(options, price, unlimited));
             let ram = least(candidates, |c| c.cost.ram, |ram| cheap(Limit::ram(ram)));
             Ok(Limit::ram(ram.unwrap_or(u64::MAX)))
         }
     }
+}
+
+/// Whether a plan that takes the least RAM may cost that, where one of unlimited RAM costs `unlimited`.
+fn is_cheap(options: &PlanOptions, price: Price, unlimited: Price) -> bool {
+    let dearer = DEARER[options.storage as usize];
+    price.0 as f64 <= unlimited.0 as f64 * (1.0 + TWICE) && price.1 as f64 <= unlimited.1 as f64 * (1.0 + dearer)
 }
 
 /// The best plan for the options.
@@ -170,8 +171,17 @@ pub(super) fn best(planned: &Planned, options: &PlanOptions) -> Result<Plan, Ove
     let candidates = candidates(planned, setting(options));
     let limit = limit(n, &candidates, options).map_err(|least| OverBudget::ram(planned, options, least))?;
     let found = match options.ram {
-        Ram::Limit(_) => within(planned, options, &candidates, limit),
-        Ram::Least | Ram::Min => smallest(planned, options, &candidates, limit),
+        // Where looking around gaps finds nothing, the least RAM of all may still do.
+        Ram::Limit(_) => within(planned, options, &candidates, limit).or_else(|| {
+            let least = least(&candidates, |c| c.cost.ram, |ram| path(n, &candidates, Limit::ram(ram)).is_some())?;
+            let plan = smallest(planned, options, &candidates, Limit::ram(least), |_| true)?;
+            (plan.ram_bytes as u64 <= limit.ram).then_some(plan)
+        }),
+        Ram::Least => {
+            let unlimited = path(n, &candidates, Limit::NONE).map(|(_, price)| price).unwrap_or_default();
+            smallest(planned, options, &candidates, limit, |price| is_cheap(options, price, unlimited))
+        }
+        Ram::Min => smallest(planned, options, &candidates, limit, |_| true),
     };
     found.ok_or_else(|| OverBudget::ram(planned, options, limit.ram.saturating_add(options.stack)))
 }
@@ -210,7 +220,13 @@ fn within(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], li
 const LIMITS_TRIED: usize = 40;
 
 /// The plan that takes the least RAM. A path with a little more room may have fewer gaps.
-fn smallest(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], least: Limit) -> Option<Plan> {
+fn smallest(
+    planned: &Planned,
+    options: &PlanOptions,
+    candidates: &[Candidate],
+    least: Limit,
+    allowed: impl Fn(Price) -> bool,
+) -> Option<Plan> {
     let n = planned.network.layers.len();
     let (chosen, (reads, _)) = path(n, candidates, least)?;
     let bound = Bound { ram: peak_of(&chosen), reads };
@@ -223,7 +239,8 @@ fn smallest(planned: &Planned, options: &PlanOptions, candidates: &[Candidate], 
         limits.retain(|&ram| ram < best.ram_bytes as u64);
         for at in (0..limits.len()).step_by(limits.len().div_ceil(LIMITS_TRIED).max(1)) {
             let limit = Limit { ram: limits[at], overlays };
-            let Some((chosen, _)) = path(n, candidates, limit).filter(|_| limit.ram < best.ram_bytes as u64) else { continue };
+            let path = path(n, candidates, limit).filter(|(_, price)| limit.ram < best.ram_bytes as u64 && allowed(*price));
+            let Some((chosen, _)) = path else { continue };
             let plan = realize(planned, options, &chosen, if overlays { limit.ram } else { u64::MAX }, bound);
             if plan.ram_bytes < best.ram_bytes {
                 best = plan;
@@ -291,9 +308,11 @@ fn things(planned: &Planned, segments: &[(Range<usize>, Segment)]) -> Vec<Vec<(T
         groups.extend(s.rings.iter().map(|(&t, &ring)| vec![(Thing::Ring(time, t), member(ring_bytes(planned, t, ring)))]));
         groups.extend(s.held.iter().map(|h| vec![(Thing::Weights(time, h.layer), member(h.bytes))]));
         groups.push(vec![(Thing::Scratch(time), member(s.scratch))]);
-        if s.row_memory > 0 {
-            groups.push(vec![(Thing::RowMemory, member(s.row_memory))]);
-        }
+    }
+    // From the first row until the last that is read.
+    if let Some(to) = segments.iter().rposition(|(_, s)| s.row_memory > 0) {
+        let bytes = segments[to].1.row_memory;
+        groups.push(vec![(Thing::RowMemory, Member { at: 0, bytes, from: 0, to })]);
     }
     groups.retain(|g| !g.is_empty());
     groups
