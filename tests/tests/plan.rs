@@ -132,7 +132,9 @@ fn random_networks() {
                     less += usize::from(plan.ram_bytes < whole.ram_bytes);
                 }
                 // Where codes are rounded, f32 that differs in its last bit becomes another code.
-                if pair.1.tensors.iter().all(Option::is_none) && graph.values.iter().all(|v| v.elem != Elem::I8 && v.elem != Elem::U8) {
+                if pair.1.tensors.iter().all(Option::is_none)
+                    && graph.values.iter().all(|v| v.elem != Elem::I8 && v.elem != Elem::U8)
+                {
                     against_reference(&graph, &model, &samples[0]);
                 } else {
                     run_and_watch(&model, &samples[0]);
@@ -214,8 +216,8 @@ fn int8(architecture: &Architecture) -> Pair {
     (network, quantized)
 }
 
-/// Every architecture in int8: the least activations, all weights read once (to half a per cent), and a plan for every memory between
-/// the least and that.
+/// Every architecture in int8: the least activations, all weights read once (to half a per cent), and a plan for every memory
+/// between the least and that.
 #[test]
 fn architectures() {
     for architecture in &ARCHITECTURES {

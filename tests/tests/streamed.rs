@@ -1,5 +1,5 @@
-//! The same network planned layer by layer, planned in every other way that the exporter has, and cut at random: the engine must make
-//! the same bytes of all, int8 and f32, with weights that are mapped and with weights that are read.
+//! The same network planned layer by layer, planned in every other way that the exporter has, and cut at random: the engine
+//! must make the same bytes of all, int8 and f32, with weights that are mapped and with weights that are read.
 
 mod common;
 
@@ -24,15 +24,12 @@ fn loaded(artifact: &Artifact) -> Vec<Chunk> {
     steps.filter(|step| step.load).filter_map(|step| artifact.chunk(step.chunk)).collect()
 }
 
-fn outputs<S>(engine: &Engine<ALL_OPS, S>) -> Vec<Vec<u8>>
-where
-    S: WeightSource,
-{
+fn outputs<S: WeightSource>(engine: &Engine<ALL_OPS, S>) -> Vec<Vec<u8>> {
     (0..engine.artifact().output_count()).map(|i| engine.output_bytes(i).expect("counted").to_vec()).collect()
 }
 
-/// Every tensor of a pass with mapped weights. Where the plan is for a storage, weights that are copied must give the same, and be
-/// read as often as the plan says.
+/// Every tensor of a pass with mapped weights. Where the plan is for a storage, weights that are copied must give the same, and
+/// be read as often as the plan says.
 fn tensors(model: &Model, input: &[u8]) -> Vec<Vec<u8>> {
     let artifact = model.artifact();
     let mut ram = model.ram();
@@ -41,7 +38,6 @@ fn tensors(model: &Model, input: &[u8]) -> Vec<Vec<u8>> {
     let (mut ram, mut storage) = (model.ram(), Storage::new(model.payload()));
     let copying = Engine::<ALL_OPS, _>::new(artifact, ram.as_mut(), &mut storage);
     if !artifact.weights_in_storage() {
-        // (All artifacts here have weights to be read, or nothing to tell the sources apart by.)
         assert_eq!(copying.map(drop), Err(RunError::WeightsNotMapped));
         return mapped;
     }
@@ -91,7 +87,7 @@ fn every_plan_makes_the_same_bytes() {
             }
         }
     }
-    println!("of 1000 plans: streamed, in storage, with windows, with more steps than layers: {count:?}");
+    println!("of 1000 plans, streamed, in storage, with windows, with more steps than layers: {count:?}");
     assert!(count.iter().all(|n| *n > 25), "{count:?}");
 }
 

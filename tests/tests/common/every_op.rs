@@ -95,8 +95,8 @@ impl Builder {
     }
 }
 
-/// Every operator of the graph and of the runtime, ReLU in place and not, groups, dilation, preprocessing and labels. Three outputs:
-/// scores, indices, and the input without what is negative.
+/// Every operator of the graph and of the runtime, ReLU in place and not, groups, dilation, preprocessing and labels. Three
+/// outputs: scores, indices, and the input without what is negative.
 pub fn graph() -> Graph {
     let mut b = Builder { graph: Graph::new("every-op"), random: Random(13) };
     let x = b.graph.input("x", &[1, 3, 9, 8]);

@@ -2,8 +2,8 @@
 
 pub mod every;
 
-use super::{Random, plans};
 use super::random::window;
+use super::{Random, plans};
 use staticnet::op::{AveragePool, Conv2d, Function, Lrn, MaxPool, Window};
 use staticnet_graph::graph::{Graph, Op, ValueId};
 
@@ -87,8 +87,8 @@ pub fn any(random: &mut Random, depth: usize) -> Graph {
     graph
 }
 
-/// A chain as classifiers have it: convolutions of many channels, each with channelwise layers behind it, and a fully connected layer.
-/// The exporter plans such ones in rows, in bands, and in blocks and windows of channels.
+/// A chain as classifiers have it: convolutions of many channels, each with channelwise layers behind it, and a fully connected
+/// layer. The exporter plans such ones in rows, in bands, and in blocks and windows of channels.
 pub fn chain(random: &mut Random) -> Graph {
     let mut graph = Graph::new("chain");
     let shape = [1, random.pick(&[1, 2, 3]), random.within(8, 24), random.within(8, 24)];

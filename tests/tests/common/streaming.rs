@@ -1,5 +1,5 @@
-//! Plans that stream every layer through rings of rows in blocks of channels, cut at random: the engine runs what the planner never
-//! makes.
+//! Plans that stream every layer through rings of rows in blocks of channels, cut at random: the engine runs what the planner
+//! never makes.
 
 use super::Random;
 use staticnet::op::{Op, PadMode, Rearrange, Window};

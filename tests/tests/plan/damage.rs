@@ -1,5 +1,5 @@
-//! The checker must see plans that go wrong: each kind of damage is done to a good plan, which the runtime's own validation, as it
-//! promises memory safety and no more, mostly accepts.
+//! The checker must see plans that go wrong: each kind of damage is done to a good plan, which the runtime's own validation, as
+//! it promises memory safety and no more, mostly accepts.
 
 use super::Pair;
 use super::common::{float, model};
@@ -87,8 +87,8 @@ fn chain() -> Pair {
     float(&graph)
 }
 
-/// Two branches, of which one lags: what both read stays longer than either needs it. With a large output rows of it are made over
-/// dead rows of what it is made of.
+/// Two branches, of which one lags: what both read stays longer than either needs it. With a large output rows of it are made
+/// over dead rows of what it is made of.
 fn branches(large: bool) -> Pair {
     let mut graph = Graph::new("damaged");
     let x = graph.input("x", &[1, 4, 40, 20]);
@@ -192,9 +192,17 @@ fn windows_and_weights() {
             ("weights lie over what other blocks have made", &|p| moved(p, result), false),
             ("weights lie over what the step makes", &|p| moved(p, p.slots[windows[0]].offset), true),
             ("weights lie outside", &|p| moved(p, p.ram_bytes), true),
-            ("scratch lies over what other blocks have made", &|p| convs.iter().for_each(|&i| p.steps[i].scratch = result), false),
+            (
+                "scratch lies over what other blocks have made",
+                &|p| convs.iter().for_each(|&i| p.steps[i].scratch = result),
+                false,
+            ),
             ("the memory of rows lies over a ring", &|p| p.source = source.map(|s| (s, ring)), false),
-            ("the memory of rows lies over the input", &|p| p.source = source.map(|s| (s, p.slots[p.inputs[0] as usize].offset)), true),
+            (
+                "the memory of rows lies over the input",
+                &|p| p.source = source.map(|s| (s, p.slots[p.inputs[0] as usize].offset)),
+                true,
+            ),
         ],
     );
 }

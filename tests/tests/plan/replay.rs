@@ -1,5 +1,5 @@
-//! Replays a plan: which byte of which tensor, of weights or of scratch does every byte of RAM hold, and does every step find what it
-//! reads? On the way it counts what the plan takes.
+//! Replays a plan: which byte of which tensor, of weights or of scratch does every byte of RAM hold, and does every step find
+//! what it reads? On the way it counts what the plan takes.
 //!
 //! The checker knows the artifact's records and the definition of the operators, and shares no code with the planner or with the
 //! validation of the runtime.
@@ -43,8 +43,8 @@ macro_rules! ensure {
 enum Feed {
     /// As a whole, before the first step.
     Whole,
-    /// Row by row: the next when a step waits for it, and the rest behind the last step. Where the artifact has a row memory, rows
-    /// are made in it.
+    /// Row by row: the next when a step waits for it, and the rest behind the last step. Where the artifact has a row memory,
+    /// rows are made in it.
     Rows,
 }
 
@@ -272,8 +272,8 @@ impl<'a> Replay<'a> {
         Ok([memory.start..memory.start + line, memory.start + line..memory.end])
     }
 
-    /// Takes the next row of input 0. A row that no step to come reads is not kept, but goes through the row memory like the others
-    /// as long as there are `more` to come that are read.
+    /// Takes the next row of input 0. A row that no step to come reads is not kept, but goes through the row memory like the
+    /// others as long as there are `more` to come that are read.
     fn push(&mut self, is_read: bool, more: bool) -> Verdict {
         let slot = self.artifact.input_slot(0).ok_or("there is no input")?;
         let (t, [line, tables], r) = (self.tensor(slot.tensor)?, self.row_memory()?, self.given);
