@@ -38,8 +38,7 @@ pub fn graph(name: &str, classes: usize) -> Option<Graph> {
         tensor.data.iter_mut().for_each(|v| *v = size * noise.real());
     }
     let (width, height, fit) = (architecture.size, architecture.size, architecture.fit);
-    graph.preprocess =
-        Some(Preprocess { width, height, channels: channels as u8, fit, mean: [0.5; 3], std: [0.25; 3] });
+    graph.preprocess = Some(Preprocess { width, height, channels: channels as u8, fit, mean: [0.5; 3], std: [0.25; 3] });
     Some(graph)
 }
 

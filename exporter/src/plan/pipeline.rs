@@ -34,7 +34,9 @@ struct Pipeline<'p, 'n> {
 pub(super) fn pipeline(planned: &Planned, layers: Range<usize>, channels: &[Range<u32>], block: usize) -> Vec<Task> {
     let next = layers.clone().map(|l| planned.made(l).0.start).collect();
     let net = &planned.network.layers;
-    let is_whole = |t: usize| !layers.clone().any(|l| net[l].output == t) && !(layers.start == 0 && planned.may_stream(t));
+    let made_here = |t: usize| layers.clone().any(|l| net[l].output == t);
+    let comes_in_rows = |t: usize| layers.start == 0 && planned.may_stream(t);
+    let is_whole = |t: usize| !made_here(t) && !comes_in_rows(t);
     let from_whole = layers.clone().map(|l| net[l].inputs.iter().all(|&t| is_whole(t))).collect();
     let mut pipeline = Pipeline { planned, layers: layers.clone(), channels, block, next, from_whole, tasks: Vec::new() };
     let sinks: Vec<usize> =

@@ -19,6 +19,8 @@ pub struct Planned<'n> {
     pub layers: Vec<record::Layer>,
     /// Life of each tensor when it is held whole.
     pub(super) life: Vec<Life>,
+    /// The layer that is the first to wait for the last row of the input that anybody reads: until then rows go through their memory.
+    pub(super) last_row_reader: usize,
 }
 
 /// From which layer to which a tensor is needed.
@@ -50,7 +52,9 @@ impl<'n> Planned<'n> {
         // Inputs are there before the first layer, whoever reads them.
         network.inputs.iter().for_each(|&t| life[t] = Life { from: -1, to: life[t].to.max(0) });
         network.outputs.iter().for_each(|&t| life[t].to = network.layers.len() as isize);
-        Planned { network, tensors, layers, life }
+        let mut planned = Planned { network, tensors, layers, life, last_row_reader: 0 };
+        planned.last_row_reader = planned.last_row_reader();
+        planned
     }
 
     pub(super) fn bytes(&self, tensor: usize) -> u64 {
@@ -165,8 +169,7 @@ impl<'n> Planned<'n> {
             && self.network.readers(tensor).next().is_some()
     }
 
-    /// The layer that is the first to wait for the last row of the input that anybody reads: until then rows go through their memory.
-    pub(super) fn last_row_reader(&self) -> usize {
+    fn last_row_reader(&self) -> usize {
         let Some(input) = self.network.inputs.first() else { return 0 };
         let end = |l: usize| {
             let inputs = self.network.layers[l].inputs.iter().enumerate().filter(|(_, t)| *t == input);

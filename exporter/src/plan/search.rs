@@ -183,7 +183,14 @@ pub(super) fn best(planned: &Planned, options: &PlanOptions) -> Result<Plan, Ove
         }
         Ram::Min => smallest(planned, options, &candidates, limit, |_| true),
     };
-    found.ok_or_else(|| OverBudget::ram(planned, options, limit.ram.saturating_add(options.stack)))
+    let found = found.ok_or_else(|| OverBudget::ram(planned, options, limit.ram.saturating_add(options.stack)))?;
+    // Gaps may cost more than streaming gains.
+    match layer_by_layer(planned, options) {
+        Ok(layers) if !matches!(options.ram, Ram::Limit(_)) && layers.ram_bytes < found.ram_bytes => {
+            Ok(Plan { bound: found.bound, ..layers })
+        }
+        _ => Ok(found),
+    }
 }
 
 /// The plan of a path, in `goal` bytes of RAM if offsets allow.

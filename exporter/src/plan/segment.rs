@@ -94,8 +94,11 @@ pub(super) struct Setting {
     pub source: bool,
 }
 
+/// Output channels of each layer, for each block of channels.
+type ChannelBlocks = Vec<Vec<Range<u32>>>;
+
 /// A segment's tasks, or `None` where the mode does not go with its layers.
-fn tasks(planned: &Planned, layers: &Range<usize>, mode: Mode) -> Option<(Vec<Task>, Vec<Vec<Range<u32>>>)> {
+fn tasks(planned: &Planned, layers: &Range<usize>, mode: Mode) -> Option<(Vec<Task>, ChannelBlocks)> {
     match mode {
         Mode::Blocks { channels, bands } => {
             let layer = layers.start;
@@ -198,7 +201,7 @@ pub(super) fn segment(planned: &Planned, layers: Range<usize>, mode: Mode, setti
     let overlay = overlay(planned, &layers, &tasks, &whole, mode);
     let scratch = tasks.iter().map(|task| planned.scratch(task.layer, &task.channels)).max().unwrap_or(0);
     let (held, reads) = weights(planned, &layers, &tasks, setting.storage);
-    let row_memory = if layers.start <= planned.last_row_reader() { planned.row_memory(setting.source) } else { 0 };
+    let row_memory = if layers.start <= planned.last_row_reader { planned.row_memory(setting.source) } else { 0 };
     let mut activations: u64 = whole.iter().map(|&t| planned.bytes(t)).sum();
     activations += rings.iter().map(|(&t, &ring)| ring_bytes(planned, t, ring)).sum::<u64>();
     activations -= overlay.map_or(0, |o| o.saved(planned));

@@ -69,9 +69,10 @@ fn classes(name: &str) -> usize {
 fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (network, quantized) = seeded::quantized(&graph)?;
     let base = PlanOptions { stack: arguments.stack, ..PlanOptions::default() };
-    let limits = LIMITS.iter().filter(|(net, _)| *net == name).map(|&(_, bytes)| {
-        (format!("{} K", bytes >> 10), PlanOptions { ram: Ram::Limit(bytes), storage: true, ..base })
-    });
+    let limits = LIMITS
+        .iter()
+        .filter(|(net, _)| *net == name)
+        .map(|&(_, bytes)| (format!("{} K", bytes >> 10), PlanOptions { ram: Ram::Limit(bytes), storage: true, ..base }));
     let mut asked = vec![("layer by layer".to_string(), PlanOptions { layers: true, ..base })];
     asked.push(("least".into(), base));
     asked.push(("least".into(), PlanOptions { storage: true, ..base }));
