@@ -157,7 +157,7 @@ impl<'a> Artifact<'a> {
         }
         self.inputs = u16_at(self.head, self.io.at) as usize;
         self.outputs = u16_at(self.head, self.io.at + 2) as usize;
-        if self.inputs == 0 || self.outputs == 0 || 2 + self.inputs + self.outputs > self.io.count {
+        if self.outputs == 0 || 2 + self.inputs + self.outputs > self.io.count {
             fail!(Index, self.io.at);
         }
         Ok(())

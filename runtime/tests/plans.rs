@@ -337,8 +337,8 @@ fn only_the_first_input_may_be_a_ring() {
     assert_eq!(judge(&assemble(&output, &plan)), None);
     plan.rings[3] = 2;
     assert_eq!(judge(&assemble(&output, &plan)), Some(Kind::Range));
-    // Every artifact has an input.
-    let none = changed(&blocked(&self::net()), |parts| parts.set(6, 2, 0, 0, &[0; 2]));
+    // Every artifact has an output.
+    let none = changed(&blocked(&self::net()), |parts| parts.set(6, 2, 0, 2, &[0; 2]));
     assert_eq!(none, Some(Kind::Index));
 }
 

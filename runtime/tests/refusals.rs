@@ -14,11 +14,20 @@ fn one(op: Op, inputs: &[(DType, Shape)], output: (DType, Shape)) -> Net {
     net.inputs = inputs.iter().map(|&(dtype, shape)| net.tensor(dtype, shape)).collect();
     let y = net.layer(op, &net.inputs.clone(), output.0, output.1);
     net.outputs.push(y);
-    if net.inputs.is_empty() {
-        // Every artifact has an input.
-        net.inputs.push(y);
-    }
     net
+}
+
+/// Without an input the first slot that is listed is an output's, which is held whole like any other.
+#[test]
+fn a_network_of_constants() {
+    let net = one(Op::Constant, &[], (DType::I8, [4, 3, 2]));
+    let good = whole(&net);
+    assert_eq!(judge(&net, &good), None);
+    let mut ring = good;
+    let output = net.outputs[0] as usize;
+    ring.rings[output] = 2;
+    ring.work = (0..4).map(|r| Work::new(0, r..r + 1, 0..2)).collect();
+    assert_eq!(judge(&net, &ring), Some(Kind::Range));
 }
 
 fn judge(net: &Net, plan: &Plan) -> Option<Kind> {
