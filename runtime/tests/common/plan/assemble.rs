@@ -85,10 +85,12 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
         scratch_bytes(&layer.op, &net.info(layer.input), w.channels.len() as u64) as u32
     });
     let row_memory = end + scratch.max().unwrap_or(0).next_multiple_of(16);
-    let [h, w, c] = net.shape(net.inputs[0]);
-    let rows = match plan.source {
-        Some(_) => row_memory_bytes(w as u32, c as u32, net.info(net.inputs[0]).dtype == DType::I8) as u32,
-        None => 0,
+    // A network of constants has no input, and nothing to preprocess.
+    let first = net.inputs.first().copied();
+    let [h, w, c] = first.map_or([1, 1, 1], |input| net.shape(input));
+    let rows = match (plan.source, first) {
+        (Some(_), Some(input)) => row_memory_bytes(w as u32, c as u32, net.info(input).dtype == DType::I8) as u32,
+        _ => 0,
     };
     let first_place = row_memory + rows.next_multiple_of(16);
 
