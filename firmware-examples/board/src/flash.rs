@@ -1,5 +1,6 @@
 //! External memory as a storage: bytes are copied out of it, as the driver of a flash chip would.
 
+use core::arch::asm;
 use embedded_storage::ReadStorage;
 
 /// Why nothing was read.
@@ -25,11 +26,38 @@ impl ReadStorage for Flash {
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
         let from = self.0.get(offset as usize..).and_then(|rest| rest.get(..bytes.len()));
-        bytes.copy_from_slice(from.ok_or(FlashError::OutOfRange)?);
+        copy(bytes, from.ok_or(FlashError::OutOfRange)?);
         Ok(())
     }
 
     fn capacity(&self) -> usize {
         self.0.len()
     }
+}
+
+/// Copies as many bytes as both have: four words at a time where both begin at a word, as a driver would that has no DMA. (What the
+/// compiler brings takes four times the instructions, and a storage's cost is not the network's.)
+fn copy(to: &mut [u8], from: &[u8]) {
+    let len = to.len().min(from.len());
+    let aligned = (to.as_ptr() as usize | from.as_ptr() as usize).is_multiple_of(4);
+    let whole = if aligned { len / 16 * 16 } else { 0 };
+    if whole > 0 {
+        // SAFETY: both slices have `whole` bytes, a multiple of 16 above 0, and begin at a multiple of 4; a mutable slice overlaps no
+        // other. The registers that are written are named, r2 to r5 among them, and the loop uses no stack.
+        unsafe {
+            asm!(
+                "2:",
+                "ldmia {from}!, {{r2, r3, r4, r5}}",
+                "stmia {to}!, {{r2, r3, r4, r5}}",
+                "subs {left}, {left}, #16",
+                "bne 2b",
+                from = inout(reg) from.as_ptr() => _,
+                to = inout(reg) to.as_mut_ptr() => _,
+                left = inout(reg) whole => _,
+                out("r2") _, out("r3") _, out("r4") _, out("r5") _,
+                options(nostack),
+            );
+        }
+    }
+    to[whole..len].copy_from_slice(&from[whole..len]);
 }
