@@ -83,18 +83,21 @@ pub fn conv2d<E: Element>(
     if E::ANY_ORDER && HOST_TAPS > K_BLOCK && taps(attrs, x.channels as u32) > K_BLOCK as u64 {
         let mut panel = [operands.pad; PIXELS * HOST_TAPS];
         let scratch = Scratch { panel: &mut panel, ..operands.scratch };
-        return blocked(attrs, x, y, block, HOST_TAPS, Operands { scratch, ..operands }, finish);
+        return blocked(attrs, x, y, block, (HOST_TAPS, false), Operands { scratch, ..operands }, finish);
     }
-    blocked(attrs, x, y, block, K_BLOCK, operands, finish);
+    blocked(attrs, x, y, block, (K_BLOCK, HOST_TAPS == 0), operands, finish);
 }
 
-/// [`conv2d`], at most so many taps at once.
+/// Taps of a line of the kernel from which on it pays to multiply them where they lie, instead of gathering them first.
+const LONG_LINE: usize = 64;
+
+/// [`conv2d`], at most so many taps at once; whether taps that lie side by side may be multiplied where they are.
 fn blocked<E: Element>(
     attrs: &Conv2d,
     x: &Rows<E>,
     y: &mut RowsMut<E>,
     block: Block,
-    at_once: usize,
+    (at_once, where_they_are): (usize, bool),
     operands: Operands<E>,
     finish: impl Fn(usize, E::Sum) -> E,
 ) {
@@ -112,12 +115,16 @@ fn blocked<E: Element>(
             let pixels = PIXELS.min(width - ox);
             for g in block.c0 / out_group..block.c1.div_ceil(out_group) {
                 let source = Source { attrs, x, pad, channels: g * in_group..(g + 1) * in_group };
+                let inside = where_they_are && E::ANY_ORDER && k > at_once && source.has_lines(ox, pixels);
                 let (first, end) = (block.c0.max(g * out_group), block.c1.min((g + 1) * out_group));
                 for c in (first..end).step_by(most) {
                     let i = c - block.c0;
                     let sums = &mut tile[..most.min(end - c)];
                     sums.fill([E::Sum::default(); PIXELS]);
-                    for from in (0..k).step_by(at_once) {
+                    if inside {
+                        source.add_lines((r, ox), &weights[i * k..], k, panel, sums);
+                    }
+                    for from in (0..if inside { 0 } else { k }).step_by(at_once) {
                         let taps = from..k.min(from + at_once);
                         let panel = &mut panel[..PIXELS * taps.len()];
                         // All taps at once serve all channels of the group.
@@ -148,6 +155,40 @@ struct Source<'a, E> {
 }
 
 impl<E: Element> Source<'_, E> {
+    /// Whether all taps of [`PIXELS`] pixels from `ox` on lie inside the picture from left to right, each line of the kernel as one
+    /// long run.
+    fn has_lines(&self, ox: usize, pixels: usize) -> bool {
+        let (window, n) = (&self.attrs.window, self.channels.len());
+        let (kernel, stride, pad) = (window.kernel[1] as usize, window.stride[1] as usize, window.pads[1] as usize);
+        let side_by_side = n == self.x.channels && window.dilation[1] == 1 && kernel * n >= LONG_LINE;
+        let end = (ox + PIXELS - 1) * stride + kernel;
+        side_by_side && pixels == PIXELS && ox * stride >= pad && end <= self.x.width + pad
+    }
+
+    /// Adds the dot products of rows of weights, `k` elements each, with [`PIXELS`] pixels from `ox` on of row `oy`, line by line of the
+    /// kernel, where the taps lie. Only where [`Source::has_lines`]; sums come in another order than from a panel.
+    fn add_lines(&self, (oy, ox): (usize, usize), weights: &[E], k: usize, panel: &mut [E], sums: &mut [[E::Sum; PIXELS]]) {
+        let (window, n) = (&self.attrs.window, self.channels.len());
+        let (line, stride) = (window.kernel[1] as usize * n, window.stride[1] as usize);
+        let left = (ox * stride).saturating_sub(window.pads[1] as usize) * n;
+        for ky in 0..window.kernel[0] as usize {
+            let iy = (oy * window.stride[0] as usize + ky * window.dilation[0] as usize).wrapping_sub(window.pads[0] as usize);
+            let weights = &weights[ky * line..];
+            if iy < self.x.height {
+                let row = self.x.row(iy);
+                let rows = [0, 1, 2, 3].map(|p| &row[left + p * stride * n..][..line]);
+                E::add_dots_apart(weights, k, rows, sums);
+                continue;
+            }
+            // Above or below the picture.
+            for from in (0..line).step_by(K_BLOCK) {
+                let panel = &mut panel[..PIXELS * K_BLOCK.min(line - from)];
+                panel.fill(self.pad);
+                E::add_dots(&weights[from..], k, panel, sums);
+            }
+        }
+    }
+
     /// Gathers the given taps, in the order `[kernel_h][kernel_w][channel]`, of output pixels `ox..ox + pixels` of row `oy` into the
     /// rows of `panel`.
     fn gather(&self, (oy, ox): (usize, usize), pixels: usize, taps: Range<usize>, panel: &mut [E]) {
@@ -216,26 +257,48 @@ mod tests {
     use crate::op::Window;
     use std::vec::Vec;
 
-    /// Where a host takes all taps at once, a device does not.
+    fn numbers(n: usize, seed: usize) -> Vec<i8> {
+        (0..n).map(|i| ((i * i * 31 + i * seed) >> 3) as i8).collect()
+    }
+
+    /// Where a host takes all taps at once, a device does not, and multiplies long lines where they lie.
     #[test]
-    fn blocks_of_taps_and_all_at_once_agree() {
-        let attrs = Conv2d { window: Window::square(3, 1, 1), groups: 2 };
-        let numbers = |n: usize, seed: usize| -> Vec<i8> { (0..n).map(|i| ((i * i * 31 + i * seed) >> 3) as i8).collect() };
-        let (x, weights) = (numbers(25 * 58, 57), numbers(90 * 9 * 29, 91));
-        let whole = Block { r0: 0, r1: 5, c0: 0, c1: 90 };
-        let run = |at_once: Option<usize>| {
-            let mut bytes = std::vec![0u32; scratch_len(&attrs, 58, 90, 1) as usize / 4];
-            let scratch = Scratch::split(bytemuck::cast_slice_mut(&mut bytes), &attrs, 58, 90).unwrap();
-            let operands = Operands { weights: &weights, pad: -3, scratch };
-            let mut out = std::vec![0i8; 25 * 90];
-            let (x, mut y) = (Rows::new(&x, 5, 5, 5, 58), RowsMut::new(&mut out, 5, 5, 90));
-            match at_once {
-                Some(n) => blocked(&attrs, &x, &mut y, whole, n, operands, |i, sum| (sum + i as i32) as i8),
-                None => conv2d(&attrs, &x, &mut y, whole, operands, |i, sum| (sum + i as i32) as i8),
+    fn blocks_of_taps_lines_and_all_at_once_agree() {
+        let conv = |kernel, stride, pad, groups| Conv2d { window: Window::square(kernel, stride, pad), groups };
+        let cases = [
+            (conv(3, 1, 1, 2), [5, 5, 58, 90]),
+            (conv(3, 1, 1, 1), [6, 11, 48, 37]),
+            (conv(5, 2, 2, 1), [7, 19, 16, 33]),
+            (conv(3, 2, 0, 1), [9, 13, 80, 5]),
+            (conv(1, 1, 0, 1), [3, 9, 200, 66]),
+            (conv(3, 1, 1, 1), [4, 3, 64, 8]),
+        ];
+        for (attrs, [height, width, channels, outputs]) in cases {
+            let taps = taps(&attrs, channels as u32) as usize;
+            let (x, weights) = (numbers(height * width * channels, 57), numbers(outputs * taps, 91));
+            let size = |axis, n: usize| attrs.window.output_len(axis, n as u32).unwrap() as usize;
+            let (h, w) = (size(0, height), size(1, width));
+            let whole = Block { r0: 0, r1: h, c0: 0, c1: outputs };
+            let run = |how: Option<(usize, bool)>| {
+                let len = scratch_len(&attrs, channels as u32, outputs as u64, 1) as usize;
+                let mut bytes = std::vec![0u32; len.div_ceil(4)];
+                let scratch = &mut bytemuck::cast_slice_mut(&mut bytes)[..len];
+                let scratch = Scratch::split(scratch, &attrs, channels as u32, outputs).unwrap();
+                let operands = Operands { weights: &weights, pad: -3, scratch };
+                let mut out = std::vec![0i8; h * w * outputs];
+                let (x, mut y) = (Rows::new(&x, height, height, width, channels), RowsMut::new(&mut out, h, w, outputs));
+                // Some of every bit of a sum, so that none can be wrong.
+                let finish = |i: usize, sum: i32| ((sum >> 13) ^ (sum >> 6) ^ sum ^ i as i32) as i8;
+                match how {
+                    Some(how) => blocked(&attrs, &x, &mut y, whole, how, operands, finish),
+                    None => conv2d(&attrs, &x, &mut y, whole, operands, finish),
+                }
+                out
+            };
+            let want = run(None);
+            for how in [(K_BLOCK, false), (K_BLOCK, true), (7, false)] {
+                assert!(run(Some(how)) == want, "{attrs:?} {how:?}");
             }
-            out
-        };
-        assert_eq!(run(Some(K_BLOCK)), run(None));
-        assert_eq!(run(Some(7)), run(None));
+        }
     }
 }

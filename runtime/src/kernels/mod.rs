@@ -39,6 +39,9 @@ pub trait Element: Pod + PartialOrd {
     /// [`arch::PIXELS`] rows of the panel lie side by side, and their length is that of the dot products, at most `stride`.
     fn add_dots(weights: &[Self], stride: usize, panel: &[Self], sums: &mut [[Self::Sum; arch::PIXELS]]);
 
+    /// [`Element::add_dots`] with the pixel rows wherever they are, all of the same length.
+    fn add_dots_apart(weights: &[Self], stride: usize, rows: [&[Self]; arch::PIXELS], sums: &mut [[Self::Sum; arch::PIXELS]]);
+
     /// The dot product of two rows.
     fn dot(weights: &[Self], x: &[Self]) -> Self::Sum;
 
@@ -52,6 +55,10 @@ impl Element for i8 {
 
     fn add_dots(weights: &[i8], stride: usize, panel: &[i8], sums: &mut [[i32; arch::PIXELS]]) {
         arch::add_dots_i8(weights, stride, panel, sums);
+    }
+
+    fn add_dots_apart(weights: &[i8], stride: usize, rows: [&[i8]; arch::PIXELS], sums: &mut [[i32; arch::PIXELS]]) {
+        arch::add_dots_apart_i8(weights, stride, rows, sums);
     }
 
     fn dot(weights: &[i8], x: &[i8]) -> i32 {
@@ -69,6 +76,10 @@ impl Element for f32 {
 
     fn add_dots(weights: &[f32], stride: usize, panel: &[f32], sums: &mut [[f32; arch::PIXELS]]) {
         arch::add_dots_f32(weights, stride, panel, sums);
+    }
+
+    fn add_dots_apart(weights: &[f32], stride: usize, rows: [&[f32]; arch::PIXELS], sums: &mut [[f32; arch::PIXELS]]) {
+        arch::add_dots_apart_f32(weights, stride, rows, sums);
     }
 
     fn dot(weights: &[f32], x: &[f32]) -> f32 {

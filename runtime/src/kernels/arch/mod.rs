@@ -29,6 +29,11 @@ pub fn add_dots_i8(weights: &[i8], stride: usize, panel: &[i8], sums: &mut [[i32
     portable::add_dots_i8(weights, stride, panel, sums);
 }
 
+/// [`add_dots_i8`] with the rows of the panel wherever they are, all of the same length.
+pub fn add_dots_apart_i8(weights: &[i8], stride: usize, rows: [&[i8]; PIXELS], sums: &mut [[i32; PIXELS]]) {
+    portable::add_dots_apart_i8(weights, stride, rows, sums);
+}
+
 /// Dot product of two rows, wrapping.
 pub fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     #[cfg(target_arch = "x86_64")]
@@ -45,6 +50,11 @@ pub fn add_dots_f32(weights: &[f32], stride: usize, panel: &[f32], sums: &mut [[
         return;
     }
     portable::add_dots_f32(weights, stride, panel, sums);
+}
+
+/// [`add_dots_f32`] with the rows of the panel wherever they are, all of the same length.
+pub fn add_dots_apart_f32(weights: &[f32], stride: usize, rows: [&[f32]; PIXELS], sums: &mut [[f32; PIXELS]]) {
+    portable::add_dots_apart_f32(weights, stride, rows, sums);
 }
 
 /// Dot product of two rows.

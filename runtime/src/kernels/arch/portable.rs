@@ -19,7 +19,10 @@ fn pixels<E>(panel: &[E]) -> [&[E]; PIXELS] {
 }
 
 pub(super) fn add_dots_i8(weights: &[i8], stride: usize, panel: &[i8], sums: &mut [[i32; PIXELS]]) {
-    let [p0, p1, p2, p3] = pixels(panel);
+    add_dots_apart_i8(weights, stride, pixels(panel), sums);
+}
+
+pub(super) fn add_dots_apart_i8(weights: &[i8], stride: usize, [p0, p1, p2, p3]: [&[i8]; PIXELS], sums: &mut [[i32; PIXELS]]) {
     for (row, sums) in weights.chunks(stride.max(1)).zip(sums) {
         // One pass over the weights serves four pixels.
         let [mut s0, mut s1, mut s2, mut s3] = *sums;
@@ -61,7 +64,11 @@ pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
 /// `inline(always)` so that an architecture's file can instantiate it with more instructions enabled.
 #[inline(always)]
 pub(super) fn add_dots_f32(weights: &[f32], stride: usize, panel: &[f32], sums: &mut [[f32; PIXELS]]) {
-    let pixels = pixels(panel);
+    add_dots_apart_f32(weights, stride, pixels(panel), sums);
+}
+
+#[inline(always)]
+pub(super) fn add_dots_apart_f32(weights: &[f32], stride: usize, pixels: [&[f32]; PIXELS], sums: &mut [[f32; PIXELS]]) {
     let [(b0, _), (b1, _), (b2, _), (b3, _)] = pixels.map(|pixel| pixel.as_chunks::<LANES>());
     let tails = pixels.map(|pixel| pixel.as_chunks::<LANES>().1);
     for (row, sums) in weights.chunks(stride.max(1)).zip(sums) {
