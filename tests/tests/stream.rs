@@ -79,8 +79,8 @@ const RGB_32: Source = Source { width: 32, height: 32, format: PixelFormat::Rgb8
 const RGB_256: Source = Source { width: 256, height: 256, format: PixelFormat::Rgb888 };
 
 /// Bytes of RAM in all, and of stack among them.
-const LENET: [u64; 2] = [8 << 10, 2304];
-const CIFAR_SMALL: [u64; 2] = [24 << 10, 2304];
+const LENET: [u64; 2] = [8 << 10, 2432];
+const CIFAR_SMALL: [u64; 2] = [24 << 10, 2432];
 const ALEXNET: [u64; 2] = [128 << 10, 3072];
 
 /// Run in the RAM that the model is for.
