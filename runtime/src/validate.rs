@@ -109,6 +109,8 @@ const fn slot(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
 /// Inputs and outputs are held with all channels and, but for the first input, all rows.
 const fn inputs_and_outputs(a: &Artifact) -> Result<(), ArtifactError> {
     let at = a.io_offset();
+    // Pictures have to go somewhere.
+    ensure!(a.input_count() > 0 || a.preprocess().is_none(), Index, at);
     let mut i = 0;
     while i < a.input_count() + a.output_count() {
         let slot = if i < a.input_count() { a.input_slot(i) } else { a.output_slot(i - a.input_count()) };

@@ -340,6 +340,9 @@ fn only_the_first_input_may_be_a_ring() {
     // Every artifact has an output.
     let none = changed(&blocked(&self::net()), |parts| parts.set(6, 2, 0, 2, &[0; 2]));
     assert_eq!(none, Some(Kind::Index));
+    // Preprocessing makes the first input: without one it has nowhere to go.
+    let no_input = changed(&blocked(&self::net()), |parts| parts.set(6, 2, 0, 0, &[0; 2]));
+    assert_eq!(no_input, Some(Kind::Index));
 }
 
 #[test]

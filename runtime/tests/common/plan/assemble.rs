@@ -156,7 +156,7 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
         (8, strings(&["a", "cat", "grün", "", "dog"])),
         (9, strings(&names)),
     ];
-    if c == 3 || c == 1 {
+    if first.is_some() && (c == 3 || c == 1) {
         let mut preprocess = vec![w as u8, 0, h as u8, 0, c as u8, 0, 0, 0];
         preprocess.extend([0.5f32, 0.5, 0.5, 0.25, 0.3, 0.2].iter().flat_map(|v| v.to_le_bytes()));
         sections.insert(6, (7, preprocess));
