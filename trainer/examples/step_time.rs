@@ -7,6 +7,7 @@ use staticnet_trainer::models;
 use staticnet_trainer::network::Network;
 use staticnet_trainer::optim::Sgd;
 use staticnet_trainer::rng::KeyedRng;
+use staticnet_trainer::targets::Targets;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = KeyedRng::new(1, 0, 0, 0);
     let batch = Batch {
         images: (0..size * elements).map(|_| rng.normal()).collect(),
-        labels: (0..size as u32).map(|i| i % 10).collect(),
+        targets: Targets::Classes((0..size as u32).map(|i| i % 10).collect()),
         indices: (0..size as u32).collect(),
     };
     let mut sgd = Sgd::new(0.9, 5e-4);

@@ -10,6 +10,7 @@ use staticnet_exporter::data::{DataError, DataSet};
 
 use crate::augment::Augment;
 use crate::rng::{self, KeyedRng, stream};
+use crate::targets::Targets;
 
 /// Batches every worker prepares beyond the one it waits to hand over.
 const PREFETCH: usize = 1;
@@ -23,8 +24,8 @@ const SMALLEST_STD: f32 = 1.0 / 255.0;
 pub struct Batch {
     /// Normalised pixels, NCHW.
     pub images: Vec<f32>,
-    /// The class of every sample.
-    pub labels: Vec<u32>,
+    /// What the network should say about every sample.
+    pub targets: Targets,
     /// Which sample of the data set each one is.
     pub indices: Vec<u32>,
 }
@@ -38,6 +39,8 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// Number of the epoch: another order and other variations.
     pub epoch: u32,
+    /// Batches of the epoch that are left out, because a training goes on behind them.
+    pub from: usize,
     /// How pictures are varied.
     pub augment: Augment,
     /// Whether the samples come in random order.
@@ -50,11 +53,12 @@ pub struct LoaderOptions {
 
 /// The batches of one epoch, in order. After an error there is nothing more.
 ///
-/// Worker `w` of `n` prepares batches `w`, `w + n`, `w + 2n`, .. and has a short queue of its own, so the order does not depend on
+/// Worker `w` of `n` prepares every n-th batch from the `w`-th on and has a short queue of its own, so the order does not depend on
 /// who is faster and the memory is bounded. Dropping the loader ends the workers.
 #[derive(Debug)]
 pub struct Loader {
     workers: Vec<Worker>,
+    from: usize,
     next: usize,
     batches: usize,
 }
@@ -88,10 +92,12 @@ impl Loader {
             true => order.len() / options.batch_size,
             false => order.len().div_ceil(options.batch_size),
         };
-        let threads = options.threads.clamp(1, batches.max(1));
+        let from = options.from.min(batches);
+        let threads = options.threads.clamp(1, (batches - from).max(1));
         let epoch = Arc::new(Epoch { data, preprocess, options, order });
-        let workers = (0..threads).map(|first| Worker::start(epoch.clone(), (first..batches).step_by(threads))).collect();
-        Loader { workers, next: 0, batches }
+        let workers =
+            (0..threads).map(|first| Worker::start(epoch.clone(), (from + first..batches).step_by(threads))).collect();
+        Loader { workers, from, next: from, batches }
     }
 
     /// Batches of the whole epoch.
@@ -107,7 +113,7 @@ impl Iterator for Loader {
         if self.next == self.batches {
             return None;
         }
-        let worker = self.next % self.workers.len();
+        let worker = (self.next - self.from) % self.workers.len();
         self.next += 1;
         match self.workers[worker].queue.recv() {
             Ok(Ok(batch)) => Some(Ok(batch)),
@@ -165,13 +171,13 @@ impl Epoch {
 
     fn batch(&self, samples: Range<usize>, normalise: &[[f32; 256]], pixels: &mut [u8]) -> Result<Batch, DataError> {
         let indices = self.order[samples].to_vec();
-        let labels = indices.iter().map(|&i| self.data.label(i as usize) as u32).collect();
+        let targets = Targets::Classes(indices.iter().map(|&i| self.data.label(i as usize) as u32).collect());
         let mut images = Vec::with_capacity(indices.len() * pixels.len());
         for &index in &indices {
             resize(&self.data, index as usize, &self.preprocess, pixels)?;
             self.append(index, pixels, normalise, &mut images);
         }
-        Ok(Batch { images, labels, indices })
+        Ok(Batch { images, targets, indices })
     }
 
     /// Varies and normalises one picture (HWC) and appends it to `images` (NCHW).

@@ -24,4 +24,5 @@ pub mod run;
 pub mod schedule;
 pub mod source;
 pub mod synth;
+pub mod targets;
 pub mod train;

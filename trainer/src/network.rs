@@ -6,6 +6,7 @@ use crate::forward::{Mode, forward};
 use crate::ops::{Activation, Weight, loss::softmax_cross_entropy};
 use crate::optim::Sgd;
 use crate::plan::{Plan, Untrained};
+use crate::targets::Targets;
 use dfdx::prelude::*;
 use staticnet_graph::graph::Graph;
 use std::collections::BTreeMap;
@@ -71,7 +72,8 @@ impl<B: Backend> Network<B> {
     /// # Errors
     /// The device's, when memory runs out.
     pub fn train_step(&mut self, batch: Batch, seed: u64, epoch: u32, optimiser: &mut Sgd, lr: f32) -> Result<f32, CpuError> {
-        let Batch { images, labels, indices } = batch;
+        let Batch { images, targets, indices } = batch;
+        let Targets::Classes(labels) = targets else { panic!("softmax cross-entropy is for classes") };
         let x = self.batch(images, labels.len())?;
         let mode = Mode::Train { seed, epoch, samples: &indices };
         let (mut outputs, tape): (_, OwnedTape<f32, Cpu>) =

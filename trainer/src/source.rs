@@ -22,8 +22,9 @@ pub trait BatchSource {
     /// Batches of one epoch; the same number in every epoch.
     fn train_batches(&self) -> usize;
 
-    /// The training batches of an epoch (from 0). They must depend on nothing but the epoch.
-    fn train(&self, epoch: u32) -> Batches<'_>;
+    /// The training batches of an epoch (from 0), from batch `from` on. They must depend on nothing but the epoch: a training that
+    /// goes on within an epoch takes up where it stopped.
+    fn train(&self, epoch: u32, from: usize) -> Batches<'_>;
 
     /// Number of test samples.
     fn test_len(&self) -> usize;
@@ -96,10 +97,10 @@ impl BatchSource for Pictures {
         if self.drop_last() { self.train.len() / self.batching.batch_size } else { 1 }
     }
 
-    fn train(&self, epoch: u32) -> Batches<'_> {
+    fn train(&self, epoch: u32, from: usize) -> Batches<'_> {
         let Batching { batch_size, augment, seed, threads } = self.batching;
         let drop_last = self.drop_last();
-        let options = LoaderOptions { batch_size, seed, epoch, augment, shuffle: true, drop_last, threads };
+        let options = LoaderOptions { batch_size, seed, epoch, from, augment, shuffle: true, drop_last, threads };
         Box::new(Loader::new(Arc::clone(&self.train), self.preprocess, options))
     }
 
@@ -119,6 +120,6 @@ pub fn in_order(data: Arc<DataSet>, preprocess: Preprocess, batching: Batching) 
     Loader::new(
         data,
         preprocess,
-        LoaderOptions { batch_size, seed, epoch: 0, augment, shuffle: false, drop_last: false, threads },
+        LoaderOptions { batch_size, seed, epoch: 0, from: 0, augment, shuffle: false, drop_last: false, threads },
     )
 }

@@ -12,6 +12,7 @@ use crate::plan::Untrained;
 use crate::plot;
 use crate::run::Run;
 use crate::source::{BatchSource, Batches};
+use crate::targets::Target;
 use dfdx::prelude::CpuError;
 use serde::Serialize;
 use staticnet_exporter::data::DataError;
@@ -291,9 +292,9 @@ fn train_epoch(
     let first_step = u64::from(epoch) * steps;
     let start = Instant::now();
     let (mut loss_sum, mut samples, mut lr, mut step) = (0.0, 0, 0.0, 0);
-    for batch in source.train(epoch) {
+    for batch in source.train(epoch, 0) {
         let batch = batch?;
-        samples += batch.labels.len();
+        samples += batch.targets.len();
         lr = schedule.at(first_step + step);
         let loss = network.train_step(batch, config.seed, epoch, optimiser, lr as f32)?;
         if !loss.is_finite() {
@@ -332,9 +333,11 @@ pub fn evaluate(
     let mut tally = Tally::default();
     for batch in batches {
         let batch = batch?;
-        let scores = network.evaluate(batch.images, batch.labels.len())?;
-        for (scores, label) in scores.chunks_exact(network.classes()).zip(&batch.labels) {
-            tally.add(scores, *label as usize);
+        let scores = network.evaluate(batch.images, batch.targets.len())?;
+        for (scores, target) in scores.chunks_exact(network.classes()).zip(batch.targets.iter()) {
+            if let Target::Class(class) = target {
+                tally.add(scores, class);
+            }
         }
         observe(tally.len());
     }

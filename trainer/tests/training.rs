@@ -8,6 +8,7 @@ use staticnet_trainer::models::by_name;
 use staticnet_trainer::rng::{KeyedRng, permutation};
 use staticnet_trainer::run::Run;
 use staticnet_trainer::source::{BatchSource, Batches};
+use staticnet_trainer::targets::Targets;
 use staticnet_trainer::train::{Event, Summary, TrainError, train};
 use std::fs;
 use std::path::Path;
@@ -41,8 +42,8 @@ impl Halves {
         let batches: Vec<Vec<u32>> = order.chunks(BATCH).map(<[u32]>::to_vec).collect();
         Box::new(batches.into_iter().map(|indices| {
             let images = indices.iter().flat_map(|i| self.picture(*i)).collect();
-            let labels = indices.iter().map(|i| i % self.labels.len() as u32).collect();
-            Ok(Batch { images, labels, indices })
+            let targets = Targets::Classes(indices.iter().map(|i| i % self.labels.len() as u32).collect());
+            Ok(Batch { images, targets, indices })
         }))
     }
 }
@@ -61,8 +62,8 @@ impl BatchSource for Halves {
         self.samples as usize / BATCH
     }
 
-    fn train(&self, epoch: u32) -> Batches<'_> {
-        self.batches(permutation(1, epoch, self.samples))
+    fn train(&self, epoch: u32, from: usize) -> Batches<'_> {
+        self.batches(permutation(1, epoch, self.samples).split_off(from * BATCH))
     }
 
     fn test_len(&self) -> usize {

@@ -6,6 +6,7 @@ use staticnet::preprocess::Fit;
 use staticnet_exporter::data::Split;
 
 use super::*;
+use crate::targets::Target;
 
 const WIDTH: usize = 8;
 const HEIGHT: usize = 16;
@@ -42,7 +43,16 @@ fn preprocess() -> Preprocess {
 }
 
 fn options() -> LoaderOptions {
-    LoaderOptions { batch_size: 4, seed: 11, epoch: 0, augment: Augment::None, shuffle: false, drop_last: false, threads: 1 }
+    LoaderOptions {
+        batch_size: 4,
+        seed: 11,
+        epoch: 0,
+        from: 0,
+        augment: Augment::None,
+        shuffle: false,
+        drop_last: false,
+        threads: 1,
+    }
 }
 
 fn load(data: &Arc<DataSet>, options: LoaderOptions) -> Vec<Batch> {
@@ -53,11 +63,11 @@ fn load(data: &Arc<DataSet>, options: LoaderOptions) -> Vec<Batch> {
 fn batches_hold_normalised_planes_in_order() {
     let root = folder(10);
     let batches = load(&open(root.path()), options());
-    assert_eq!(batches.iter().map(|batch| batch.labels.len()).collect::<Vec<_>>(), [4, 4, 2]);
+    assert_eq!(batches.iter().map(|batch| batch.targets.len()).collect::<Vec<_>>(), [4, 4, 2]);
     for (at, batch) in batches.iter().enumerate() {
         for (n, &index) in batch.indices.iter().enumerate() {
             assert_eq!(index as usize, at * 4 + n);
-            assert_eq!(batch.labels[n], (index >= 5) as u32);
+            assert_eq!(batch.targets.get(n), Target::Class((index >= 5) as usize));
             let pixels = picture(index as usize);
             for (c, y, x) in [(0, 0, 0), (1, 3, 5), (2, HEIGHT - 1, WIDTH - 1)] {
                 let byte = pixels[(y * WIDTH + x) * 3 + c];
@@ -78,6 +88,11 @@ fn any_number_of_threads_gives_the_same_batches() {
     let one = load(&data, options);
     for threads in [0, 2, 4, 100] {
         assert_eq!(load(&data, LoaderOptions { threads, ..options }), one, "{threads} threads");
+        assert_eq!(
+            load(&data, LoaderOptions { threads, from: 2, ..options }),
+            one[2..],
+            "{threads} threads, from the third on"
+        );
     }
     let mut seen: Vec<u32> = one.iter().flat_map(|batch| batch.indices.clone()).collect();
     assert_ne!(seen, (0..23).collect::<Vec<_>>());
