@@ -1,9 +1,10 @@
 //! Parameters in safetensors files, under their PyTorch names, as f32.
 
 use crate::file::{self, FileError};
-use crate::graph::{Graph, ShapeError, Tensor};
+use crate::graph::{Graph, ShapeError};
 use crate::models::Architecture;
 use ::safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -57,12 +58,17 @@ impl std::error::Error for SafetensorsError {
 /// # Errors
 /// [`SafetensorsError`] naming the file; it is then left as it was.
 pub fn save(graph: &Graph, path: &Path) -> Result<(), SafetensorsError> {
+    write(graph.params.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.clone(), &tensor.data[..])), path)
+}
+
+/// Writes tensors: name, shape, elements.
+fn write<'a>(tensors: impl Iterator<Item = (&'a str, Vec<usize>, &'a [f32])>, path: &Path) -> Result<(), SafetensorsError> {
     let format = |reason: String| SafetensorsError::Format { file: path.to_path_buf(), reason };
-    let bytes: Vec<Vec<u8>> = graph.params.values().map(little_endian).collect();
+    let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors.map(|(name, shape, data)| (name, shape, little_endian(data))).collect();
     let mut views = Vec::with_capacity(bytes.len());
-    for ((name, tensor), bytes) in graph.params.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
-        views.push((name, view.map_err(|e| format(format!("parameter {name} cannot be written: {e}")))?));
+    for (name, shape, bytes) in &bytes {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        views.push((*name, view.map_err(|e| format(format!("parameter {name} cannot be written: {e}")))?));
     }
     let file = ::safetensors::serialize(views, None).map_err(|e| format(format!("cannot be written: {e}")))?;
     file::write_atomically(path, &file).map_err(SafetensorsError::File)
@@ -76,6 +82,29 @@ pub fn save(graph: &Graph, path: &Path) -> Result<(), SafetensorsError> {
 pub fn load(graph: &mut Graph, path: &Path) -> Result<(), SafetensorsError> {
     let bytes = file::read_at_most(path, MAX_BYTES).map_err(SafetensorsError::File)?;
     fill(graph, &parse(&bytes, path)?, path)
+}
+
+/// Writes vectors that belong to no graph, such as the state of an optimiser.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_vectors(vectors: &BTreeMap<String, Vec<f32>>, path: &Path) -> Result<(), SafetensorsError> {
+    write(vectors.iter().map(|(name, data)| (name.as_str(), vec![data.len()], &data[..])), path)
+}
+
+/// Reads what [`save_vectors`] wrote: every tensor of the file, flat.
+///
+/// # Errors
+/// [`SafetensorsError`] naming the file, and the tensors that are not f32.
+pub fn load_vectors(path: &Path) -> Result<BTreeMap<String, Vec<f32>>, SafetensorsError> {
+    let bytes = file::read_at_most(path, MAX_BYTES).map_err(SafetensorsError::File)?;
+    let tensors = parse(&bytes, path)?;
+    let foreign = |(name, view): (&str, TensorView)| (view.dtype() != Dtype::F32).then(|| format!("{name} is {:?}, not F32", view.dtype()));
+    let problems: Vec<String> = tensors.iter().filter_map(foreign).collect();
+    if !problems.is_empty() {
+        return Err(SafetensorsError::Mismatch { file: path.to_path_buf(), problems });
+    }
+    Ok(tensors.iter().map(|(name, view)| (name.to_string(), floats(view.data()))).collect())
 }
 
 /// A network by name with the file's parameters. Its channels and classes are those of the file's first and last weight.
@@ -138,15 +167,18 @@ fn fill(graph: &mut Graph, tensors: &SafeTensors, path: &Path) -> Result<(), Saf
     }
     for (name, view) in tensors.iter() {
         if let Some(tensor) = graph.params.get_mut(name) {
-            let values = view.data().as_chunks::<4>().0;
-            tensor.data = values.iter().map(|&b| f32::from_le_bytes(b)).collect();
+            tensor.data = floats(view.data());
         }
     }
     Ok(())
 }
 
-fn little_endian(tensor: &Tensor) -> Vec<u8> {
-    tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect()
+fn little_endian(data: &[f32]) -> Vec<u8> {
+    data.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Checkpoints: a folder with weights.safetensors, state.safetensors (the optimiser's velocities) and state.json.
+//! Checkpoints: a folder with weights.safetensors, average.safetensors (where weights are averaged), state.safetensors (the optimiser's)
+//! and state.json (everything else, the place in the data included). All random numbers follow from the seed and that place.
 //!
 //! A checkpoint is written into a temporary folder, forced to disk and renamed into place. A folder cannot be renamed over
 //! another one, so the old checkpoint steps aside first, to `NAME.previous`; whoever finds no `NAME` takes that one. At every
@@ -9,7 +10,7 @@ use crate::models;
 use serde::{Deserialize, Serialize};
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_graph::file::{FileError, write_atomically};
-use staticnet_graph::graph::{Graph, Tensor};
+use staticnet_graph::graph::Graph;
 use staticnet_graph::safetensors::{self, SafetensorsError};
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,16 +18,41 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 const WEIGHTS: &str = "weights.safetensors";
-const VELOCITIES: &str = "state.safetensors";
+const AVERAGE: &str = "average.safetensors";
+const OPTIMISER: &str = "state.safetensors";
 const STATE: &str = "state.json";
+
+/// The version of all this. 1 knew whole epochs and velocities only.
+const VERSION: u32 = 2;
+
+/// How far a training is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Whole epochs done.
+    pub epoch: u32,
+    /// Batches of the next epoch done.
+    pub batch: u64,
+    /// Batches of an epoch; 0 before the first.
+    pub batches: u64,
+    /// Steps of the optimiser done in all.
+    pub step: u64,
+    /// Sum of the losses of the batches done in this epoch.
+    pub loss_sum: f64,
+    /// Seconds spent on this epoch.
+    pub seconds: f64,
+}
 
 /// All that is needed to go on with a training, or to use what it learned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// The network, with its parameters, preprocessing and labels.
     pub graph: Graph,
-    /// The optimiser's velocity of each parameter.
-    pub velocities: BTreeMap<String, Vec<f32>>,
+    /// The average of each parameter over the steps, where one is kept: what the network is measured and exported with.
+    pub average: Option<BTreeMap<String, Vec<f32>>>,
+    /// The optimiser's state.
+    pub optimiser: BTreeMap<String, Vec<f32>>,
+    /// How far the training is.
+    pub position: Position,
     /// What was measured after each epoch done so far.
     pub history: Vec<EpochMetrics>,
 }
@@ -78,6 +104,8 @@ impl std::error::Error for CheckpointError {}
 /// The text of state.json.
 #[derive(Serialize, Deserialize)]
 struct State {
+    version: u32,
+    position: Position,
     architecture: String,
     channels: usize,
     labels: Vec<String>,
@@ -145,12 +173,13 @@ impl Checkpoint {
 
     fn write(&self, folder: &Path) -> Result<(), CheckpointError> {
         safetensors::save(&self.graph, &folder.join(WEIGHTS)).map_err(CheckpointError::Parameters)?;
-        let mut velocities = self.graph.clone();
-        for (name, tensor) in &mut velocities.params {
-            tensor.data = self.velocities.get(name).cloned().unwrap_or_else(|| vec![0.0; tensor.data.len()]);
+        safetensors::save_vectors(&self.optimiser, &folder.join(OPTIMISER)).map_err(CheckpointError::Parameters)?;
+        if let Some(average) = &self.average {
+            safetensors::save_vectors(average, &folder.join(AVERAGE)).map_err(CheckpointError::Parameters)?;
         }
-        safetensors::save(&velocities, &folder.join(VELOCITIES)).map_err(CheckpointError::Parameters)?;
         let state = State {
+            version: VERSION,
+            position: self.position,
             architecture: self.graph.name.clone(),
             channels: self.graph.shape(self.graph.inputs[0])[1],
             labels: self.graph.labels.clone(),
@@ -163,32 +192,93 @@ impl Checkpoint {
         write_atomically(&path, text.as_bytes()).map_err(CheckpointError::File)
     }
 
+    /// Makes the checkpoint in `from` appear in `to` as well. Files of a checkpoint are never written again, so they are shared where
+    /// the file system can.
+    pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+        let temporary = beside(to, ".writing");
+        remove(&temporary)?;
+        remove(to)?;
+        fs::create_dir_all(&temporary).map_err(|source| CheckpointError::Io { path: temporary.clone(), source })?;
+        for name in [WEIGHTS, AVERAGE, OPTIMISER, STATE] {
+            let (from, to) = (from.join(name), temporary.join(name));
+            if from.exists() {
+                let copied = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(|_| ()));
+                copied.map_err(|source| CheckpointError::Io { path: to, source })?;
+            }
+        }
+        rename(&temporary, to)
+    }
+
+    /// Where the checkpoint of `folder` is: there, or where it stepped aside for a newer one that did not come.
+    fn place(folder: &Path) -> Option<PathBuf> {
+        [folder.to_path_buf(), beside(folder, ".previous")].into_iter().find(|folder| folder.join(STATE).exists())
+    }
+
+    /// Whether there is a checkpoint to [`load`](Checkpoint::load) from `folder`.
+    pub fn is_at(folder: &Path) -> bool {
+        Self::place(folder).is_some()
+    }
+
     /// Reads the checkpoint in `folder`, or the one that stepped aside for it.
     ///
     /// # Errors
     /// [`CheckpointError`] naming the folder or file at fault.
     pub fn load(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-        let previous = beside(folder, ".previous");
-        let folder = match (folder.join(STATE).exists(), previous.join(STATE).exists()) {
-            (true, _) => folder,
-            (false, true) => &previous,
-            (false, false) => return Err(CheckpointError::Missing { folder: folder.to_path_buf() }),
-        };
-        let path = folder.join(STATE);
-        let fail = |reason: String| CheckpointError::State { path: path.clone(), reason };
-        let text = fs::read_to_string(&path).map_err(|e| fail(format!("cannot be read: {e}")))?;
-        let state: State = serde_json::from_str(&text).map_err(|e| fail(format!("not a checkpoint's state: {e}")))?;
-        let architecture = models::by_name(&state.architecture)
-            .ok_or_else(|| fail(format!("the architecture `{}` is not known here", state.architecture)))?;
-        let mut graph = (architecture.build)(state.channels, state.labels.len()).map_err(|e| fail(e.to_string()))?;
-        graph.labels = state.labels;
-        graph.preprocess = state.preprocess.map(Preprocess::from);
-        let mut velocities = graph.clone();
+        let folder = Self::place(folder).ok_or_else(|| CheckpointError::Missing { folder: folder.to_path_buf() })?;
+        let (mut graph, position, history) = read_state(&folder.join(STATE))?;
         safetensors::load(&mut graph, &folder.join(WEIGHTS)).map_err(CheckpointError::Parameters)?;
-        safetensors::load(&mut velocities, &folder.join(VELOCITIES)).map_err(CheckpointError::Parameters)?;
-        let velocities = velocities.params.into_iter().map(|(name, Tensor { data, .. })| (name, data)).collect();
-        Ok(Checkpoint { graph, velocities, history: state.history })
+        let optimiser = safetensors::load_vectors(&folder.join(OPTIMISER)).map_err(CheckpointError::Parameters)?;
+        let average = folder.join(AVERAGE);
+        let average = match average.exists() {
+            true => Some(safetensors::load_vectors(&average).map_err(CheckpointError::Parameters)?),
+            false => None,
+        };
+        Ok(Checkpoint { graph, average, optimiser, position, history })
     }
+
+    /// The network that is measured and exported: with the averages of the parameters, where there are any.
+    pub fn network(self) -> Graph {
+        let mut graph = self.graph;
+        for (name, data) in self.average.into_iter().flatten() {
+            if let Some(tensor) = graph.params.get_mut(&name).filter(|tensor| tensor.data.len() == data.len()) {
+                tensor.data = data;
+            }
+        }
+        graph
+    }
+}
+
+/// The version alone: what else a file of another version holds is not known.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default = "first")]
+    version: u32,
+}
+
+/// The first version did not say so.
+fn first() -> u32 {
+    1
+}
+
+/// The network without its parameters, and how far its training is.
+fn read_state(path: &Path) -> Result<(Graph, Position, Vec<EpochMetrics>), CheckpointError> {
+    let fail = |reason: String| CheckpointError::State { path: path.to_path_buf(), reason };
+    let text = fs::read_to_string(path).map_err(|e| fail(format!("cannot be read: {e}")))?;
+    let broken = |e: serde_json::Error| fail(format!("not a checkpoint's state: {e}"));
+    let Version { version } = serde_json::from_str(&text).map_err(broken)?;
+    if version != VERSION {
+        let hint = "train anew, or begin with its weights: --init RUN/model.safetensors";
+        return Err(fail(format!(
+            "a checkpoint of version {version}; this trainer reads and writes version {VERSION}. {hint}"
+        )));
+    }
+    let state: State = serde_json::from_str(&text).map_err(broken)?;
+    let architecture = models::by_name(&state.architecture)
+        .ok_or_else(|| fail(format!("the architecture `{}` is not known here", state.architecture)))?;
+    let mut graph = (architecture.build)(state.channels, state.labels.len()).map_err(|e| fail(e.to_string()))?;
+    graph.labels = state.labels;
+    graph.preprocess = state.preprocess.map(Preprocess::from);
+    Ok((graph, state.position, state.history))
 }
 
 fn remove(folder: &Path) -> Result<(), CheckpointError> {
@@ -215,8 +305,10 @@ mod tests {
         graph.labels = ["a", "b", "c"].map(String::from).to_vec();
         let (mean, std) = ([0.130_660_5, 0.1, 0.2], [0.308_107_8, 1.0 / 3.0, 1e-7]);
         graph.preprocess = Some(Preprocess { width: 28, height: 28, channels: 1, fit: Fit::Cover { shorter: 32 }, mean, std });
-        let velocities = graph.params.iter().map(|(n, t)| (n.clone(), t.data.iter().map(|v| v * 0.1).collect())).collect();
-        Checkpoint { graph, velocities, history: Vec::new() }
+        let scaled = |by: f32| graph.params.iter().map(|(n, t)| (n.clone(), t.data.iter().map(|v| v * by).collect())).collect();
+        // Numbers that decimals do not hold.
+        let position = Position { epoch: 3, batch: seed, batches: 7, step: 1 << 60, loss_sum: 0.1 + 0.2, seconds: 1.0 / 3.0 };
+        Checkpoint { average: Some(scaled(0.5)), optimiser: scaled(0.1), graph, position, history: Vec::new() }
     }
 
     #[test]
@@ -259,7 +351,10 @@ mod tests {
         checkpoint(1).save(&folder).unwrap();
         fs::write(folder.join(WEIGHTS), b"short").unwrap();
         assert!(Checkpoint::load(&folder).unwrap_err().to_string().contains(WEIGHTS));
-        fs::write(folder.join(STATE), b"{}").unwrap();
+        fs::write(folder.join(STATE), b"{\"version\": 2}").unwrap();
         assert!(Checkpoint::load(&folder).unwrap_err().to_string().contains(STATE));
+        fs::write(folder.join(STATE), b"{}").unwrap();
+        let error = Checkpoint::load(&folder).unwrap_err().to_string();
+        assert!(error.contains("version 1") && error.contains("version 2"), "{error}");
     }
 }

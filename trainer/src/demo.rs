@@ -1,11 +1,11 @@
 //! The whole path on pictures drawn by code: train, export, compile, run, and compare every stage.
 
-use crate::config::{Choices, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::models;
 use crate::run::Run;
 use crate::source::{Batching, Pictures, base_preprocess};
 use crate::synth::{self, SynthError, SynthOptions};
-use crate::train::{Event, TrainError, train};
+use crate::train::{Control, Event, TrainError, Training};
 use serde::Serialize;
 use staticnet::Preprocess;
 use staticnet_exporter::compile::{Options, compile_float};
@@ -38,7 +38,7 @@ pub enum Stage<'a> {
     /// Drawing pictures: so many of so many.
     Drawing(usize, usize),
     /// Training.
-    Training(Event<'a>),
+    Training(&'a Event<'a>),
     /// Something that takes a moment, in words.
     Doing(&'a str),
 }
@@ -195,16 +195,16 @@ fn prepare(out: &Path) -> Result<(), DemoError> {
 
 fn train_net(pictures: &Path, run: &Run, observe: &mut dyn FnMut(Stage<'_>)) -> Result<crate::train::Summary, DemoError> {
     let architecture = models::by_name(ARCH).ok_or_else(|| TrainError::UnknownArchitecture(ARCH.into()))?;
-    let choices = Choices {
-        data: Some(pictures.to_path_buf()),
-        epochs: Some(EPOCHS),
-        augment: Some(crate::augment::Augment::CropFlip),
-        ..Choices::default()
-    };
-    let config = choices.resolve(architecture, 3)?;
-    let batching = Batching { batch_size: config.batch_size, augment: config.augment, seed: config.seed, threads: 1 };
+    let augment = crate::augment::Augment::CropFlip;
+    let config = Config { data: pictures.to_path_buf(), epochs: EPOCHS, augment: Some(augment), ..Config::default() };
+    let config = config.decide(architecture, 3)?;
+    let batching = Batching { batch_size: config.batch_size, augment, seed: config.seed, threads: 1 };
     let source = Pictures::open(pictures, base_preprocess(architecture, 3), batching)?;
-    Ok(train(&config, &source, run, false, &mut |event| observe(Stage::Training(event)))?)
+    let mut tell = |event: &Event<'_>| {
+        observe(Stage::Training(event));
+        Control::Continue
+    };
+    Ok(Training::new(&config, &source, run).callback(&mut tell).run()?)
 }
 
 /// Up to `limit` samples of a data set, spread evenly, as the ONNX model takes them (CHW).

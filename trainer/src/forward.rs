@@ -25,7 +25,7 @@ pub enum Mode<'a> {
     },
 }
 
-/// Runs `graph` on a batch and returns its outputs, and the tape with all that was recorded.
+/// Runs `graph` on a batch and returns its outputs, and `tape` with all that was recorded behind what it held.
 ///
 /// The tape travels apart from the values, so a value may be used by any number of nodes. `params` holds every parameter of the
 /// graph by name, `inputs` one `[N, elements]` batch for each network input.
@@ -42,13 +42,13 @@ pub fn forward<B: Backend, T: Tape<f32, Cpu>>(
     params: &BTreeMap<String, Weight>,
     inputs: Vec<Activation>,
     mode: Mode<'_>,
+    mut tape: T,
 ) -> Result<(Vec<Activation>, T), CpuError> {
     let mut values: Vec<Option<Activation>> = vec![None; graph.values.len()];
     for (id, input) in graph.inputs.iter().zip(inputs) {
         assert_eq!(input.shape().1, graph.value(*id).elements(), "input {}", graph.value(*id).name);
         values[id.0] = Some(input);
     }
-    let mut tape = T::default();
     for (i, node) in graph.nodes.iter().enumerate() {
         let x = values[node.inputs[0].0].clone().expect("nodes stand in execution order");
         let traced = x.put_tape(tape);
@@ -149,8 +149,8 @@ mod tests {
             let images = normal("images", 17 * elements);
             let x: Activation = device.tensor_from_vec(images.clone(), (17, elements));
             let params = weights(&device, &graph);
-            let (y, NoneTape) =
-                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &params, vec![x], Mode::Evaluate).unwrap();
+            let (y, _) =
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &params, vec![x], Mode::Evaluate, NoneTape).unwrap();
             for picture in [3, 16] {
                 let data = images[picture * elements..][..elements].to_vec();
                 let values = reference::run(&graph, &[Array { shape: shape.clone(), data }]).unwrap();
@@ -187,7 +187,7 @@ mod tests {
         let (r, s) = (normal("r", 8), normal("s", 24));
         let run = |params: &BTreeMap<String, Weight>| -> (Vec<Activation>, OwnedTape<f32, Cpu>) {
             let x = device.tensor_from_vec(normal("x", 100), (2, 50));
-            forward(&backend, &graph, &plan, params, vec![x], Mode::Evaluate).unwrap()
+            forward(&backend, &graph, &plan, params, vec![x], Mode::Evaluate, OwnedTape::default()).unwrap()
         };
         let params = weights(&device, &graph);
         let (mut y, tape) = run(&params);
@@ -230,8 +230,8 @@ mod tests {
         let run = |samples: &[u32], epoch: u32, train: bool| -> Vec<Vec<f32>> {
             let x = device.tensor_from_vec(vec![1.0; samples.len() * 64], (samples.len(), 64));
             let mode = if train { Mode::Train { seed: 1, epoch, samples } } else { Mode::Evaluate };
-            let (y, NoneTape) =
-                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode).unwrap();
+            let (y, _) =
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode, NoneTape).unwrap();
             y.iter().map(|y| y.as_vec()).collect()
         };
         let all = run(&[7, 8, 9], 2, true);

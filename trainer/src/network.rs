@@ -3,7 +3,7 @@
 use crate::backend::{Backend, raw};
 use crate::dataset::Batch;
 use crate::forward::{Mode, forward};
-use crate::ops::{Activation, Weight, loss::softmax_cross_entropy};
+use crate::ops::{Activation, Weight, loss::softmax_cross_entropy, put, take};
 use crate::optim::Sgd;
 use crate::plan::{Plan, Untrained};
 use crate::targets::Targets;
@@ -11,6 +11,9 @@ use dfdx::prelude::*;
 use staticnet_graph::graph::Graph;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Gradients of parameters.
+pub type ParamGradients = Gradients<f32, Cpu>;
 
 /// A graph and its parameters on the device.
 #[derive(Debug)]
@@ -62,26 +65,57 @@ impl<B: Backend> Network<B> {
     /// The device's, when memory runs out.
     pub fn evaluate(&self, images: Vec<f32>, count: usize) -> Result<Vec<f32>, CpuError> {
         let x = self.batch(images, count)?;
-        let (outputs, NoneTape) = forward(&self.backend, &self.graph, &self.plan, &self.params, vec![x], Mode::Evaluate)?;
+        let (outputs, _) = forward(&self.backend, &self.graph, &self.plan, &self.params, vec![x], Mode::Evaluate, NoneTape)?;
         Ok(raw::slice(&outputs[0]).to_vec())
     }
 
-    /// One step of training on a batch of epoch `epoch`: forward, loss, backward, update. Returns the loss before the update.
-    /// `seed` is the key of the dropout masks.
+    /// Loss of a batch of epoch `epoch`, and the gradients of all parameters, added to those `before`. `seed` is the key of the dropout
+    /// masks.
     ///
     /// # Errors
     /// The device's, when memory runs out.
-    pub fn train_step(&mut self, batch: Batch, seed: u64, epoch: u32, optimiser: &mut Sgd, lr: f32) -> Result<f32, CpuError> {
+    pub fn backward(
+        &self,
+        batch: Batch,
+        seed: u64,
+        epoch: u32,
+        before: Option<ParamGradients>,
+    ) -> Result<(f32, ParamGradients), CpuError> {
         let Batch { images, targets, indices } = batch;
         let Targets::Classes(labels) = targets else { panic!("softmax cross-entropy is for classes") };
         let x = self.batch(images, labels.len())?;
         let mode = Mode::Train { seed, epoch, samples: &indices };
-        let (mut outputs, tape): (_, OwnedTape<f32, Cpu>) =
-            forward(&self.backend, &self.graph, &self.plan, &self.params, vec![x], mode)?;
+        // dfdx hands out a tape only around a tensor.
+        let (x, tape) = x.traced(self.moved(before)?).split_tape();
+        let (mut outputs, tape) = forward(&self.backend, &self.graph, &self.plan, &self.params, vec![x], mode, tape)?;
         let loss = softmax_cross_entropy(&self.backend, outputs.swap_remove(0).put_tape(tape), &labels)?;
         let value = loss.array();
-        let mut grads = loss.try_backward()?;
-        optimiser.step(self.backend.as_ref(), &mut self.params, &mut grads, lr)?;
-        Ok(value)
+        Ok((value, loss.try_backward()?))
+    }
+
+    /// The gradients of the parameters alone, without those of the activations that stand beside them.
+    fn moved(&self, before: Option<ParamGradients>) -> Result<ParamGradients, CpuError> {
+        let mut moved = Gradients::leaky();
+        if let Some(mut before) = before {
+            for param in self.params.values() {
+                put(&mut moved, param, take(&mut before, param)?)?;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Moves the parameters along their gradients.
+    ///
+    /// # Errors
+    /// The device's, when memory runs out.
+    pub fn update(&mut self, optimiser: &mut Sgd, mut gradients: ParamGradients, lr: f32) -> Result<(), CpuError> {
+        optimiser.step(self.backend.as_ref(), &mut self.params, &mut gradients, lr)
+    }
+
+    /// The first layer with a parameter that is not finite, in words.
+    pub fn broken(&self) -> Option<String> {
+        let finite = |name: &String| raw::slice(&self.params[name]).iter().all(|v| v.is_finite());
+        let names = self.graph.nodes.iter().flat_map(|node| &node.params);
+        names.into_iter().find(|name| !finite(name)).map(|name| format!("the weights {name}"))
     }
 }

@@ -3,6 +3,7 @@
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use staticnet_graph::graph::Graph;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// Paths inside a RUN folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,11 @@ impl Run {
         self.folder.join("best")
     }
 
+    /// Where checkpoints are kept besides the last and the best.
+    pub fn kept(&self) -> PathBuf {
+        self.folder.join("checkpoints")
+    }
+
     /// The best network as ONNX.
     pub fn onnx(&self) -> PathBuf {
         self.folder.join("model.onnx")
@@ -58,7 +64,27 @@ impl Run {
 
     /// Whether a training has left a checkpoint here.
     pub fn has_checkpoint(&self) -> bool {
-        !matches!(Checkpoint::load(&self.last()), Err(CheckpointError::Missing { .. }))
+        Checkpoint::is_at(&self.last())
+    }
+
+    /// Keeps the last checkpoint, made at `step`, and the `most` - 1 newest of those that were kept before.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] naming the folder or file at fault.
+    pub fn keep(&self, step: u64, most: usize) -> Result<(), CheckpointError> {
+        let kept = self.kept();
+        let fail = |path: &Path, source| CheckpointError::Io { path: path.to_path_buf(), source };
+        fs::create_dir_all(&kept).map_err(|e| fail(&kept, e))?;
+        Checkpoint::copy(&self.last(), &kept.join(format!("step-{step:010}")))?;
+        let mut names: Vec<PathBuf> = fs::read_dir(&kept)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>())
+            .map_err(|e| fail(&kept, e))?;
+        names.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-")));
+        names.sort_unstable();
+        for old in names.iter().rev().skip(most) {
+            fs::remove_dir_all(old).map_err(|e| fail(old, e))?;
+        }
+        Ok(())
     }
 
     /// The best network so far, with its preprocessing and labels.
@@ -66,6 +92,6 @@ impl Run {
     /// # Errors
     /// [`CheckpointError`] naming the folder or file at fault.
     pub fn network(&self) -> Result<Graph, CheckpointError> {
-        Checkpoint::load(&self.best()).map(|checkpoint| checkpoint.graph)
+        Checkpoint::load(&self.best()).map(Checkpoint::network)
     }
 }

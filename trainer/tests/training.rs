@@ -2,14 +2,15 @@
 
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_trainer::checkpoint::Checkpoint;
-use staticnet_trainer::config::{Choices, Config};
+use staticnet_trainer::config::Config;
 use staticnet_trainer::dataset::Batch;
 use staticnet_trainer::models::by_name;
 use staticnet_trainer::rng::{KeyedRng, permutation};
 use staticnet_trainer::run::Run;
+use staticnet_trainer::schedule::ScheduleKind;
 use staticnet_trainer::source::{BatchSource, Batches};
 use staticnet_trainer::targets::Targets;
-use staticnet_trainer::train::{Event, Summary, TrainError, train};
+use staticnet_trainer::train::{Control, Event, Summary, TrainError, Training};
 use std::fs;
 use std::path::Path;
 
@@ -76,31 +77,31 @@ impl BatchSource for Halves {
 }
 
 fn config(epochs: u32) -> Config {
-    let choices = Choices {
-        data: Some("memory".into()),
-        epochs: Some(epochs),
-        batch_size: Some(BATCH),
-        threads: Some(2),
-        ..Choices::default()
-    };
-    choices.resolve(by_name("lenet").unwrap(), 1).unwrap()
+    let config = Config { data: "memory".into(), epochs, batch_size: BATCH, threads: 2, ..Config::default() };
+    config.decide(by_name("lenet").unwrap(), 1).unwrap()
 }
 
 fn run(config: &Config, folder: &Path, resume: bool) -> Result<Summary, TrainError> {
-    train(config, &Halves::new(4), &Run::at(folder), resume, &mut |_| {})
+    Training::new(config, &Halves::new(4), &Run::at(folder)).resume(resume).run()
 }
 
 #[test]
 fn a_training_learns_and_fills_its_folder() {
     let dir = tempfile::tempdir().unwrap();
     let (mut steps, mut epochs) = (0, Vec::new());
-    let summary = train(&config(4), &Halves::new(4), &Run::at(dir.path()), false, &mut |event| match event {
-        Event::Step { .. } => steps += 1,
-        Event::Tested { .. } => {}
-        Event::Epoch(metrics) => epochs.push(*metrics),
-    });
-    let summary = summary.unwrap();
-    assert_eq!((steps, epochs.len(), summary.epochs), (16, 4, 4));
+    let mut listen = |event: &Event<'_>| {
+        match event {
+            Event::Step(step) => {
+                steps += u64::from(step.loss.is_finite() && step.total == 4 * u64::from(step.epoch) + step.step)
+            }
+            Event::Tested { .. } | Event::Note(_) => {}
+            Event::Epoch(epoch) => epochs.push(epoch.metrics.clone()),
+        }
+        Control::Continue
+    };
+    let (config, source, folder) = (config(4), Halves::new(4), Run::at(dir.path()));
+    let summary = Training::new(&config, &source, &folder).callback(&mut listen).run().unwrap();
+    assert_eq!((steps, epochs.len(), summary.epochs, summary.stopped), (16, 4, 4, false));
     assert!(summary.top1 > 0.9, "top-1 {}", summary.top1);
     assert!(epochs[3].test_loss < epochs[0].test_loss);
     let metrics = fs::read_to_string(dir.path().join("metrics.csv")).unwrap();
@@ -108,8 +109,7 @@ fn a_training_learns_and_fills_its_folder() {
     for file in ["config.toml", "model.onnx", "model.safetensors", "plots/curve.svg", "last/state.json", "best/state.json"] {
         assert!(dir.path().join(file).is_file(), "{file}");
     }
-    let again = Choices::read(&dir.path().join("config.toml")).unwrap().resolve(by_name("lenet").unwrap(), 1).unwrap();
-    assert_eq!(again, config(4));
+    assert_eq!(Config::read(&dir.path().join("config.toml")).unwrap(), config);
 
     let exported = staticnet_graph::onnx::import(&dir.path().join("model.onnx")).unwrap();
     let best = Checkpoint::load(&dir.path().join("best")).unwrap().graph;
@@ -117,27 +117,133 @@ fn a_training_learns_and_fills_its_folder() {
     assert_eq!(exported.labels, ["top", "left", "bottom", "right"]);
 }
 
-#[test]
-fn a_resumed_training_ends_with_the_same_bytes() {
-    let dir = tempfile::tempdir().unwrap();
-    let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
-    run(&config(3), &whole, false).unwrap();
-    // Stopped within the second epoch, as if the process had been killed.
-    let result = std::panic::catch_unwind(|| {
-        let mut steps = 0;
-        train(&config(3), &Halves::new(4), &Run::at(&stopped), false, &mut |event| {
-            if let Event::Step { .. } = event {
-                steps += 1;
-                assert!(steps < 7, "stopped");
-            }
-        })
-    });
-    assert!(result.is_err());
-    assert_eq!(Checkpoint::load(&stopped.join("last")).unwrap().history.len(), 1);
-    run(&config(3), &stopped, true).unwrap();
-    for file in ["last/weights.safetensors", "last/state.safetensors", "best/weights.safetensors", "model.onnx"] {
-        assert_eq!(fs::read(whole.join(file)).unwrap(), fs::read(stopped.join(file)).unwrap(), "{file}");
+/// What must not depend on how often a training was stopped.
+fn weights(folder: &Path) -> Vec<Vec<u8>> {
+    let files = ["last/weights.safetensors", "last/state.safetensors", "best/weights.safetensors", "model.onnx"];
+    files.map(|file| fs::read(folder.join(file)).unwrap()).into()
+}
+
+/// Trains until `stop` steps are done in this process; with `crash` by a panic, as if it had been killed there.
+fn run_until(config: &Config, folder: &Path, resume: bool, stop: u64, crash: bool) {
+    let mut steps = 0;
+    let mut count = |event: &Event<'_>| {
+        if let Event::Step(_) = event {
+            steps += 1;
+            assert!(!crash || steps < stop, "killed");
+        }
+        if steps == stop { Control::Stop } else { Control::Continue }
+    };
+    let (source, run) = (Halves::new(4), Run::at(folder));
+    let training = Training::new(config, &source, &run).resume(resume).callback(&mut count);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| training.run().unwrap()));
+    match crash {
+        true => assert!(result.is_err()),
+        false => assert!(result.unwrap().stopped),
     }
+}
+
+#[test]
+fn wherever_a_training_stops_it_ends_with_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    run(&config(3), &whole, false).unwrap();
+    // After each step of 12, at the ends of epochs as within them.
+    for stop in 1..12 {
+        let stopped = dir.path().join(format!("stopped-{stop}"));
+        run_until(&config(3), &stopped, false, stop, false);
+        assert_eq!(Checkpoint::load(&stopped.join("last")).unwrap().position.step, stop);
+        let summary = run(&config(3), &stopped, true).unwrap();
+        assert_eq!((summary.epochs, summary.stopped), (3, false));
+        assert!(weights(&whole) == weights(&stopped), "stopped after step {stop}");
+    }
+}
+
+#[test]
+fn a_killed_training_goes_on_from_its_last_save() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    let config = Config { save_every: 3, keep: 2, ..config(3) };
+    run(&config, &whole, false).unwrap();
+    let place = |folder: &Path| Checkpoint::load(&folder.join("last")).unwrap().position;
+    run_until(&config, &killed, false, 7, true);
+    assert_eq!((place(&killed).epoch, place(&killed).step), (1, 6));
+    run_until(&config, &killed, true, 2, true);
+    run_until(&config, &killed, true, 4, true);
+    assert_eq!((place(&killed).epoch, place(&killed).step), (2, 9));
+    run(&config, &killed, true).unwrap();
+    assert!(weights(&whole) == weights(&killed));
+    let kept = |folder: &Path| -> Vec<String> {
+        let names = fs::read_dir(folder.join("checkpoints")).unwrap();
+        let mut names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // 3, 4 (an epoch's end), 6, 8, 9, 12 were saved.
+    assert_eq!(kept(&whole), ["step-0000000009", "step-0000000012"]);
+    assert_eq!(kept(&killed), kept(&whole));
+    let nine = Checkpoint::load(&killed.join("checkpoints/step-0000000009")).unwrap();
+    assert_eq!((nine.position.epoch, nine.position.batch, nine.history.len()), (2, 1, 2));
+}
+
+#[test]
+fn a_finished_training_can_be_extended() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, extended) = (dir.path().join("whole"), dir.path().join("extended"));
+    let constant = |epochs| Config { schedule: ScheduleKind::Constant, ..config(epochs) };
+    run(&constant(3), &whole, false).unwrap();
+    run(&constant(2), &extended, false).unwrap();
+    run(&constant(3), &extended, true).unwrap();
+    assert!(weights(&whole) == weights(&extended));
+}
+
+#[test]
+fn batches_can_share_a_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
+    // 4 batches are two steps, of 3 and of 1.
+    let config = Config { accumulate: 3, ..config(2) };
+    let mut losses = Vec::new();
+    let mut listen = |event: &Event<'_>| {
+        if let Event::Step(step) = event {
+            losses.push((step.step, step.steps, step.total));
+        }
+        Control::Continue
+    };
+    let source = Halves::new(4);
+    Training::new(&config, &source, &Run::at(&folder)).callback(&mut listen).run().unwrap();
+    assert_eq!(losses, [(1, 2, 1), (2, 2, 2), (1, 2, 3), (2, 2, 4)]);
+    run_until(&config, &stopped, false, 3, false);
+    run(&config, &stopped, true).unwrap();
+    assert!(weights(&folder) == weights(&stopped));
+}
+
+#[test]
+fn a_training_that_does_not_get_better_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing is learned at this rate.
+    let config = Config { lr: 1e-9, patience: 2, ..config(9) };
+    let summary = run(&config, dir.path(), false).unwrap();
+    assert_eq!((summary.epochs, summary.stopped), (3, false));
+    assert_eq!(run(&config, dir.path(), true).unwrap().epochs, 3, "resuming changes nothing");
+}
+
+#[test]
+fn time_may_run_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, whole) = (dir.path().join("timed"), dir.path().join("whole"));
+    let timed = Config { max_time: Some("1s".parse().unwrap()), ..config(2) };
+    let mut wait = |event: &Event<'_>| {
+        if let Event::Step(_) = event {
+            std::thread::sleep(std::time::Duration::from_millis(600));
+        }
+        Control::Continue
+    };
+    let source = Halves::new(4);
+    let summary = Training::new(&timed, &source, &Run::at(&folder)).callback(&mut wait).run().unwrap();
+    assert_eq!((summary.epochs, summary.stopped), (0, true));
+    run(&config(2), &folder, true).unwrap();
+    run(&config(2), &whole, false).unwrap();
+    assert!(weights(&folder) == weights(&whole));
 }
 
 #[test]
@@ -146,7 +252,8 @@ fn foreign_checkpoints_and_occupied_folders_are_refused() {
     run(&config(1), dir.path(), false).unwrap();
     let error = run(&config(1), dir.path(), false).unwrap_err();
     assert!(matches!(error, TrainError::Occupied(_)) && error.to_string().contains("--resume"));
-    let error = train(&config(2), &Halves::new(3), &Run::at(dir.path()), true, &mut |_| {}).unwrap_err().to_string();
+    let (three, folder) = (Halves::new(3), Run::at(dir.path()));
+    let error = Training::new(&config(2), &three, &folder).resume(true).run().unwrap_err().to_string();
     assert!(error.contains("lenet (4 classes") && error.contains("lenet (3 classes"), "{error}");
     let other = Config { arch: "cifar-small".into(), ..config(2) };
     let error = run(&other, dir.path(), true).unwrap_err().to_string();

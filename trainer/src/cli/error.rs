@@ -70,7 +70,8 @@ impl From<TrainError> for CliError {
             | TrainError::Parameters(_)
             | TrainError::Import(_)
             | TrainError::Occupied(_)
-            | TrainError::OtherNetwork { .. } => CliError::input(error),
+            | TrainError::OtherNetwork { .. }
+            | TrainError::OtherBatches { .. } => CliError::input(error),
             TrainError::Checkpoint(CheckpointError::Missing { .. }) => CliError::input(error),
             TrainError::Device(_)
             | TrainError::Threads(_)

@@ -7,7 +7,7 @@ use crate::backend::cpu::CpuBackend;
 use crate::network::Network;
 use crate::run::Run;
 use crate::source::{Batching, in_order};
-use crate::train::{Event, evaluate};
+use crate::train::evaluate;
 use clap::Args;
 use staticnet::preprocess::Preprocess;
 use staticnet_exporter::data::{DataSet, Split};
@@ -53,7 +53,7 @@ impl Eval {
         let batching = Batching { batch_size: 64, augment: Augment::None, seed: 0, threads: 1 };
         let (of, mut progress) = (data.len(), Progress::new(1));
         let batches = Box::new(in_order(data, preprocess, batching));
-        let result = evaluate(&network, batches, &mut |done| progress.observe(Event::Tested { done, of }));
+        let result = evaluate(&network, batches, &mut |done| progress.tested(done, of));
         progress.finish();
         let evaluation = result?;
         if !self.json {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod archs;
+mod config;
 mod data;
 #[cfg(feature = "demo")]
 mod demo;
@@ -12,7 +13,7 @@ mod progress;
 mod summary;
 mod train;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<train::Train>),
+    Config(Box<config::Describe>),
     Eval(eval::Eval),
     Predict(predict::Predict),
     Export(export::Export),
@@ -39,8 +41,13 @@ enum Command {
 
 /// Runs the command line of this process. Exit code 0: done; 1: it failed on the way; 2: wrong usage or input.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Train(command) => command.run(),
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // What was typed wins over files; what is a default does not.
+    let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
+    let result = match cli.command {
+        Command::Train(command) => command.run(typed),
+        Command::Config(command) => command.run(typed),
         Command::Eval(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Export(command) => command.run(),

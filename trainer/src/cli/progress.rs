@@ -1,6 +1,6 @@
 //! Progress on stderr: a bar on a terminal, plain lines otherwise.
 
-use crate::train::Event;
+use crate::train::{Callback, Control, EpochEnd, Event, StepEnd};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -51,14 +51,15 @@ impl Progress {
         }
     }
 
-    pub(super) fn observe(&mut self, event: Event<'_>) {
-        match event {
-            Event::Step { epoch, step, steps, loss, lr, images_per_s } => {
+    pub(super) fn observe(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::Step(StepEnd { epoch, step, steps, loss, lr, images_per_s, .. }) => {
                 let prefix = format!("epoch {}/{}", epoch + 1, self.epochs);
                 self.show(prefix, step, steps, format!("loss {loss:.3}, lr {lr:.2e}, {images_per_s:.0} images/s"));
             }
-            Event::Tested { done, of } => self.show("test".into(), done as u64, of as u64, String::from("images")),
-            Event::Epoch(m) => {
+            Event::Tested { done, of } => self.tested(done, of),
+            Event::Note(text) => self.line(text),
+            Event::Epoch(EpochEnd { metrics: m, .. }) => {
                 let text = format!(
                     "epoch {}/{}: loss {:.4}, test loss {:.4}, top-1 {:.2} %, top-5 {:.2} %, {:.0} images/s, {:.0} s",
                     m.epoch,
@@ -73,6 +74,11 @@ impl Progress {
                 self.line(&text);
             }
         }
+    }
+
+    /// Test pictures measured so far.
+    pub(super) fn tested(&mut self, done: usize, of: usize) {
+        self.show("test".into(), done as u64, of as u64, String::from("images"));
     }
 
     /// Pictures drawn so far.
@@ -90,5 +96,12 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Callback for Progress {
+    fn on(&mut self, event: &Event<'_>) -> Control {
+        self.observe(event);
+        Control::Continue
     }
 }

@@ -31,12 +31,16 @@ pub struct LayerParams<'a> {
 }
 
 /// Takes the gradient of `tensor` out of its place (zeros where there was none), so that several can be borrowed at once.
-fn take<S: Shape>(grads: &mut Gradients<f32, Cpu>, tensor: &Tensor<S, f32, Cpu>) -> Result<Vec<f32>, CpuError> {
+pub(crate) fn take<S: Shape>(grads: &mut Gradients<f32, Cpu>, tensor: &Tensor<S, f32, Cpu>) -> Result<Vec<f32>, CpuError> {
     Ok(std::mem::take::<Vec<f32>>(grads.get_or_alloc_mut(tensor)?))
 }
 
 /// Puts a gradient back into its place.
-fn put<S: Shape>(grads: &mut Gradients<f32, Cpu>, tensor: &Tensor<S, f32, Cpu>, gradient: Vec<f32>) -> Result<(), CpuError> {
+pub(crate) fn put<S: Shape>(
+    grads: &mut Gradients<f32, Cpu>,
+    tensor: &Tensor<S, f32, Cpu>,
+    gradient: Vec<f32>,
+) -> Result<(), CpuError> {
     **grads.get_or_alloc_mut(tensor)? = gradient;
     Ok(())
 }

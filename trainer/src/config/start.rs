@@ -1,0 +1,60 @@
+//! Where the first parameters come from.
+
+use crate::init::Init;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where the first parameters come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Start {
+    /// They are drawn.
+    Drawn(Init),
+    /// They are those of a RUN folder or a .safetensors or .onnx file.
+    From(PathBuf),
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Start::Drawn(Init::default())
+    }
+}
+
+impl FromStr for Start {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "kaiming" => Ok(Start::Drawn(Init::Kaiming)),
+            "gaussian" => Ok(Start::Drawn(Init::Gaussian)),
+            "" => Err("kaiming, gaussian, a RUN folder, or a .safetensors or .onnx file is needed".into()),
+            path => Ok(Start::From(PathBuf::from(path))),
+        }
+    }
+}
+
+impl TryFrom<String> for Start {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Start> for String {
+    fn from(start: Start) -> String {
+        start.to_string()
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Start::Drawn(Init::Kaiming) => f.write_str("kaiming"),
+            Start::Drawn(Init::Gaussian) => f.write_str("gaussian"),
+            Start::From(path) => write!(f, "{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Why a training cannot begin or go on.
+
+use crate::backend::cpu::PoolError;
+use crate::checkpoint::CheckpointError;
+use crate::config::ConfigError;
+use crate::models;
+use crate::plan::Untrained;
+use dfdx::prelude::CpuError;
+use staticnet_exporter::data::DataError;
+use staticnet_graph::file::FileError;
+use staticnet_graph::graph::ShapeError;
+use staticnet_graph::onnx::{ImportError, OnnxError};
+use staticnet_graph::safetensors::SafetensorsError;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why a training ends early.
+#[derive(Debug)]
+pub enum TrainError {
+    /// No architecture has this name.
+    UnknownArchitecture(String),
+    /// The network cannot be built.
+    Shape(ShapeError),
+    /// The network has operators that cannot be trained.
+    Untrained(Untrained),
+    /// The description makes no sense.
+    Config(ConfigError),
+    /// A sample cannot be read.
+    Data(DataError),
+    /// Memory ran out.
+    Device(CpuError),
+    /// No worker threads.
+    Threads(PoolError),
+    /// A checkpoint cannot be written or read.
+    Checkpoint(CheckpointError),
+    /// A file cannot be written.
+    File(FileError),
+    /// Initial parameters or the result cannot be read or written.
+    Parameters(SafetensorsError),
+    /// Initial parameters cannot be read.
+    Import(ImportError),
+    /// The result cannot be written.
+    Onnx(OnnxError),
+    /// The RUN folder holds a training already.
+    Occupied(PathBuf),
+    /// A checkpoint of another network.
+    OtherNetwork {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What was asked for.
+        expected: String,
+    },
+    /// A checkpoint within an epoch of another number of batches.
+    OtherBatches {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+        /// Batches of its epochs.
+        found: u64,
+        /// Batches of the epochs now.
+        expected: u64,
+    },
+    /// Some number is not finite any more.
+    Diverged {
+        /// Which: a layer's weights, gradients or outputs, or the loss.
+        what: String,
+        /// Epochs done.
+        epoch: u32,
+        /// Steps of the optimiser done in all.
+        step: u64,
+    },
+}
+
+impl fmt::Display for TrainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrainError::UnknownArchitecture(name) => {
+                let names: Vec<&str> = models::ARCHITECTURES.iter().map(|a| a.name).collect();
+                write!(f, "no architecture is called `{name}`; there are {}", names.join(", "))
+            }
+            TrainError::Shape(error) => write!(f, "{error}"),
+            TrainError::Untrained(error) => write!(f, "{error}"),
+            TrainError::Config(error) => write!(f, "{error}"),
+            TrainError::Data(error) => write!(f, "{error}"),
+            TrainError::Device(error) => write!(f, "the device failed ({error}); a smaller --batch-size needs less memory"),
+            TrainError::Threads(error) => write!(f, "{error}"),
+            TrainError::Checkpoint(error) => write!(f, "{error}"),
+            TrainError::File(error) => write!(f, "{error}"),
+            TrainError::Parameters(error) => write!(f, "{error}"),
+            TrainError::Import(error) => write!(f, "{error}"),
+            TrainError::Onnx(error) => write!(f, "{error}"),
+            TrainError::Occupied(folder) => {
+                write!(
+                    f,
+                    "{}: holds a training already; add --resume to go on with it, or choose another --out",
+                    folder.display()
+                )
+            }
+            TrainError::OtherNetwork { folder, found, expected } => {
+                write!(f, "{}: this is a checkpoint of {found}, not of {expected}", folder.display())
+            }
+            TrainError::OtherBatches { folder, found, expected } => write!(
+                f,
+                "{}: was saved within an epoch of {found} batches, now there are {expected}; resume with the data and the \
+                 --batch-size it was begun with",
+                folder.display()
+            ),
+            TrainError::Diverged { what, epoch, step } => write!(
+                f,
+                "{what} not finite in epoch {}, step {step}; a lower --lr or --clip-norm may help. What was saved before is kept",
+                epoch + 1
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TrainError {}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$error> for TrainError {
+            fn from(error: $error) -> Self {
+                TrainError::$variant(error)
+            }
+        })*
+    };
+}
+from! {
+    ShapeError => Shape, Untrained => Untrained, ConfigError => Config, DataError => Data, CpuError => Device, PoolError => Threads,
+    CheckpointError => Checkpoint, FileError => File, SafetensorsError => Parameters, ImportError => Import, OnnxError => Onnx,
+}

@@ -1,0 +1,169 @@
+//! Training and measuring.
+//!
+//! A [`Training`] takes batches from a [`BatchSource`], and everything that happens is told to [`Callback`]s: the progress bar, the
+//! logs, or code of your own. A [`Run`] folder holds all that is needed to go on after any instant:
+//!
+//! - every step is a function of the parameters, the optimiser's state, and (seed, epoch, batch);
+//! - a checkpoint is all of that, whole, between two steps.
+//!
+//! So a training that was stopped, in whatever way, and resumed ends with the very bytes of one that was not.
+
+mod begin;
+mod callback;
+mod error;
+mod session;
+
+use crate::backend::cpu::CpuBackend;
+use crate::config::Config;
+use crate::metrics::{EpochMetrics, Evaluation, Tally};
+use crate::network::Network;
+use crate::run::Run;
+use crate::source::{BatchSource, Batches};
+use crate::targets::Target;
+use crate::{metrics, plot};
+pub use callback::{Callback, Control, EpochEnd, Event, StepEnd};
+pub use error::TrainError;
+use serde::Serialize;
+use session::Session;
+use staticnet_graph::file::write_atomically;
+use staticnet_graph::{onnx, safetensors};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What came of a training.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Epochs done.
+    pub epochs: u32,
+    /// Best share of test samples whose class has the best score; that network is exported.
+    pub top1: f64,
+    /// Share of test samples whose class is among the five best scores, after the same epoch.
+    pub top5: f64,
+    /// Time of all epochs.
+    pub seconds: f64,
+    /// Whether it was stopped before the last epoch was done.
+    pub stopped: bool,
+    /// The RUN folder.
+    pub out: PathBuf,
+}
+
+/// A training about to begin.
+#[allow(missing_debug_implementations)] // Callbacks need not be printable.
+pub struct Training<'a, S> {
+    config: &'a Config,
+    source: &'a S,
+    run: &'a Run,
+    resume: bool,
+    callbacks: Vec<&'a mut dyn Callback>,
+}
+
+impl<'a, S: BatchSource> Training<'a, S> {
+    /// Trains as `config` says on `source`, writing to the RUN folder `run`.
+    pub fn new(config: &'a Config, source: &'a S, run: &'a Run) -> Self {
+        Training { config, source, run, resume: false, callbacks: Vec::new() }
+    }
+
+    /// Whether to go on after the last checkpoint of the RUN folder.
+    #[must_use]
+    pub fn resume(self, resume: bool) -> Self {
+        Training { resume, ..self }
+    }
+
+    /// Tells `callback` what happens.
+    #[must_use]
+    pub fn callback(mut self, callback: &'a mut dyn Callback) -> Self {
+        self.callbacks.push(callback);
+        self
+    }
+
+    /// Trains until the last epoch is done, a callback stops it, or [`Config::max_time`] or [`Config::patience`] are over.
+    ///
+    /// With the same number of threads a training that was stopped and resumed ends with the very bytes of one that was not.
+    ///
+    /// # Errors
+    /// [`TrainError`]. What was saved last is in the RUN folder.
+    pub fn run(mut self) -> Result<Summary, TrainError> {
+        let Training { config, source, run, .. } = self;
+        if !self.resume && run.has_checkpoint() {
+            return Err(TrainError::Occupied(run.folder().to_path_buf()));
+        }
+        let until = config.max_time.map(|span| Instant::now() + span.0);
+        let mut session = Session::open(config, source, run, self.resume)?;
+        write_atomically(&run.config(), config.to_toml()?.as_bytes())?;
+        let mut stopped = false;
+        while session.position.epoch < config.epochs && !stopped {
+            if exhausted(config, &session.history) {
+                let text = format!("not better for {} epochs: the end", config.patience);
+                callback::tell(&mut self.callbacks, &Event::Note(&text));
+                break;
+            }
+            stopped = session.epoch(until, &mut self.callbacks)? == Control::Stop;
+        }
+        finish(run, &session.history, stopped)
+    }
+}
+
+/// Whether the watched metric was not better for as many epochs as it may. A function of the history alone, so that it does not matter
+/// how often the training was resumed.
+fn exhausted(config: &Config, history: &[EpochMetrics]) -> bool {
+    if config.patience == 0 {
+        return false;
+    }
+    let (mut best, mut since) = (f64::NEG_INFINITY, 0);
+    for metrics in history {
+        let better = metrics.top1 > best + config.min_delta;
+        since = if better { 0 } else { since + 1 };
+        best = if better { metrics.top1 } else { best };
+    }
+    since >= config.patience
+}
+
+/// Exports the best network, and says what came of it.
+fn finish(run: &Run, history: &[EpochMetrics], stopped: bool) -> Result<Summary, TrainError> {
+    if !history.is_empty() {
+        let graph = run.network()?;
+        safetensors::save(&graph, &run.safetensors())?;
+        onnx::export(&graph, &run.onnx())?;
+    }
+    let top = history.iter().fold(None, |top: Option<&EpochMetrics>, m| match top {
+        Some(top) if top.top1 >= m.top1 => Some(top),
+        _ => Some(m),
+    });
+    Ok(Summary {
+        epochs: history.len() as u32,
+        top1: top.map_or(0.0, |m| m.top1),
+        top5: top.map_or(0.0, |m| m.top5),
+        seconds: history.iter().map(|m| m.seconds).sum(),
+        stopped,
+        out: run.folder().to_path_buf(),
+    })
+}
+
+/// What is drawn and listed anew after every epoch.
+fn write_history(run: &Run, history: &[EpochMetrics]) -> Result<(), TrainError> {
+    write_atomically(&run.metrics(), metrics::csv(history).as_bytes())?;
+    Ok(write_atomically(&run.curve(), plot::curves(history).as_bytes())?)
+}
+
+/// Accuracy and loss over `batches`; `observe` is told the number of samples done.
+///
+/// # Errors
+/// [`TrainError::Data`] or [`TrainError::Device`].
+pub fn evaluate(
+    network: &Network<CpuBackend>,
+    batches: Batches<'_>,
+    observe: &mut dyn FnMut(usize),
+) -> Result<Evaluation, TrainError> {
+    let mut tally = Tally::default();
+    for batch in batches {
+        let batch = batch?;
+        let scores = network.evaluate(batch.images, batch.targets.len())?;
+        for (scores, target) in scores.chunks_exact(network.classes()).zip(batch.targets.iter()) {
+            if let Target::Class(class) = target {
+                tally.add(scores, class);
+            }
+        }
+        observe(tally.len());
+    }
+    Ok(tally.evaluation())
+}
