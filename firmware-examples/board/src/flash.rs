@@ -35,26 +35,29 @@ impl ReadStorage for Flash {
     }
 }
 
-/// Copies as many bytes as both have: four words at a time where both begin at a word, as a driver would that has no DMA. (What the
-/// compiler brings takes four times the instructions, and a storage's cost is not the network's.)
+/// Copies as many bytes as both have: eight words at a time where both begin at a word, as a driver would that has no DMA. (What the
+/// compiler brings takes ten times the instructions, and a storage's cost is not the network's.)
 fn copy(to: &mut [u8], from: &[u8]) {
     let len = to.len().min(from.len());
     let aligned = (to.as_ptr() as usize | from.as_ptr() as usize).is_multiple_of(4);
-    let whole = if aligned { len / 16 * 16 } else { 0 };
+    let whole = if aligned { len / 64 * 64 } else { 0 };
     if whole > 0 {
-        // SAFETY: both slices have `whole` bytes, a multiple of 16 above 0, and begin at a multiple of 4; a mutable slice overlaps no
-        // other. The registers that are written are named, r2 to r5 among them, and the loop uses no stack.
+        // SAFETY: both slices have `whole` bytes, a multiple of 64 above 0, and begin at a multiple of 4; a mutable slice overlaps no
+        // other. The registers that are written are named, and the loop uses no stack.
         unsafe {
             asm!(
                 "2:",
-                "ldmia {from}!, {{r2, r3, r4, r5}}",
-                "stmia {to}!, {{r2, r3, r4, r5}}",
-                "subs {left}, {left}, #16",
+                "ldmia {from}!, {{r2, r3, r4, r5, r8, r9, r10, r12}}",
+                "stmia {to}!, {{r2, r3, r4, r5, r8, r9, r10, r12}}",
+                "ldmia {from}!, {{r2, r3, r4, r5, r8, r9, r10, r12}}",
+                "stmia {to}!, {{r2, r3, r4, r5, r8, r9, r10, r12}}",
+                "subs {left}, {left}, #64",
                 "bne 2b",
                 from = inout(reg) from.as_ptr() => _,
                 to = inout(reg) to.as_mut_ptr() => _,
                 left = inout(reg) whole => _,
                 out("r2") _, out("r3") _, out("r4") _, out("r5") _,
+                out("r8") _, out("r9") _, out("r10") _, out("r12") _,
                 options(nostack),
             );
         }

@@ -20,7 +20,7 @@ impl Call<'_> {
                 let (x, mut y) = (self.rows(&o)?, self.rows_mut(o.y)?);
                 let scratch = conv::Scratch::split(o.scratch, attrs, x.channels as u32, block.c1 - block.c0).ok_or(Unfit)?;
                 let operands = conv::Operands { weights, pad: 0.0, scratch };
-                conv::conv2d::<f32>(attrs, &x, &mut y, block, operands, |i, sum| bias.apply(i, sum));
+                conv::conv2d::<f32>(attrs, &x, &mut y, block, operands, |i, sums| bias.apply_all(i, sums));
             }
             Op::Linear => {
                 has(OpCode::Linear)?;

@@ -21,7 +21,7 @@ impl Call<'_> {
                 let (x, mut y) = (self.rows(&o)?, self.rows_mut(o.y)?);
                 let scratch = conv::Scratch::split(o.scratch, attrs, x.channels as u32, block.c1 - block.c0).ok_or(Unfit)?;
                 let operands = conv::Operands { weights, pad: zero_x, scratch };
-                conv::conv2d::<i8>(attrs, &x, &mut y, block, operands, |i, sum| quant.apply(i, sum));
+                conv::conv2d::<i8>(attrs, &x, &mut y, block, operands, |i, sums| quant.apply_all(i, sums));
             }
             Op::Linear => {
                 has(OpCode::Linear)?;

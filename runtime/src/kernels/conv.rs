@@ -71,14 +71,14 @@ pub struct Operands<'a, E: Element> {
 
 /// Rows x channels of a convolution.
 ///
-/// `finish(i, sum)` makes the output of the block's channel `i`.
+/// `finish(i, sums)` makes the sums of the block's channels from `i` on, of [`PIXELS`] pixels each, their outputs.
 pub fn conv2d<E: Element>(
     attrs: &Conv2d,
     x: &Rows<E>,
     y: &mut RowsMut<E>,
     block: Block,
     operands: Operands<E>,
-    finish: impl Fn(usize, E::Sum) -> E,
+    finish: impl Fn(usize, &mut [[E::Sum; PIXELS]]),
 ) {
     if E::ANY_ORDER && HOST_TAPS > K_BLOCK && taps(attrs, x.channels as u32) > K_BLOCK as u64 {
         let mut panel = [operands.pad; PIXELS * HOST_TAPS];
@@ -88,8 +88,8 @@ pub fn conv2d<E: Element>(
     blocked(attrs, x, y, block, (K_BLOCK, HOST_TAPS == 0), operands, finish);
 }
 
-/// Taps of a line of the kernel from which on it pays to multiply them where they lie, instead of gathering them first.
-const LONG_LINE: usize = 64;
+/// Taps side by side from which on it pays to multiply them where they lie, instead of gathering them first.
+const LONG_RUN: usize = 64;
 
 /// [`conv2d`], at most so many taps at once; whether taps that lie side by side may be multiplied where they are.
 fn blocked<E: Element>(
@@ -99,32 +99,37 @@ fn blocked<E: Element>(
     block: Block,
     (at_once, where_they_are): (usize, bool),
     operands: Operands<E>,
-    finish: impl Fn(usize, E::Sum) -> E,
+    finish: impl Fn(usize, &mut [[E::Sum; PIXELS]]),
 ) {
     let Operands { weights, pad, scratch: Scratch { sums, panel } } = operands;
     let groups = attrs.groups as usize;
     let (in_group, out_group) = (x.channels / groups, y.channels / groups);
     let k = taps(attrs, x.channels as u32) as usize;
     let (width, step) = (y.width, y.held_channels());
-    // Sums that need not wait for another block of taps do not leave the registers.
+    // Sums that need not wait for another block of taps need no scratch.
     let mut few = [[E::Sum::default(); PIXELS]; ROWS];
     let tile = if k <= at_once { &mut few[..] } else { sums };
     let most = tile.len().max(1);
+    let source = |g: usize| Source { attrs, x, pad, channels: g * in_group..(g + 1) * in_group };
+    let in_runs = where_they_are && E::ANY_ORDER && k > at_once && source(0).runs().1 >= LONG_RUN;
+    if in_runs {
+        // Nothing is gathered: the panel's place is for what lies outside the picture.
+        panel.fill(pad);
+    }
     for r in block.r0..block.r1 {
         for ox in (0..width).step_by(PIXELS) {
             let pixels = PIXELS.min(width - ox);
             for g in block.c0 / out_group..block.c1.div_ceil(out_group) {
-                let source = Source { attrs, x, pad, channels: g * in_group..(g + 1) * in_group };
-                let inside = where_they_are && E::ANY_ORDER && k > at_once && source.has_lines(ox, pixels);
+                let source = source(g);
                 let (first, end) = (block.c0.max(g * out_group), block.c1.min((g + 1) * out_group));
                 for c in (first..end).step_by(most) {
                     let i = c - block.c0;
                     let sums = &mut tile[..most.min(end - c)];
                     sums.fill([E::Sum::default(); PIXELS]);
-                    if inside {
-                        source.add_lines((r, ox), &weights[i * k..], k, panel, sums);
+                    if in_runs {
+                        source.add_runs((r, ox), pixels, &weights[i * k..], panel, sums);
                     }
-                    for from in (0..if inside { 0 } else { k }).step_by(at_once) {
+                    for from in (0..if in_runs { 0 } else { k }).step_by(at_once) {
                         let taps = from..k.min(from + at_once);
                         let panel = &mut panel[..PIXELS * taps.len()];
                         // All taps at once serve all channels of the group.
@@ -133,10 +138,11 @@ fn blocked<E: Element>(
                         }
                         E::add_dots(&weights[i * k + from..], k, panel, sums);
                     }
+                    finish(i, sums);
                     let at = y.at(ox, c);
                     for (p, out) in y.row(r)[at..].chunks_mut(step).take(pixels).enumerate() {
-                        for (j, (y, sums)) in out.iter_mut().zip(&*sums).enumerate() {
-                            *y = finish(i + j, sums[p]);
+                        for (y, sums) in out.iter_mut().zip(&*sums) {
+                            *y = E::of(sums[p]);
                         }
                     }
                 }
@@ -155,42 +161,51 @@ struct Source<'a, E> {
 }
 
 impl<E: Element> Source<'_, E> {
-    /// Whether all taps of [`PIXELS`] pixels from `ox` on lie inside the picture from left to right, each line of the kernel as one
-    /// long run.
-    fn has_lines(&self, ox: usize, pixels: usize) -> bool {
+    /// The taps of a line of the kernel that lie side by side: how many runs of them there are, and how long each is.
+    fn runs(&self) -> (usize, usize) {
         let (window, n) = (&self.attrs.window, self.channels.len());
-        let (kernel, stride, pad) = (window.kernel[1] as usize, window.stride[1] as usize, window.pads[1] as usize);
-        let side_by_side = n == self.x.channels && window.dilation[1] == 1 && kernel * n >= LONG_LINE;
-        let end = (ox + PIXELS - 1) * stride + kernel;
-        side_by_side && pixels == PIXELS && ox * stride >= pad && end <= self.x.width + pad
+        let kernel = window.kernel[1] as usize;
+        if n == self.x.channels && window.dilation[1] == 1 { (1, kernel * n) } else { (kernel, n) }
     }
 
-    /// Adds the dot products of rows of weights, `k` elements each, with [`PIXELS`] pixels from `ox` on of row `oy`, line by line of the
-    /// kernel, where the taps lie. Only where [`Source::has_lines`]; sums come in another order than from a panel.
-    fn add_lines(&self, (oy, ox): (usize, usize), weights: &[E], k: usize, panel: &mut [E], sums: &mut [[E::Sum; PIXELS]]) {
-        let (window, n) = (&self.attrs.window, self.channels.len());
-        let (line, stride) = (window.kernel[1] as usize * n, window.stride[1] as usize);
-        let left = (ox * stride).saturating_sub(window.pads[1] as usize) * n;
-        for ky in 0..window.kernel[0] as usize {
-            let iy = (oy * window.stride[0] as usize + ky * window.dilation[0] as usize).wrapping_sub(window.pads[0] as usize);
-            let weights = &weights[ky * line..];
-            if iy < self.x.height {
-                let row = self.x.row(iy);
-                let rows = [0, 1, 2, 3].map(|p| &row[left + p * stride * n..][..line]);
-                E::add_dots_apart(weights, k, rows, sums);
-                continue;
-            }
-            // Above or below the picture.
-            for from in (0..line).step_by(K_BLOCK) {
-                let panel = &mut panel[..PIXELS * K_BLOCK.min(line - from)];
-                panel.fill(self.pad);
-                E::add_dots(&weights[from..], k, panel, sums);
+    /// Adds the dot products of rows of weights with output pixels `ox..ox + pixels` of row `oy`, run by run of taps, where they lie:
+    /// the padded ones in `pads`. In place of a pixel that is missing the last one is taken. Sums come in another order than from
+    /// a panel. Not inlined, so that the stack is not that of both ways together.
+    #[inline(never)]
+    fn add_runs(&self, (oy, ox): (usize, usize), pixels: usize, weights: &[E], pads: &[E], sums: &mut [[E::Sum; PIXELS]]) {
+        let (window, x, n) = (&self.attrs.window, self.x, self.channels.len());
+        let ([lines, kernel], (runs, len)) = (window.kernel.map(usize::from), self.runs());
+        let pad = window.pads[1] as usize;
+        for run in 0..runs {
+            // Taps before the picture, and where the others begin in a row.
+            let starts = [0, 1, 2, 3].map(|p| {
+                let left = (ox + p.min(pixels - 1)) * window.stride[1] as usize + run * window.dilation[1] as usize;
+                let inside = left.saturating_sub(pad).min(x.width) * x.channels + self.channels.start;
+                (pad.saturating_sub(left).min(kernel) * n, inside)
+            });
+            for ky in 0..lines {
+                let iy =
+                    (oy * window.stride[0] as usize + ky * window.dilation[0] as usize).wrapping_sub(window.pads[0] as usize);
+                let row = if iy < x.height { x.row(iy) } else { &[] };
+                let weights = &weights[(ky * runs + run) * len..];
+                let mut from = 0;
+                while from < len {
+                    // As far as each pixel's taps lie side by side, in the picture or outside.
+                    let rows = starts.map(|(outside, inside)| match from.checked_sub(outside) {
+                        Some(skip) => row.get(inside + skip..).filter(|rest| !rest.is_empty()).unwrap_or(pads),
+                        None => &pads[..pads.len().min(outside - from)],
+                    });
+                    let part = rows.iter().fold(len - from, |part, row| part.min(row.len()));
+                    E::add_dots_apart(&weights[from..], lines * runs * len, rows.map(|row| &row[..part]), sums);
+                    from += part;
+                }
             }
         }
     }
 
     /// Gathers the given taps, in the order `[kernel_h][kernel_w][channel]`, of output pixels `ox..ox + pixels` of row `oy` into the
-    /// rows of `panel`.
+    /// rows of `panel`. Not inlined, as [`Source::add_runs`].
+    #[inline(never)]
     fn gather(&self, (oy, ox): (usize, usize), pixels: usize, taps: Range<usize>, panel: &mut [E]) {
         let window = &self.attrs.window;
         let line = window.kernel[1] as usize * self.channels.len();
@@ -272,6 +287,11 @@ mod tests {
             (conv(3, 2, 0, 1), [9, 13, 80, 5]),
             (conv(1, 1, 0, 1), [3, 9, 200, 66]),
             (conv(3, 1, 1, 1), [4, 3, 64, 8]),
+            // Each tap's channels are a run of their own.
+            (conv(3, 1, 1, 2), [4, 6, 140, 6]),
+            (Conv2d { window: Window { dilation: [2, 3], ..Window::square(3, 1, 2) }, groups: 1 }, [5, 9, 66, 3]),
+            // More padding side by side than there is room for.
+            (conv(3, 1, 2, 1), [2, 3, 600, 3]),
         ];
         for (attrs, [height, width, channels, outputs]) in cases {
             let taps = taps(&attrs, channels as u32) as usize;
@@ -288,7 +308,10 @@ mod tests {
                 let mut out = std::vec![0i8; h * w * outputs];
                 let (x, mut y) = (Rows::new(&x, height, height, width, channels), RowsMut::new(&mut out, h, w, outputs));
                 // Some of every bit of a sum, so that none can be wrong.
-                let finish = |i: usize, sum: i32| ((sum >> 13) ^ (sum >> 6) ^ sum ^ i as i32) as i8;
+                let of = |i: usize, sum: i32| (sum >> 13) ^ (sum >> 6) ^ sum ^ i as i32;
+                let finish = |i: usize, sums: &mut [[i32; PIXELS]]| {
+                    sums.iter_mut().enumerate().for_each(|(j, sums)| *sums = sums.map(|sum| of(i + j, sum)));
+                };
                 match how {
                     Some(how) => blocked(&attrs, &x, &mut y, whole, how, operands, finish),
                     None => conv2d(&attrs, &x, &mut y, whole, operands, finish),

@@ -45,6 +45,9 @@ pub trait Element: Pod + PartialOrd {
     /// The dot product of two rows.
     fn dot(weights: &[Self], x: &[Self]) -> Self::Sum;
 
+    /// The element that a sum has become.
+    fn of(finished: Self::Sum) -> Self;
+
     /// Element-wise `best = max(best, x)`.
     fn max_row(best: &mut [Self], x: &[Self]);
 }
@@ -63,6 +66,10 @@ impl Element for i8 {
 
     fn dot(weights: &[i8], x: &[i8]) -> i32 {
         arch::dot_i8(weights, x)
+    }
+
+    fn of(finished: i32) -> i8 {
+        finished as i8
     }
 
     fn max_row(best: &mut [i8], x: &[i8]) {
@@ -84,6 +91,10 @@ impl Element for f32 {
 
     fn dot(weights: &[f32], x: &[f32]) -> f32 {
         arch::dot_f32(weights, x)
+    }
+
+    fn of(finished: f32) -> f32 {
+        finished
     }
 
     fn max_row(best: &mut [f32], x: &[f32]) {
@@ -109,7 +120,23 @@ pub struct Requantize<'a> {
 impl Requantize<'_> {
     /// The output of channel `i` of the block.
     pub fn apply(&self, i: usize, sum: i32) -> i8 {
-        crate::quant::requantize(sum.wrapping_add(self.bias[i]), self.multiplier[i], self.zero_point, self.lo, self.hi)
+        self.make(sum, self.bias[i], self.multiplier[i])
+    }
+
+    /// Makes the sums of the block's channels from `i` on their outputs: pixel by pixel, without a check for each channel, so that
+    /// they can be vectors. Not inlined, for the stack's sake.
+    #[inline(never)]
+    pub fn apply_all(&self, i: usize, sums: &mut [[i32; arch::PIXELS]]) {
+        let (bias, multiplier) = (&self.bias[i..], &self.multiplier[i..]);
+        for p in 0..arch::PIXELS {
+            for ((sums, bias), multiplier) in sums.iter_mut().zip(bias).zip(multiplier) {
+                sums[p] = self.make(sums[p], *bias, *multiplier).into();
+            }
+        }
+    }
+
+    fn make(&self, sum: i32, bias: i32, multiplier: f32) -> i8 {
+        crate::quant::requantize(sum.wrapping_add(bias), multiplier, self.zero_point, self.lo, self.hi)
     }
 }
 
@@ -127,7 +154,18 @@ pub struct BiasClamp<'a> {
 impl BiasClamp<'_> {
     /// The output of channel `i` of the block.
     pub fn apply(&self, i: usize, sum: f32) -> f32 {
+        self.make(sum, self.bias[i])
+    }
+
+    /// Makes the sums of the block's channels from `i` on their outputs.
+    pub fn apply_all(&self, i: usize, sums: &mut [[f32; arch::PIXELS]]) {
+        for (sums, bias) in sums.iter_mut().zip(&self.bias[i..]) {
+            *sums = sums.map(|sum| self.make(sum, *bias));
+        }
+    }
+
+    fn make(&self, sum: f32, bias: f32) -> f32 {
         // Not `clamp`: it panics on a NaN bound, which a damaged artifact may have.
-        (sum + self.bias[i]).max(self.lo).min(self.hi)
+        (sum + bias).max(self.lo).min(self.hi)
     }
 }

@@ -1,7 +1,7 @@
 //! Convolutions of many taps against their definition: sums in blocks of 128 taps.
 
 use super::*;
-use staticnet::kernels::arch::dot_f32;
+use staticnet::kernels::arch::{PIXELS, dot_f32};
 use staticnet::kernels::conv;
 use staticnet::op::{Conv2d, Window};
 
@@ -40,7 +40,7 @@ impl<E: Number + Element> Deep<E> {
     }
 
     /// Runs a block, the weights being those of its channels.
-    fn run(&self, block: Block, y: &mut [E], finish: impl Fn(usize, E::Sum) -> E) {
+    fn run(&self, block: Block, y: &mut [E], finish: impl Fn(usize, &mut [[E::Sum; PIXELS]])) {
         let [h, w, c] = self.input;
         let (row, channels) = (self.weights.len() / self.output[2], block.c1 - block.c0);
         let bytes = conv::scratch_len(&self.attrs, c as u32, channels as u64, size_of::<E>() as u64) as usize;
@@ -54,12 +54,12 @@ impl<E: Number + Element> Deep<E> {
     }
 
     /// Runs all of it in blocks of rows x channels.
-    fn run_sliced(&self, random: &mut Random, finish: impl Fn(usize, E::Sum) -> E) -> Vec<E> {
+    fn run_sliced(&self, random: &mut Random, finish: impl Fn(E::Sum) -> E::Sum) -> Vec<E> {
         let mut y = poison(random, elements(self.output));
         for (rows, channels) in blocks(random, whole(self.output)) {
             for channels in channels {
                 let block = Block { r0: rows.start, r1: rows.end, c0: channels.start, c1: channels.end };
-                self.run(block, &mut y, |i, sum| finish(block.c0 + i, sum));
+                self.run(block, &mut y, |_, sums| sums.as_flattened_mut().iter_mut().for_each(|sum| *sum = finish(*sum)));
             }
         }
         y
@@ -110,7 +110,7 @@ fn int8_sums_of_many_taps_are_those_of_the_integers() {
         let shape = random.pick(&SHAPES);
         let kernel = Deep::<i8>::random(random, shape);
         // Byte by byte, so that the whole sum is seen.
-        let bytes: [Vec<i8>; 4] = std::array::from_fn(|byte| kernel.run_sliced(random, |_, sum| (sum >> (8 * byte)) as i8));
+        let bytes: [Vec<i8>; 4] = std::array::from_fn(|byte| kernel.run_sliced(random, |sum| sum >> (8 * byte)));
         let [a, b, c, d] = bytes.map(|bytes| bytes.into_iter().map(|byte| byte as u8));
         for (i, (((a, b), c), d)) in a.zip(b).zip(c).zip(d).enumerate() {
             let (taps, weights) = kernel.taps(i);
@@ -126,7 +126,7 @@ fn f32_sums_of_many_taps_are_those_of_their_blocks_in_order() {
     for_seeds("deep convolution f32", 400, |random| {
         let shape = random.pick(&SHAPES);
         let kernel = Deep::<f32>::random(random, shape);
-        let y = kernel.run_sliced(random, |_, sum| sum);
+        let y = kernel.run_sliced(random, |sum| sum);
         for (i, y) in y.iter().enumerate() {
             let (taps, weights) = kernel.taps(i);
             let blocks = taps.chunks(128).zip(weights.chunks(128));

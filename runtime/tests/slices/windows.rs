@@ -1,6 +1,7 @@
 //! Operators that look at a window of pixels or channels, and the fully connected layer.
 
 use super::*;
+use staticnet::kernels::arch::PIXELS;
 use staticnet::kernels::average_pool::{AverageQuant, average_pool_f32, average_pool_i8};
 use staticnet::kernels::lrn::{FACTOR_BITS, LrnQuant, lrn_f32, lrn_i8, table_len};
 use staticnet::kernels::{BiasClamp, Requantize, conv, linear, max_pool};
@@ -95,7 +96,7 @@ impl<E: Number + Element> Convolution<E> {
         Convolution { attrs: Conv2d { window, groups: groups as u16 }, input, output, finish, pad: E::random(random) }
     }
 
-    fn run_with(&self, (x, y): (&Rows<E>, &mut RowsMut<E>), block: Block, finish: impl Fn(usize, E::Sum) -> E) {
+    fn run_with(&self, (x, y): (&Rows<E>, &mut RowsMut<E>), block: Block, finish: impl Fn(usize, &mut [[E::Sum; PIXELS]])) {
         let (input, channels) = (self.input[2] as u32, block.c1 - block.c0);
         // Exactly what the kernel asks for, in 4-byte words, of noise.
         let bytes = conv::scratch_len(&self.attrs, input, channels as u64, size_of::<E>() as u64) as usize;
@@ -133,7 +134,7 @@ impl Kernel<i8> for Convolution<i8> {
 
     fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
         let quant = self.finish.i8(block);
-        self.run_with((&x[0], y), block, |i, sum| quant.apply(i, sum));
+        self.run_with((&x[0], y), block, |i, sums| quant.apply_all(i, sums));
     }
 }
 
@@ -146,7 +147,7 @@ impl Kernel<f32> for Convolution<f32> {
 
     fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
         let bias = self.finish.f32(block);
-        self.run_with((&x[0], y), block, |i, sum| bias.apply(i, sum));
+        self.run_with((&x[0], y), block, |i, sums| bias.apply_all(i, sums));
     }
 }
 

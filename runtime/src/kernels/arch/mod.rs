@@ -12,8 +12,8 @@ mod x86;
 /// Pixels that are multiplied at once: rows of an im2col panel.
 pub const PIXELS: usize = 4;
 
-/// Rows of weights that are multiplied with a panel in one call where their sums need no memory.
-pub const ROWS: usize = if cfg!(target_arch = "x86_64") { 32 } else { 2 };
+/// Rows of weights that are multiplied with a panel in one call where their sums need no scratch.
+pub const ROWS: usize = if cfg!(target_arch = "x86_64") { 32 } else { 4 };
 
 /// Taps of an int8 convolution that a host gathers at once, on its stack: what is wrapped may be added in any order, and a host
 /// has the room. 0 where they are gathered in scratch.

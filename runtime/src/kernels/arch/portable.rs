@@ -22,19 +22,39 @@ pub(super) fn add_dots_i8(weights: &[i8], stride: usize, panel: &[i8], sums: &mu
     add_dots_apart_i8(weights, stride, pixels(panel), sums);
 }
 
-pub(super) fn add_dots_apart_i8(weights: &[i8], stride: usize, [p0, p1, p2, p3]: [&[i8]; PIXELS], sums: &mut [[i32; PIXELS]]) {
+// Where it is inlined, its five pointers and four sums leave the registers.
+#[inline(never)]
+pub(super) fn add_dots_apart_i8(weights: &[i8], stride: usize, pixels: [&[i8]; PIXELS], sums: &mut [[i32; PIXELS]]) {
+    // One length that the compiler knows of all five rows: its vectors then have one end, and not a mask made of five.
+    let k = pixels.iter().fold(usize::MAX, |k, pixel| k.min(pixel.len()));
+    let pixels = pixels.map(|pixel| &pixel[..k]);
     for (row, sums) in weights.chunks(stride.max(1)).zip(sums) {
-        // One pass over the weights serves four pixels.
-        let [mut s0, mut s1, mut s2, mut s3] = *sums;
-        for ((((&w, &a), &b), &c), &d) in row.iter().zip(p0).zip(p1).zip(p2).zip(p3) {
-            let w = w as i32;
-            s0 = s0.wrapping_add(w * a as i32);
-            s1 = s1.wrapping_add(w * b as i32);
-            s2 = s2.wrapping_add(w * c as i32);
-            s3 = s3.wrapping_add(w * d as i32);
+        let Some(row) = row.get(..k) else { break };
+        if cfg!(staticnet_vectors) {
+            *sums = add_taps(row, pixels, *sums);
+            continue;
         }
-        *sums = [s0, s1, s2, s3];
+        // Where there are none, four taps at a time find them at offsets from five pointers that move together.
+        let (row, last) = row.as_chunks::<4>();
+        let [(p0, _), (p1, _), (p2, _), (p3, _)] = pixels.map(|pixel| pixel.as_chunks::<4>());
+        for ((((row, a), b), c), d) in row.iter().zip(p0).zip(p1).zip(p2).zip(p3) {
+            *sums = add_taps(row, [a, b, c, d], *sums);
+        }
+        *sums = add_taps(last, pixels.map(|pixel| pixel.as_chunks::<4>().1), *sums);
     }
+}
+
+/// One pass over the weights serves four pixels.
+#[inline(always)]
+fn add_taps(row: &[i8], [p0, p1, p2, p3]: [&[i8]; PIXELS], [mut s0, mut s1, mut s2, mut s3]: [i32; PIXELS]) -> [i32; PIXELS] {
+    for ((((&w, &a), &b), &c), &d) in row.iter().zip(p0).zip(p1).zip(p2).zip(p3) {
+        let w = w as i32;
+        s0 = s0.wrapping_add(w * a as i32);
+        s1 = s1.wrapping_add(w * b as i32);
+        s2 = s2.wrapping_add(w * c as i32);
+        s3 = s3.wrapping_add(w * d as i32);
+    }
+    [s0, s1, s2, s3]
 }
 
 /// Adds the eight partial sums pairwise.
