@@ -8,6 +8,7 @@ mod demo;
 mod error;
 mod eval;
 mod export;
+mod interrupt;
 mod predict;
 mod progress;
 mod summary;

@@ -1,6 +1,7 @@
 //! `trainer train`.
 
 use super::CliError;
+use super::interrupt::Interrupt;
 use super::progress::Progress;
 use crate::config::{Config, ConfigError};
 use crate::models;
@@ -69,7 +70,9 @@ impl Train {
             batching.augment,
         );
         let mut progress = Progress::new(config.epochs);
-        let result = Training::new(&config, &source, &run).resume(self.resume).callback(&mut progress).run();
+        let mut interrupt = Interrupt::listen()?;
+        let training = Training::new(&config, &source, &run).resume(self.resume);
+        let result = training.callback(&mut progress).callback(&mut interrupt).run();
         progress.finish();
         println!("{}", serde_json::to_string(&result?).map_err(CliError::failed)?);
         Ok(())

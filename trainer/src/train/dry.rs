@@ -1,0 +1,81 @@
+//! A training's memory and one of its steps, before it is begun.
+
+use super::TrainError;
+use super::begin::{begin, blank_network};
+use crate::backend::cpu::CpuBackend;
+use crate::config::Config;
+use crate::network::Network;
+use crate::optim::{Moment, Optimiser};
+use crate::source::BatchSource;
+use serde::Serialize;
+use staticnet_graph::graph::Graph;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a training will need, in bytes, and what one step of it gave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DryRun {
+    /// Samples of a batch.
+    pub batch_size: usize,
+    /// Steps of the optimiser in an epoch.
+    pub steps_per_epoch: u64,
+    /// Numbers that are learned.
+    pub parameters: usize,
+    /// Bytes of the parameters; their gradients take as much again.
+    pub parameter_bytes: usize,
+    /// Bytes of what the optimiser remembers, averages included.
+    pub optimiser_bytes: usize,
+    /// Bytes of the outputs of all layers for a batch; their gradients take as much again.
+    pub activation_bytes: usize,
+    /// Largest resident memory of this process so far, in bytes, where the system tells.
+    pub resident_bytes: Option<u64>,
+    /// Loss of the first batch.
+    pub loss: f32,
+    /// Seconds of one step, after one to warm up.
+    pub step_seconds: f64,
+}
+
+/// Takes two steps on the first batch of the training that `config` describes. Nothing is written.
+///
+/// # Errors
+/// [`TrainError`] as a training would end with.
+pub fn dry_run(config: &Config, source: &impl BatchSource) -> Result<(Graph, DryRun), TrainError> {
+    let graph = begin(blank_network(config, source)?, config)?;
+    let mut optimiser = Optimiser::new(&graph, &config.optim, &config.schedule)?;
+    let mut network = Network::new(Arc::new(CpuBackend::new(config.threads)?), graph.clone())?;
+    let loss = config.loss.build(network.classes(), &source.counts())?;
+    let batches = source.train_batches() as u64;
+    let steps_per_epoch = batches.div_ceil(u64::from(config.accumulate));
+    let Some(batch) = source.train(0, 0).next().transpose()? else { return Err(TrainError::NoBatches) };
+    let (mut first, mut seconds) = (None, 0.0);
+    for step in 0..2 {
+        let start = Instant::now();
+        let pass = network.backward(batch.clone(), loss.as_ref(), config.seed, 0, None)?;
+        network.update(&mut optimiser, pass.gradients, Moment { step, steps_per_epoch, epochs: config.epochs, batches: 1 })?;
+        seconds = start.elapsed().as_secs_f64();
+        first.get_or_insert(pass.loss);
+    }
+    let parameters = graph.parameters();
+    let vectors = optimiser.state().values().map(Vec::len).sum::<usize>();
+    let averages = optimiser.average().map_or(0, |average| average.values().map(|v| v.len()).sum());
+    let outputs: usize = graph.nodes.iter().map(|node| graph.value(node.output).elements()).sum();
+    let report = DryRun {
+        batch_size: batch.targets.len(),
+        steps_per_epoch,
+        parameters,
+        parameter_bytes: 4 * parameters,
+        optimiser_bytes: 4 * (vectors + averages),
+        activation_bytes: 4 * outputs * batch.targets.len(),
+        resident_bytes: resident_bytes(),
+        loss: first.unwrap_or_default(),
+        step_seconds: seconds,
+    };
+    Ok((graph, report))
+}
+
+/// Linux counts the largest resident memory of every process.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| 1024 * kib)
+}

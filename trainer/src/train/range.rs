@@ -1,0 +1,67 @@
+//! The learning rate range test: a few steps at growing rates.
+
+use super::TrainError;
+use super::begin::{begin, blank_network};
+use crate::backend::cpu::CpuBackend;
+use crate::config::Config;
+use crate::lr_find::{Point, Smoothing, rate};
+use crate::network::Network;
+use crate::optim::{Moment, Optimiser};
+use crate::schedule::{ScheduleKind, ScheduleOptions};
+use crate::source::BatchSource;
+use std::sync::Arc;
+
+/// How far a range test goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The first rate.
+    pub first: f64,
+    /// The last rate, larger than the first.
+    pub last: f64,
+    /// Steps from one to the other, at least 2.
+    pub steps: u64,
+}
+
+/// Share of the smoothed loss that each step keeps.
+const SMOOTHING: f64 = 0.9;
+/// Above so many times the lowest smoothed loss the rest of the test tells nothing.
+const EXPLODED: f64 = 4.0;
+
+/// Takes the steps of a training that `config` describes at the rates of `range`, from its first parameters on, until the loss
+/// explodes. `observe` hears of each. Nothing is written.
+///
+/// # Errors
+/// [`TrainError`] as a training would end with; a loss that explodes is none.
+pub fn range_test(
+    config: &Config,
+    source: &impl BatchSource,
+    range: Range,
+    observe: &mut dyn FnMut(u64, &Point),
+) -> Result<Vec<Point>, TrainError> {
+    let graph = begin(blank_network(config, source)?, config)?;
+    // A step counts as an epoch, after each of which the rate is multiplied: rules with a factor keep it.
+    let growth = (range.last / range.first).powf(1.0 / (range.steps.max(2) - 1) as f64);
+    let schedule = ScheduleOptions { lr: range.first, schedule: ScheduleKind::Exponential, gamma: growth, ..ScheduleOptions::default() };
+    let mut optimiser = Optimiser::new(&graph, &config.optim, &schedule)?;
+    let mut network = Network::new(Arc::new(CpuBackend::new(config.threads)?), graph)?;
+    let loss = config.loss.build(network.classes(), &source.counts())?;
+    let (mut points, mut smoothing, mut lowest) = (Vec::new(), Smoothing::new(SMOOTHING), f64::INFINITY);
+    let epochs = (0..).flat_map(|epoch| source.train(epoch, 0).map(move |batch| (epoch, batch)));
+    for (step, (epoch, batch)) in (0..range.steps).zip(epochs) {
+        let pass = network.backward(batch?, loss.as_ref(), config.seed, epoch, None)?;
+        let value = f64::from(pass.loss);
+        let smoothed = smoothing.next(value);
+        if !smoothed.is_finite() || smoothed > EXPLODED * lowest {
+            break;
+        }
+        lowest = lowest.min(smoothed);
+        let point = Point { lr: rate(range.first, range.last, step, range.steps), loss: value, smoothed };
+        observe(step + 1, &point);
+        points.push(point);
+        let at = Moment { step, steps_per_epoch: 1, epochs: u32::try_from(range.steps).unwrap_or(u32::MAX), batches: 1 };
+        if network.update(&mut optimiser, pass.gradients, at)?.broken.is_some() {
+            break;
+        }
+    }
+    Ok(points)
+}
