@@ -1,9 +1,10 @@
 //! The whole path on pictures drawn by code: train, export, compile, run, and compare every stage.
 
 use crate::config::{Choices, ConfigError};
+use crate::dataset::DataOptions;
 use crate::models;
 use crate::run::Run;
-use crate::source::{Batching, Pictures, base_preprocess};
+use crate::source::{Batching, Normalise, Pictures, base_preprocess};
 use crate::synth::{self, SynthError, SynthOptions};
 use crate::train::{Event, TrainError, train};
 use serde::Serialize;
@@ -203,7 +204,14 @@ fn train_net(pictures: &Path, run: &Run, observe: &mut dyn FnMut(Stage<'_>)) -> 
     };
     let config = choices.resolve(architecture, 3)?;
     let batching = Batching { batch_size: config.batch_size, augment: config.augment, seed: config.seed, threads: 1 };
-    let source = Pictures::open(pictures, base_preprocess(architecture, 3), batching)?;
+    let source = Pictures::open(
+        pictures,
+        Normalise::Measured(base_preprocess(architecture, 3)),
+        batching,
+        &DataOptions::default(),
+        None,
+        &mut |_, _| (),
+    )?;
     Ok(train(&config, &source, run, false, &mut |event| observe(Stage::Training(event)))?)
 }
 

@@ -17,6 +17,7 @@ pub use staticnet_graph::models;
 pub mod network;
 pub mod ops;
 pub mod optim;
+pub mod option;
 pub mod plan;
 pub mod plot;
 pub mod rng;

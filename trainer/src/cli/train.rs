@@ -3,9 +3,10 @@
 use super::CliError;
 use super::progress::Progress;
 use crate::config::{Choices, ConfigError};
+use crate::dataset::DataOptions;
 use crate::models;
 use crate::run::Run;
-use crate::source::{BatchSource, Batching, Pictures, base_preprocess};
+use crate::source::{BatchSource, Batching, Normalise, Pictures, base_preprocess};
 use crate::train::{TrainError, train};
 use clap::Args;
 use staticnet_exporter::data::{DataSet, Split};
@@ -56,7 +57,14 @@ impl Train {
             // Small pictures cost next to nothing beside the training; large ones need every core at times.
             threads: if architecture.size <= 64 { 1 } else { std::thread::available_parallelism().map_or(1, |n| n.get()) },
         };
-        let source = Pictures::open(&path, base_preprocess(architecture, channels), batching)?;
+        let source = Pictures::open(
+            &path,
+            Normalise::Measured(base_preprocess(architecture, channels)),
+            batching,
+            &DataOptions::default(),
+            None,
+            &mut |_, _| (),
+        )?;
         eprintln!(
             "{} on {}: {} training and {} test pictures, {} classes, batch {}, {} epochs, augmentation {}",
             config.arch,
