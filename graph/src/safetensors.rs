@@ -64,7 +64,8 @@ pub fn save(graph: &Graph, path: &Path) -> Result<(), SafetensorsError> {
 /// Writes tensors: name, shape, elements.
 fn write<'a>(tensors: impl Iterator<Item = (&'a str, Vec<usize>, &'a [f32])>, path: &Path) -> Result<(), SafetensorsError> {
     let format = |reason: String| SafetensorsError::Format { file: path.to_path_buf(), reason };
-    let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors.map(|(name, shape, data)| (name, shape, little_endian(data))).collect();
+    let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> =
+        tensors.map(|(name, shape, data)| (name, shape, little_endian(data))).collect();
     let mut views = Vec::with_capacity(bytes.len());
     for (name, shape, bytes) in &bytes {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
@@ -99,7 +100,9 @@ pub fn save_vectors(vectors: &BTreeMap<String, Vec<f32>>, path: &Path) -> Result
 pub fn load_vectors(path: &Path) -> Result<BTreeMap<String, Vec<f32>>, SafetensorsError> {
     let bytes = file::read_at_most(path, MAX_BYTES).map_err(SafetensorsError::File)?;
     let tensors = parse(&bytes, path)?;
-    let foreign = |(name, view): (&str, TensorView)| (view.dtype() != Dtype::F32).then(|| format!("{name} is {:?}, not F32", view.dtype()));
+    let foreign = |(name, view): (&str, TensorView)| {
+        (view.dtype() != Dtype::F32).then(|| format!("{name} is {:?}, not F32", view.dtype()))
+    };
     let problems: Vec<String> = tensors.iter().filter_map(foreign).collect();
     if !problems.is_empty() {
         return Err(SafetensorsError::Mismatch { file: path.to_path_buf(), problems });

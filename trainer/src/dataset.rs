@@ -1,5 +1,11 @@
 //! From a data set to batches of normalised floats, prepared by worker threads ahead of the training loop.
 
+mod check;
+mod fill;
+mod options;
+mod order;
+mod statistics;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,16 +15,15 @@ use staticnet::preprocess::Preprocess;
 use staticnet_exporter::data::{DataError, DataSet};
 
 use crate::augment::Augment;
-use crate::rng::{self, KeyedRng, stream};
+use crate::rng::{KeyedRng, stream};
 use crate::targets::Targets;
+pub use check::{Bad, check};
+pub use options::DataOptions;
+pub use order::{Order, Pick, balanced};
+pub use statistics::statistics;
 
 /// Batches every worker prepares beyond the one it waits to hand over.
 const PREFETCH: usize = 1;
-/// Pictures the normalisation is computed from.
-const STATISTICS_SAMPLES: usize = 4096;
-/// The smallest standard deviation: one step of a byte. A channel without contrast would be divided by 0.
-const SMALLEST_STD: f32 = 1.0 / 255.0;
-
 /// Some samples, ready for the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
@@ -43,12 +48,23 @@ pub struct LoaderOptions {
     pub from: usize,
     /// How pictures are varied.
     pub augment: Augment,
-    /// Whether the samples come in random order.
-    pub shuffle: bool,
+    /// In which order samples come, and how often.
+    pub order: Order,
     /// Whether an incomplete last batch is left out.
     pub drop_last: bool,
+    /// Batches of the epoch at most; `None` for all there are.
+    pub at_most: Option<usize>,
     /// Worker threads; 0 counts as 1. The batches are the same for any number.
     pub threads: usize,
+}
+
+impl LoaderOptions {
+    /// Batches of a whole epoch over so many samples.
+    pub fn batches(&self, samples: usize) -> usize {
+        let batch_size = self.batch_size.max(1);
+        let all = if self.drop_last { samples / batch_size } else { samples.div_ceil(batch_size) };
+        self.at_most.map_or(all, |most| all.min(most))
+    }
 }
 
 /// The batches of one epoch, in order. After an error there is nothing more.
@@ -76,25 +92,19 @@ struct Epoch {
     preprocess: Preprocess,
     options: LoaderOptions,
     /// The samples in the order of the epoch.
-    order: Vec<u32>,
+    picks: Vec<Pick>,
 }
 
 impl Loader {
     /// Starts the workers of one epoch over `data`.
     pub fn new(data: Arc<DataSet>, preprocess: Preprocess, options: LoaderOptions) -> Loader {
         let options = LoaderOptions { batch_size: options.batch_size.max(1), ..options };
-        let samples = data.len() as u32;
-        let order = match options.shuffle {
-            true => rng::permutation(options.seed, options.epoch, samples),
-            false => (0..samples).collect(),
-        };
-        let batches = match options.drop_last {
-            true => order.len() / options.batch_size,
-            false => order.len().div_ceil(options.batch_size),
-        };
+        let classes = (0..data.len()).map(|i| data.label(i) as u32);
+        let picks = options.order.picks(classes, options.seed, options.epoch);
+        let batches = options.batches(picks.len());
         let from = options.from.min(batches);
         let threads = options.threads.clamp(1, (batches - from).max(1));
-        let epoch = Arc::new(Epoch { data, preprocess, options, order });
+        let epoch = Arc::new(Epoch { data, preprocess, options, picks });
         let workers =
             (0..threads).map(|first| Worker::start(epoch.clone(), (from + first..batches).step_by(threads))).collect();
         Loader { workers, from, next: from, batches }
@@ -158,10 +168,11 @@ impl Epoch {
     fn work(&self, batches: impl Iterator<Item = usize>, sender: &SyncSender<Result<Batch, DataError>>) {
         let normalise = normalisation_table(&self.preprocess);
         let mut pixels = vec![0; self.preprocess.len()];
+        let mut scratch = Vec::new();
         for batch in batches {
             let first = batch * self.options.batch_size;
-            let last = (first + self.options.batch_size).min(self.order.len());
-            let batch = self.batch(first..last, &normalise, &mut pixels);
+            let last = (first + self.options.batch_size).min(self.picks.len());
+            let batch = self.batch(first..last, &normalise, &mut pixels, &mut scratch);
             let failed = batch.is_err();
             if sender.send(batch).is_err() || failed {
                 return;
@@ -169,34 +180,30 @@ impl Epoch {
         }
     }
 
-    fn batch(&self, samples: Range<usize>, normalise: &[[f32; 256]], pixels: &mut [u8]) -> Result<Batch, DataError> {
-        let indices = self.order[samples].to_vec();
-        let targets = Targets::Classes(indices.iter().map(|&i| self.data.label(i as usize) as u32).collect());
-        let mut images = Vec::with_capacity(indices.len() * pixels.len());
-        for &index in &indices {
-            resize(&self.data, index as usize, &self.preprocess, pixels)?;
-            self.append(index, pixels, normalise, &mut images);
-        }
-        Ok(Batch { images, targets, indices })
-    }
-
-    /// Varies and normalises one picture (HWC) and appends it to `images` (NCHW).
-    fn append(&self, index: u32, pixels: &[u8], normalise: &[[f32; 256]], images: &mut Vec<f32>) {
+    fn batch(
+        &self,
+        places: Range<usize>,
+        normalise: &[[f32; 256]],
+        pixels: &mut [u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<Batch, DataError> {
         let LoaderOptions { seed, epoch, augment, .. } = self.options;
         let (width, height) = (self.preprocess.width as usize, self.preprocess.height as usize);
-        let channels = normalise.len();
-        let variation = augment.draw(width, height, &mut KeyedRng::new(seed, epoch, index.into(), stream::AUGMENT));
-        for (channel, table) in normalise.iter().enumerate() {
-            for y in 0..height {
-                images.extend((0..width).map(|x| {
-                    let byte = match variation.source(y, x, width, height) {
-                        Some((y, x)) => pixels[(y * width + x) * channels + channel],
-                        None => 0,
-                    };
-                    table[byte as usize]
-                }));
-            }
+        let picks = &self.picks[places];
+        let mut images = Vec::with_capacity(picks.len() * pixels.len());
+        for pick in picks {
+            let index = pick.sample as usize;
+            let mut rng = KeyedRng::new(seed, epoch, pick.key(), stream::AUGMENT);
+            let fitted = self.data.with_picture(index, |picture| {
+                let region = augment.region(picture.width, picture.height, &mut rng);
+                fill::fit(&self.preprocess, picture, region, scratch, pixels)
+            })?;
+            fitted.map_err(|error| DataError::Preprocess { name: self.data.name(index), error })?;
+            fill::append(pixels, width, &augment.draw(width, height, &mut rng), normalise, &mut images);
         }
+        let indices: Vec<u32> = picks.iter().map(|pick| pick.sample).collect();
+        let targets = Targets::Classes(indices.iter().map(|&i| self.data.label(i as usize) as u32).collect());
+        Ok(Batch { images, targets, indices })
     }
 }
 
@@ -204,78 +211,6 @@ impl Epoch {
 fn normalisation_table(preprocess: &Preprocess) -> Vec<[f32; 256]> {
     let channel = |c| std::array::from_fn(|byte| preprocess.normalise(byte as u8, c));
     (0..preprocess.channels as usize).map(channel).collect()
-}
-
-/// Sample `index` in the network's input size, HWC.
-fn resize(data: &DataSet, index: usize, preprocess: &Preprocess, pixels: &mut [u8]) -> Result<(), DataError> {
-    data.with_picture(index, |picture| preprocess.resize(picture, |at, _, byte| pixels[at] = byte))?
-        .map_err(|error| DataError::Preprocess { name: data.name(index), error })
-}
-
-/// Sums over bytes of one channel; exact, so the order of samples does not matter.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    bytes: u64,
-    squares: u64,
-    count: u64,
-}
-
-/// `base` with the mean and the standard deviation of every channel, of pixels scaled to `[0, 1]`, after resizing.
-///
-/// Computed from up to 4,096 samples, evenly spread over `data`, with one thread per processor. Channels the network does not
-/// have keep the values of `base`.
-///
-/// # Errors
-/// The first sample that cannot be read or fitted.
-pub fn statistics(data: &DataSet, base: Preprocess) -> Result<Preprocess, DataError> {
-    let samples = data.len().min(STATISTICS_SAMPLES);
-    let threads = thread::available_parallelism().map_or(1, |n| n.get());
-    let results: Vec<Result<[Sums; 3], (usize, DataError)>> = thread::scope(|scope| {
-        let part =
-            |first: usize| move || sums(data, &base, (first..samples).step_by(threads).map(|i| i * data.len() / samples));
-        let parts: Vec<_> = (0..threads).map(|first| scope.spawn(part(first))).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
-        parts.into_iter().map(join).collect()
-    });
-    if let Some((_, error)) = results.iter().filter_map(|result| result.as_ref().err()).min_by_key(|(index, _)| *index) {
-        return Err(error.clone());
-    }
-    let mut filled = base;
-    for channel in 0..base.channels.min(3) as usize {
-        let mut total = Sums::default();
-        for sums in results.iter().flatten() {
-            total.bytes += sums[channel].bytes;
-            total.squares += sums[channel].squares;
-            total.count += sums[channel].count;
-        }
-        let count = total.count.max(1) as f64;
-        let mean = total.bytes as f64 / count;
-        let variance = (total.squares as f64 / count - mean * mean).max(0.0);
-        filled.mean[channel] = (mean / 255.0) as f32;
-        filled.std[channel] = ((variance.sqrt() / 255.0) as f32).max(SMALLEST_STD);
-    }
-    Ok(filled)
-}
-
-/// The sums over some samples, or the index of the first that fails with its error.
-fn sums(
-    data: &DataSet,
-    preprocess: &Preprocess,
-    samples: impl Iterator<Item = usize>,
-) -> Result<[Sums; 3], (usize, DataError)> {
-    let mut sums = [Sums::default(); 3];
-    let mut pixels = vec![0; preprocess.len()];
-    for index in samples {
-        resize(data, index, preprocess, &mut pixels).map_err(|error| (index, error))?;
-        for pixel in pixels.chunks_exact(preprocess.channels as usize) {
-            for (sum, &byte) in sums.iter_mut().zip(pixel) {
-                sum.bytes += byte as u64;
-                sum.squares += byte as u64 * byte as u64;
-                sum.count += 1;
-            }
-        }
-    }
-    Ok(sums)
 }
 
 #[cfg(test)]

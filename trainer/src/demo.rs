@@ -1,9 +1,10 @@
 //! The whole path on pictures drawn by code: train, export, compile, run, and compare every stage.
 
 use crate::config::{Config, ConfigError};
+use crate::dataset::DataOptions;
 use crate::models;
 use crate::run::Run;
-use crate::source::{Batching, Pictures, base_preprocess};
+use crate::source::{Batching, Normalise, Pictures, base_preprocess};
 use crate::synth::{self, SynthError, SynthOptions};
 use crate::train::{Control, Event, TrainError, Training};
 use serde::Serialize;
@@ -199,7 +200,8 @@ fn train_net(pictures: &Path, run: &Run, observe: &mut dyn FnMut(Stage<'_>)) -> 
     let config = Config { data: pictures.to_path_buf(), epochs: EPOCHS, augment: Some(augment), ..Config::default() };
     let config = config.decide(architecture, 3)?;
     let batching = Batching { batch_size: config.batch_size, augment, seed: config.seed, threads: 1 };
-    let source = Pictures::open(pictures, base_preprocess(architecture, 3), batching)?;
+    let normalise = Normalise::Measured(base_preprocess(architecture, 3));
+    let source = Pictures::open(pictures, normalise, batching, &DataOptions::default(), None, &mut |_, _| ())?;
     let mut tell = |event: &Event<'_>| {
         observe(Stage::Training(event));
         Control::Continue

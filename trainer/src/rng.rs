@@ -20,6 +20,10 @@ pub mod stream {
     pub const SYNTH: u32 = 2;
     /// Initial weights; the sample is the parameter's number.
     pub const INIT: u32 = 3;
+    /// The order of one class's samples in a balanced epoch; the sample is the class and how often it was gone through.
+    pub const CLASS_ORDER: u32 = 16;
+    /// The order of the classes in a balanced epoch; the sample is the round.
+    pub const CLASS_TURNS: u32 = 17;
     /// Dropout masks; add the number of the layer.
     pub const DROPOUT: u32 = 1 << 16;
 }
@@ -70,14 +74,18 @@ impl KeyedRng {
     }
 }
 
-/// The numbers 0 to `n - 1` in the random order of this seed and epoch (Fisher and Yates).
+/// The numbers 0 to `n - 1` in the random order of this seed and epoch.
 pub fn permutation(seed: u64, epoch: u32, n: u32) -> Vec<u32> {
-    let mut rng = KeyedRng::new(seed, epoch, 0, stream::ORDER);
     let mut order: Vec<u32> = (0..n).collect();
-    for last in (1..n).rev() {
-        order.swap(last as usize, rng.below(last + 1) as usize);
-    }
+    shuffle(&mut order, &mut KeyedRng::new(seed, epoch, 0, stream::ORDER));
     order
+}
+
+/// Brings `items` (at most 2^32 - 1) into random order (Fisher and Yates).
+pub fn shuffle<T>(items: &mut [T], rng: &mut KeyedRng) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, rng.below(last as u32 + 1) as usize);
+    }
 }
 
 #[cfg(test)]

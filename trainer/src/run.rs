@@ -27,6 +27,21 @@ impl Run {
         self.folder.join("config.toml")
     }
 
+    /// What is known about the pictures: which can be read.
+    pub fn pictures(&self) -> PathBuf {
+        self.folder.join("pictures.json")
+    }
+
+    /// What the numbers inside the network were like.
+    pub fn monitor(&self) -> PathBuf {
+        self.folder.join("monitor.csv")
+    }
+
+    /// How often which class was taken for which, after the last epoch.
+    pub fn confusion(&self) -> PathBuf {
+        self.folder.join("plots").join("confusion.svg")
+    }
+
     /// One line per epoch.
     pub fn metrics(&self) -> PathBuf {
         self.folder.join("metrics.csv")

@@ -1,7 +1,7 @@
 //! Where batches come from.
 
 use crate::augment::Augment;
-use crate::dataset::{Batch, Loader, LoaderOptions, statistics};
+use crate::dataset::{Bad, Batch, DataOptions, Loader, LoaderOptions, Order, check, statistics};
 use crate::models::Architecture;
 use staticnet::preprocess::Preprocess;
 use staticnet_exporter::data::{DataError, DataSet, Split};
@@ -25,6 +25,11 @@ pub trait BatchSource {
     /// The training batches of an epoch (from 0), from batch `from` on. They must depend on nothing but the epoch: a training that
     /// goes on within an epoch takes up where it stopped.
     fn train(&self, epoch: u32, from: usize) -> Batches<'_>;
+
+    /// Training samples of each class; nothing where they have none.
+    fn counts(&self) -> Vec<u64> {
+        Vec::new()
+    }
 
     /// Number of test samples.
     fn test_len(&self) -> usize;
@@ -52,6 +57,15 @@ pub fn base_preprocess(architecture: &Architecture, channels: u8) -> Preprocess 
     Preprocess { width, height, channels, fit: architecture.fit, mean: [0.0; 3], std: [1.0; 3] }
 }
 
+/// Where mean and deviation of the channels come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Normalise {
+    /// They are those of the training samples, fitted as this says; its own do not count.
+    Measured(Preprocess),
+    /// They are given: those of the training that goes on, say.
+    Given(Preprocess),
+}
+
 /// A data set of pictures on disk.
 #[derive(Debug)]
 pub struct Pictures {
@@ -59,18 +73,52 @@ pub struct Pictures {
     test: Arc<DataSet>,
     preprocess: Preprocess,
     batching: Batching,
+    options: DataOptions,
+    bad: Vec<DataError>,
 }
 
 impl Pictures {
-    /// Opens both splits of the data set at `path` and computes the normalisation from its training samples.
+    /// Opens both splits of the data set at `path`, makes sure that their pictures can be read, and computes the normalisation
+    /// where it is not given.
+    ///
+    /// `known` is the file in which a run keeps what it knows about its pictures; see [`check`]. `progress` is told how many of the
+    /// pictures to be read for that have been, and of how many: first the training samples', then the test samples'.
     ///
     /// # Errors
-    /// [`DataError`] naming the file or folder at fault.
-    pub fn open(path: &Path, base: Preprocess, batching: Batching) -> Result<Pictures, DataError> {
-        let train = Arc::new(DataSet::open(path, Split::Train)?);
-        let test = Arc::new(DataSet::open(path, Split::Test)?);
-        let preprocess = statistics(&train, base)?;
-        Ok(Pictures { train, test, preprocess, batching })
+    /// [`DataError`] naming the file or folder at fault. [`DataError::Pictures`] names all pictures of both splits that cannot be
+    /// read, unless they are to be skipped; [`DataError::NoneUsable`] where no other is left in a split.
+    pub fn open(
+        path: &Path,
+        normalise: Normalise,
+        batching: Batching,
+        options: &DataOptions,
+        known: Option<&Path>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Pictures, DataError> {
+        let splits = [DataSet::open(path, Split::Train)?, DataSet::open(path, Split::Test)?];
+        let all = splits.iter().map(DataSet::len).sum();
+        let splits = splits.map(|data| {
+            let bytes = options.cache_bytes(data.len(), all);
+            data.with_cache(bytes)
+        });
+        let bad = [check(&splits[0], known, progress)?, check(&splits[1], known, progress)?];
+        let mut errors: Vec<DataError> = Vec::new();
+        for bad in bad.iter().flatten() {
+            // A folder may be used whole for either split.
+            if !errors.contains(&bad.error) {
+                errors.push(bad.error.clone());
+            }
+        }
+        if !(errors.is_empty() || options.skip_bad) {
+            return Err(DataError::Pictures { bad: errors });
+        }
+        let [train, test] = splits;
+        let [train, test] = [good(train, &bad[0])?, good(test, &bad[1])?].map(Arc::new);
+        let preprocess = match normalise {
+            Normalise::Measured(base) => statistics(&train, base)?,
+            Normalise::Given(preprocess) => preprocess,
+        };
+        Ok(Pictures { train, test, preprocess, batching, options: options.clone(), bad: errors })
     }
 
     /// Number of training samples.
@@ -78,10 +126,38 @@ impl Pictures {
         self.train.len()
     }
 
-    fn drop_last(&self) -> bool {
-        // A last batch of few samples would weigh as much as a whole one; but a data set smaller than a batch is all there is.
-        self.train.len() >= self.batching.batch_size
+    /// What is wrong with the pictures that are left out, of both splits.
+    pub fn bad(&self) -> &[DataError] {
+        &self.bad
     }
+
+    fn threads(&self) -> usize {
+        if self.options.workers == 0 { self.batching.threads } else { self.options.workers as usize }
+    }
+
+    fn epoch(&self, epoch: u32, from: usize) -> LoaderOptions {
+        let Batching { batch_size, augment, seed, .. } = self.batching;
+        let order = if self.options.balance { Order::Balanced } else { Order::Shuffled };
+        // A last batch of few samples would weigh as much as a whole one; but a data set smaller than a batch is all there is.
+        let drop_last = self.train.len() >= batch_size;
+        let threads = self.threads();
+        let all = LoaderOptions { batch_size, seed, epoch, from, augment, order, drop_last, at_most: None, threads };
+        match self.options.overfit_batches {
+            0 => all,
+            n => LoaderOptions { epoch: 0, augment: Augment::None, at_most: Some(n as usize), ..all },
+        }
+    }
+}
+
+/// The samples of `data` that can be read.
+fn good(data: DataSet, bad: &[Bad]) -> Result<DataSet, DataError> {
+    let Some(first) = bad.first() else { return Ok(data) };
+    let pictures = data.len();
+    let good = data.without(&bad.iter().map(|bad| bad.index).collect::<Vec<_>>());
+    if good.is_empty() {
+        return Err(DataError::NoneUsable { pictures, first: Box::new(first.error.clone()) });
+    }
+    Ok(good)
 }
 
 impl BatchSource for Pictures {
@@ -94,14 +170,19 @@ impl BatchSource for Pictures {
     }
 
     fn train_batches(&self) -> usize {
-        if self.drop_last() { self.train.len() / self.batching.batch_size } else { 1 }
+        self.epoch(0, 0).batches(self.train.len())
     }
 
     fn train(&self, epoch: u32, from: usize) -> Batches<'_> {
-        let Batching { batch_size, augment, seed, threads } = self.batching;
-        let drop_last = self.drop_last();
-        let options = LoaderOptions { batch_size, seed, epoch, from, augment, shuffle: true, drop_last, threads };
-        Box::new(Loader::new(Arc::clone(&self.train), self.preprocess, options))
+        Box::new(Loader::new(Arc::clone(&self.train), self.preprocess, self.epoch(epoch, from)))
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.train.labels.len()];
+        for i in 0..self.train.len() {
+            counts[self.train.label(i)] += 1;
+        }
+        counts
     }
 
     fn test_len(&self) -> usize {
@@ -109,17 +190,15 @@ impl BatchSource for Pictures {
     }
 
     fn test(&self) -> Batches<'_> {
-        Box::new(in_order(Arc::clone(&self.test), self.preprocess, self.batching))
+        Box::new(in_order(Arc::clone(&self.test), self.preprocess, Batching { threads: self.threads(), ..self.batching }))
     }
 }
 
 /// All samples of `data` in order, unvaried.
 pub fn in_order(data: Arc<DataSet>, preprocess: Preprocess, batching: Batching) -> Loader {
     let Batching { batch_size, seed, threads, .. } = batching;
-    let augment = Augment::None;
-    Loader::new(
-        data,
-        preprocess,
-        LoaderOptions { batch_size, seed, epoch: 0, from: 0, augment, shuffle: false, drop_last: false, threads },
-    )
+    let (augment, order) = (Augment::None, Order::Listed);
+    let options =
+        LoaderOptions { batch_size, seed, epoch: 0, from: 0, augment, order, drop_last: false, at_most: None, threads };
+    Loader::new(data, preprocess, options)
 }

@@ -59,6 +59,25 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Pictures that cannot be used, all there are.
+    Pictures {
+        /// What is wrong with each.
+        bad: Vec<DataError>,
+    },
+    /// No picture can be used.
+    NoneUsable {
+        /// So many there are.
+        pictures: usize,
+        /// What is wrong with the first.
+        first: Box<DataError>,
+    },
+    /// What is known about pictures cannot be written down.
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        reason: String,
+    },
     /// An IDX or CIFAR file that is not what its name promises.
     Format {
         /// The file.
@@ -122,6 +141,18 @@ impl fmt::Display for DataError {
             ),
             Self::Read { path, reason } => write!(f, "{}: cannot be read: {reason}", path.display()),
             Self::Picture { path, reason } => write!(f, "{}: cannot be used as a picture: {reason}", path.display()),
+            Self::Pictures { bad } => {
+                write!(
+                    f,
+                    "{} of the pictures cannot be used; repair, replace or remove them, or skip the bad ones:",
+                    bad.len()
+                )?;
+                bad.iter().try_for_each(|error| write!(f, "\n  {error}"))
+            }
+            Self::NoneUsable { pictures, first } => {
+                write!(f, "none of {pictures} pictures can be used; the first: {first}")
+            }
+            Self::Write { path, reason } => write!(f, "{}: cannot be written: {reason}", path.display()),
             Self::Format { path, expected, found } => write!(f, "{}: expected {expected}, found {found}", path.display()),
             Self::Preprocess { name, error } => match error {
                 PictureError::Size => write!(f, "{name}: a side is 0 or above 65,535 pixels"),

@@ -14,7 +14,7 @@ const HOLD_OUT: usize = 10;
 const SPLITS: [&str; 3] = ["train", "test", "val"];
 /// Files that file managers leave behind.
 const LEFTOVERS: [&str; 2] = ["Thumbs.db", "desktop.ini"];
-/// Decoded pictures are kept as long as all of them are expected to fit into this many bytes.
+/// Decoded pictures are kept as long as all of them are expected to fit into this many bytes, where nothing else is asked for.
 const CACHE_BYTES: u64 = 512 << 20;
 
 /// The pictures of class folders, in the order of class and file name.
@@ -32,11 +32,19 @@ struct Sample {
 }
 
 /// Decoded pictures, kept because epochs repeat.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Cache {
+    /// The most bytes of pixels that are kept.
+    limit: u64,
     /// One per sample, made by the first picture that is kept; `None` when not all are expected to fit.
     slots: OnceLock<Option<Vec<OnceLock<Image>>>>,
     bytes: AtomicU64,
+}
+
+impl Cache {
+    fn of(limit: u64) -> Self {
+        Self { limit, slots: OnceLock::new(), bytes: AtomicU64::new(0) }
+    }
 }
 
 /// Which pictures of every class belong to the data set.
@@ -147,7 +155,12 @@ impl Folder {
             let taken = files.iter().enumerate().filter(|&(i, _)| take.takes(i)).filter_map(|(_, path)| path.file_name());
             samples.extend(taken.map(|file| Sample { class: class as u32, file: file.to_os_string() }));
         }
-        Ok(Self { classes, samples, cache: Cache::default() })
+        Ok(Self { classes, samples, cache: Cache::of(CACHE_BYTES) })
+    }
+
+    /// Forgets the pictures kept so far and keeps at most `bytes` from now on.
+    pub(super) fn set_cache(&mut self, bytes: u64) {
+        self.cache = Cache::of(bytes);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -172,11 +185,11 @@ impl Folder {
         let image = decode(&self.path(i))?;
         let bytes = image.pixels.len() as u64;
         let slots = self.cache.slots.get_or_init(|| {
-            let all_fit = bytes.saturating_mul(self.len() as u64) <= CACHE_BYTES;
+            let all_fit = bytes.saturating_mul(self.len() as u64) <= self.cache.limit;
             all_fit.then(|| (0..self.len()).map(|_| OnceLock::new()).collect())
         });
         match slots {
-            Some(slots) if self.cache.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= CACHE_BYTES => {
+            Some(slots) if self.cache.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.cache.limit => {
                 Ok(use_image(slots[i].get_or_init(|| image)))
             }
             Some(_) | None => Ok(use_image(&image)),

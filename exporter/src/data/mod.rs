@@ -18,7 +18,7 @@ mod folder;
 mod idx;
 mod memory;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use staticnet::preprocess::{Picture, PictureError, Preprocess};
 
@@ -62,6 +62,8 @@ pub struct DataSet {
     /// The name of every class.
     pub labels: Vec<String>,
     source: Source,
+    /// Where samples are left out: the places in `source` of those that are not, ascending.
+    kept: Option<Vec<u32>>,
 }
 
 #[derive(Debug)]
@@ -92,14 +94,45 @@ impl DataSet {
             let (labels, folder) = folder::open(path, split)?;
             (labels, Source::Folder(folder))
         };
-        Ok(DataSet { labels, source })
+        Ok(DataSet { labels, source, kept: None })
+    }
+
+    /// This data set without the samples `left_out`; those behind them move up. The labels stay, also of a class that has no
+    /// sample any more, so that the others keep their numbers.
+    ///
+    /// Indices that no sample has are ignored.
+    #[must_use]
+    pub fn without(self, left_out: &[usize]) -> DataSet {
+        let mut sorted = left_out.to_vec();
+        sorted.sort_unstable();
+        let stays = (0..self.len()).filter(|i| sorted.binary_search(i).is_err());
+        // No file system and no format here holds 2^32 samples in one split.
+        let kept = stays.map(|i| self.place(i) as u32).collect();
+        DataSet { kept: Some(kept), ..self }
+    }
+
+    /// This data set, keeping decoded pictures as long as all of them are expected to fit into `bytes`; 0 keeps none. Nothing
+    /// changes for IDX and CIFAR-10 files, which lie in memory as a whole.
+    #[must_use]
+    pub fn with_cache(mut self, bytes: u64) -> DataSet {
+        match &mut self.source {
+            Source::Folder(folder) => folder.set_cache(bytes),
+            Source::Memory(_) => {}
+        }
+        self
+    }
+
+    /// Where sample `i` lies in the source.
+    fn place(&self, i: usize) -> usize {
+        self.kept.as_ref().map_or(i, |kept| kept[i] as usize)
     }
 
     /// Number of samples.
     pub fn len(&self) -> usize {
-        match &self.source {
-            Source::Folder(folder) => folder.len(),
-            Source::Memory(memory) => memory.labels.len(),
+        match (&self.kept, &self.source) {
+            (Some(kept), _) => kept.len(),
+            (None, Source::Folder(folder)) => folder.len(),
+            (None, Source::Memory(memory)) => memory.labels.len(),
         }
     }
 
@@ -111,16 +144,25 @@ impl DataSet {
     /// The class of sample `i`, an index into the labels. Panics where `i` is not below the number of samples.
     pub fn label(&self, i: usize) -> usize {
         match &self.source {
-            Source::Folder(folder) => folder.label(i),
-            Source::Memory(memory) => memory.labels[i].into(),
+            Source::Folder(folder) => folder.label(self.place(i)),
+            Source::Memory(memory) => memory.labels[self.place(i)].into(),
         }
     }
 
     /// The file of sample `i`, or `file#index` where a file holds many; for messages.
     pub fn name(&self, i: usize) -> String {
         match &self.source {
-            Source::Folder(folder) => folder.path(i).display().to_string(),
-            Source::Memory(memory) => memory.name(i),
+            Source::Folder(folder) => folder.path(self.place(i)).display().to_string(),
+            Source::Memory(memory) => memory.name(self.place(i)),
+        }
+    }
+
+    /// The file that holds sample `i` and no other; `None` where a file holds many. Such a file is as its format wants it, or the
+    /// data set would not have been opened.
+    pub fn file(&self, i: usize) -> Option<PathBuf> {
+        match &self.source {
+            Source::Folder(folder) => Some(folder.path(self.place(i))),
+            Source::Memory(_) => None,
         }
     }
 
@@ -130,29 +172,31 @@ impl DataSet {
     /// As [`decode`].
     pub fn load(&self, i: usize) -> Result<Image, DataError> {
         match &self.source {
-            Source::Folder(folder) => decode(&folder.path(i)),
-            Source::Memory(memory) => Ok(memory.image(i)),
+            Source::Folder(folder) => decode(&folder.path(self.place(i))),
+            Source::Memory(memory) => Ok(memory.image(self.place(i))),
         }
     }
 
     /// Hands the decoded picture of sample `i` to `use_picture`, for whoever comes back to the same samples: decoded pictures
-    /// are kept in memory as long as all of them are expected to fit into 512 MiB (60,000 pictures of CIFAR take 184 MB).
+    /// are kept in memory as long as all of them are expected to fit into 512 MiB (60,000 pictures of CIFAR take 184 MB), or
+    /// what [`DataSet::with_cache`] says.
     ///
     /// # Errors
     /// As [`decode`].
     pub fn with_picture<R>(&self, i: usize, use_picture: impl FnOnce(Picture<'_>) -> R) -> Result<R, DataError> {
         match &self.source {
-            Source::Folder(folder) => folder.with_image(i, |image| use_picture(image.picture())),
-            Source::Memory(memory) => Ok(use_picture(memory.picture(i))),
+            Source::Folder(folder) => folder.with_image(self.place(i), |image| use_picture(image.picture())),
+            Source::Memory(memory) => Ok(use_picture(memory.picture(self.place(i)))),
         }
     }
 
-    /// The channels of the first sample: 1 (grey) or 3 (RGB).
+    /// The channels of the first sample that can be read: 1 (grey) or 3 (RGB).
     ///
     /// # Errors
-    /// As [`decode`].
+    /// As [`decode`] for the first sample, where none can be read.
     pub fn channels(&self) -> Result<u8, DataError> {
         self.with_picture(0, |picture| picture.channels)
+            .or_else(|error| (1..self.len()).find_map(|i| self.with_picture(i, |picture| picture.channels).ok()).ok_or(error))
     }
 }
 

@@ -130,3 +130,47 @@ fn kept_pictures_are_not_decoded_again() {
     assert!(matches!(data.load(1), Err(DataError::Missing { .. })));
     assert_eq!(value(0), Ok(0));
 }
+
+#[test]
+fn samples_that_are_left_out_are_as_if_they_were_not_there() {
+    let root = class_folders(&[("train/a", 3), ("train/b", 1), ("train/c", 3)]);
+    let open = || DataSet::open(&root.path().join("train"), Split::Train).unwrap();
+    let all = samples(&open());
+    let data = open().without(&[5, 0, 3, 99]);
+    assert_eq!(samples(&data), [all[1], all[2], all[4], all[6]]);
+    assert_eq!(data.labels, ["a", "b", "c"], "a class may be left without samples");
+    assert_eq!(data.name(2), root.path().join("train/c/0000.png").display().to_string());
+    assert_eq!(data.file(2), Some(root.path().join("train/c/0000.png")));
+    assert_eq!(data.with_picture(3, |picture| picture.pixels[0]), Ok(2));
+    // Once more: indices are those of what was left.
+    assert_eq!(samples(&data.without(&[1])), [all[1], all[4], all[6]]);
+    let none = open().without(&(0..7).collect::<Vec<_>>());
+    assert!(none.is_empty());
+}
+
+#[test]
+fn the_cache_holds_all_pictures_or_none() {
+    // Pictures of 4 bytes.
+    let root = class_folders(&[("train/a", 3)]);
+    for (limit, kept) in [(12, true), (11, false), (0, false)] {
+        let root = root.path().join("train");
+        let data = DataSet::open(&root, Split::Train).unwrap().with_cache(limit);
+        let value = |i| data.with_picture(i, |picture| picture.pixels[0]);
+        assert_eq!([value(0), value(1), value(2)], [Ok(0), Ok(1), Ok(2)]);
+        let (path, aside) = (root.join("a/0001.png"), root.join("../aside.png"));
+        fs::rename(&path, &aside).unwrap();
+        assert_eq!(value(1).is_ok(), kept, "a limit of {limit} bytes");
+        fs::rename(&aside, &path).unwrap();
+    }
+}
+
+#[test]
+fn the_channels_are_those_of_the_first_picture_that_can_be_read() {
+    let root = class_folders(&[("train/a", 2)]);
+    let path = root.path().join("train");
+    fs::write(path.join("a/0000.png"), b"").unwrap();
+    assert_eq!(DataSet::open(&path, Split::Train).unwrap().channels(), Ok(1));
+    fs::write(path.join("a/0001.png"), b"").unwrap();
+    let error = DataSet::open(&path, Split::Train).unwrap().channels().unwrap_err();
+    assert!(matches!(error, DataError::Picture { path, .. } if path.ends_with("a/0000.png")));
+}

@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod interrupt;
 mod predict;
+mod prepare;
 mod progress;
 mod summary;
 mod train;

@@ -81,6 +81,11 @@ impl Progress {
         self.show("test".into(), done as u64, of as u64, String::from("images"));
     }
 
+    /// Pictures read so far, to see whether they can be.
+    pub(super) fn checking(&mut self, done: usize, of: usize) {
+        self.show("checking".into(), done as u64, of as u64, String::from("pictures"));
+    }
+
     /// Pictures drawn so far.
     pub(super) fn drawing(&mut self, done: usize, of: usize) {
         self.show("drawing".into(), done as u64, of as u64, String::from("pictures"));

@@ -1,15 +1,12 @@
 //! `trainer train`.
 
-use super::CliError;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use crate::config::{Config, ConfigError};
-use crate::models;
+use super::{CliError, prepare};
+use crate::config::Config;
 use crate::run::Run;
-use crate::source::{BatchSource, Batching, Pictures, base_preprocess};
 use crate::train::{TrainError, Training};
 use clap::{ArgMatches, Args};
-use staticnet_exporter::data::{DataSet, Split};
 use std::path::PathBuf;
 
 /// Trains a network and writes a RUN folder with checkpoints, metrics, model.onnx and model.safetensors.
@@ -36,39 +33,12 @@ impl Train {
     pub(super) fn run(self, typed: &ArgMatches) -> Result<(), CliError> {
         let saved = self.out.as_ref().filter(|_| self.resume).map(|out| Run::at(out).config());
         let files: Vec<_> = self.config.iter().chain(&saved).map(PathBuf::as_path).collect();
-        let config = self.options.over(typed, &files)?;
-        if config.arch.is_empty() {
-            return Err(ConfigError::Missing { what: "--arch is needed; `trainer archs` lists them" }.into());
-        }
-        let architecture = models::by_name(&config.arch).ok_or_else(|| TrainError::UnknownArchitecture(config.arch.clone()))?;
-        if config.data.as_os_str().is_empty() {
-            return Err(ConfigError::Missing { what: "DATA, the data set's folder, is needed" }.into());
-        }
+        let (config, architecture) = prepare::decided(&self.options, typed, &files)?;
         let run = Run::at(&self.out.unwrap_or_else(|| PathBuf::from("runs").join(architecture.name)));
         if !self.resume && run.has_checkpoint() {
             return Err(TrainError::Occupied(run.folder().to_path_buf()).into());
         }
-        let channels = DataSet::open(&config.data, Split::Train)?.channels()?;
-        let config = config.decide(architecture, channels)?;
-        let batching = Batching {
-            batch_size: config.batch_size,
-            augment: config.augment.unwrap_or_default(),
-            seed: config.seed,
-            // Small pictures cost next to nothing beside the training; large ones need every core at times.
-            threads: if architecture.size <= 64 { 1 } else { std::thread::available_parallelism().map_or(1, |n| n.get()) },
-        };
-        let source = Pictures::open(&config.data, base_preprocess(architecture, channels), batching)?;
-        eprintln!(
-            "{} on {}: {} training and {} test pictures, {} classes, batch {}, {} epochs, augmentation {}",
-            config.arch,
-            config.data.display(),
-            source.train_len(),
-            source.test_len(),
-            source.labels().len(),
-            config.batch_size,
-            config.epochs,
-            batching.augment,
-        );
+        let (config, source) = prepare::open(config, architecture, Some((&run, self.resume)))?;
         let mut progress = Progress::new(config.epochs);
         let mut interrupt = Interrupt::listen()?;
         let training = Training::new(&config, &source, &run).resume(self.resume);

@@ -8,6 +8,7 @@ mod layers;
 mod start;
 
 use crate::augment::Augment;
+use crate::dataset::DataOptions;
 use crate::models::Architecture;
 use crate::option::OptionError;
 use crate::schedule::{Schedule, ScheduleKind};
@@ -76,6 +77,11 @@ pub struct Config {
     #[arg(long, value_name = "N", default_value_t = Config::default().seed)]
     pub seed: u64,
 
+    /// How pictures are read.
+    #[command(flatten, next_help_heading = "Pictures")]
+    #[serde(flatten)]
+    pub pictures: DataOptions,
+
     /// Stop where the watched metric was not better for so many epochs; 0 for never.
     #[arg(long, value_name = "EPOCHS", default_value_t = Config::default().patience, help_heading = "When to stop")]
     pub patience: u32,
@@ -114,6 +120,7 @@ impl Default for Config {
             device: Device::default(),
             threads: 0,
             seed: 0,
+            pictures: DataOptions::default(),
             patience: 0,
             min_delta: 0.0,
             max_time: None,
@@ -274,6 +281,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] for the first option whose value makes no sense.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.pictures.check()?;
         let value = |name, reason: &str| Err(OptionError { name, reason: reason.into() }.into());
         match () {
             () if self.epochs == 0 => value("epochs", "at least 1 is needed"),

@@ -49,8 +49,9 @@ fn options() -> LoaderOptions {
         epoch: 0,
         from: 0,
         augment: Augment::None,
-        shuffle: false,
+        order: Order::Listed,
         drop_last: false,
+        at_most: None,
         threads: 1,
     }
 }
@@ -84,7 +85,7 @@ fn batches_hold_normalised_planes_in_order() {
 fn any_number_of_threads_gives_the_same_batches() {
     let root = folder(23);
     let data = open(root.path());
-    let options = LoaderOptions { augment: Augment::CropFlip, shuffle: true, batch_size: 3, ..options() };
+    let options = LoaderOptions { augment: Augment::CropFlip, order: Order::Shuffled, batch_size: 3, ..options() };
     let one = load(&data, options);
     for threads in [0, 2, 4, 100] {
         assert_eq!(load(&data, LoaderOptions { threads, ..options }), one, "{threads} threads");
@@ -103,6 +104,76 @@ fn any_number_of_threads_gives_the_same_batches() {
     assert_ne!(next[0].indices, one[0].indices);
     let other_seed = load(&data, LoaderOptions { seed: 12, ..options });
     assert_ne!(other_seed[0].indices, one[0].indices);
+}
+
+#[test]
+fn an_epoch_goes_on_anywhere_in_every_order() {
+    // 8 of class a, 9 of class b: with the first five left out, 3 and 9.
+    let root = folder(17);
+    let data = Arc::new(DataSet::open(&root.path().join("train"), Split::Train).unwrap().without(&[0, 1, 2, 3, 4]));
+    for order in [Order::Listed, Order::Shuffled, Order::Balanced] {
+        for (epoch, at_most) in [(0, None), (3, None), (3, Some(2)), (3, Some(100))] {
+            let options = LoaderOptions { order, epoch, at_most, augment: Augment::CropFlip, batch_size: 5, ..options() };
+            let whole = load(&data, options);
+            assert_eq!(whole.len(), if at_most == Some(2) { 2 } else { 3 });
+            assert_eq!(whole.len(), options.batches(data.len()));
+            for (from, threads) in [(0, 2), (1, 1), (1, 2), (2, 3), (3, 1), (9, 2)] {
+                let rest = load(&data, LoaderOptions { from, threads, ..options });
+                assert_eq!(rest, whole[from.min(whole.len())..], "{order:?}, epoch {epoch}, from {from}, {threads} threads");
+            }
+            let few = load(&data, LoaderOptions { drop_last: true, ..options });
+            assert_eq!(few, whole[..2]);
+        }
+    }
+}
+
+#[test]
+fn a_repeated_picture_is_varied_anew() {
+    let root = folder(17);
+    let data = Arc::new(DataSet::open(&root.path().join("train"), Split::Train).unwrap().without(&[0, 1, 2, 3, 4]));
+    let options = LoaderOptions { order: Order::Balanced, augment: Augment::CropFlip, batch_size: 12, ..options() };
+    let batch = load(&data, options).remove(0);
+    let (elements, plain) = (3 * WIDTH * HEIGHT, load(&data, LoaderOptions { augment: Augment::None, ..options }).remove(0));
+    assert_eq!(plain.indices, batch.indices, "the order does not depend on the variation");
+    let image = |batch: &Batch, n: usize| batch.images[n * elements..][..elements].to_vec();
+    let mut same_picture = 0;
+    for a in 0..12 {
+        for b in 0..a {
+            if batch.indices[a] == batch.indices[b] {
+                same_picture += 1;
+                assert_eq!(image(&plain, a), image(&plain, b));
+                assert_ne!(image(&batch, a), image(&batch, b), "sample {}", batch.indices[a]);
+            }
+        }
+    }
+    assert_eq!(same_picture, 3, "each of three pictures twice");
+    let classes = batch.targets.iter().filter(|target| *target == Target::Class(0)).count();
+    assert_eq!(classes, 6);
+}
+
+#[test]
+fn a_resized_crop_is_the_fitted_region() {
+    let root = folder(4);
+    let options = LoaderOptions { augment: Augment::ResizedCrop, batch_size: 4, epoch: 2, ..options() };
+    let batch = load(&open(root.path()), options).remove(0);
+    for index in 0..4 {
+        let mut rng = KeyedRng::new(11, 2, index as u64, stream::AUGMENT);
+        let region = Augment::ResizedCrop.region(WIDTH as u32, HEIGHT as u32, &mut rng).unwrap();
+        let flip = rng.below(2) == 1;
+        let pixels = picture(index);
+        let part: Vec<u8> = (region.top..region.top + region.height)
+            .flat_map(|y| (region.left..region.left + region.width).map(move |x| (y as usize * WIDTH + x as usize) * 3))
+            .flat_map(|at| pixels[at..at + 3].to_vec())
+            .collect();
+        let part = staticnet::preprocess::Picture { pixels: &part, width: region.width, height: region.height, channels: 3 };
+        let mut expected = vec![0.0; 3 * WIDTH * HEIGHT];
+        preprocess().to_f32(part, &mut expected).unwrap();
+        for (at, value) in expected.into_iter().enumerate() {
+            let (y, x, c) = (at / 3 / WIDTH, at / 3 % WIDTH, at % 3);
+            let x = if flip { WIDTH - 1 - x } else { x };
+            assert_eq!(batch.images[((index * 3 + c) * HEIGHT + y) * WIDTH + x], value, "{region:?}");
+        }
+    }
 }
 
 #[test]
@@ -144,6 +215,22 @@ fn an_unreadable_picture_ends_the_epoch_with_its_name() {
         let text = results[2].as_ref().unwrap_err().to_string();
         assert!(text.contains("0005.png"), "{text}");
     }
+}
+
+#[test]
+fn a_picture_that_vanishes_ends_the_epoch_with_its_name() {
+    let root = folder(12);
+    let path = root.path().join("train");
+    let data = Arc::new(DataSet::open(&path, Split::Train).unwrap().with_cache(0));
+    assert_eq!(check(&data, None, &mut |_, _| ()), Ok(vec![]));
+    let mut loader = Loader::new(data, preprocess(), LoaderOptions { batch_size: 2, ..options() });
+    assert!(loader.next().unwrap().is_ok());
+    // The worker is at most two batches ahead.
+    std::fs::remove_file(path.join("b/0010.png")).unwrap();
+    let results: Vec<_> = loader.collect();
+    assert_eq!(results.len(), 5);
+    let error = results[4].as_ref().unwrap_err();
+    assert!(matches!(error, DataError::Missing { path } if path.ends_with("b/0010.png")), "{error}");
 }
 
 #[test]

@@ -1,0 +1,199 @@
+//! What reading pictures costs a training: `cargo run --release --example loading -- [ARCH] [BATCH] [PICTURES] [ROUNDS]`.
+//!
+//! Draws a folder of JPEGs of 256 pixels and prints images/s of the loader alone, of a training that reads the folder, and of the
+//! same training on the same batches in memory; then the most memory that reading and training take, each in a process of
+//! its own, over folders that are larger than what may be kept of them.
+
+use image::ExtendedColorType;
+use staticnet_exporter::data::{DataSet, Split};
+use staticnet_trainer::augment::Augment;
+use staticnet_trainer::backend::cpu::CpuBackend;
+use staticnet_trainer::dataset::{Batch, Loader, LoaderOptions, Order};
+use staticnet_trainer::init::{Init, initialise};
+use staticnet_trainer::models;
+use staticnet_trainer::network::Network;
+use staticnet_trainer::optim::Sgd;
+use staticnet_trainer::source::base_preprocess;
+use staticnet_trainer::synth;
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+const SIDE: u32 = 256;
+const QUALITY: u8 = 90;
+/// What may be kept of decoded pictures where memory is measured, in MiB: 85 pictures.
+const CACHE_MB: u64 = 16;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Writes `count` JPEGs below `root`, and prints how long they are.
+fn draw(root: &Path, count: usize) -> Result<()> {
+    let mut bytes = 0;
+    for i in 0..count {
+        let class = i % synth::CLASSES;
+        let picture = synth::render(class, 1, i as u64, SIDE);
+        let mut file = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, QUALITY).encode(
+            &picture.pixels,
+            SIDE,
+            SIDE,
+            ExtendedColorType::Rgb8,
+        )?;
+        bytes += file.len();
+        let folder = root.join(class.to_string());
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(format!("{i:06}.jpg")), file)?;
+    }
+    println!("{count} JPEGs of {SIDE} pixels, quality {QUALITY}, {:.1} KB each on average", bytes as f64 / count as f64 / 1e3);
+    Ok(())
+}
+
+/// What is measured: a network and a folder.
+struct Bench {
+    arch: String,
+    batch_size: usize,
+    data: Arc<DataSet>,
+}
+
+impl Bench {
+    /// The folder `root/train`, of which at most `cache_mb` are kept.
+    fn open(arch: &str, batch_size: usize, root: &Path, cache_mb: u64) -> Result<Bench> {
+        let data = DataSet::open(&root.join("train"), Split::Train)?.with_cache(cache_mb << 20);
+        Ok(Bench { arch: arch.to_string(), batch_size, data: Arc::new(data) })
+    }
+
+    fn loader(&self, augment: Augment, epoch: u32, threads: usize) -> Result<Loader> {
+        let architecture = models::by_name(&self.arch).ok_or("no such architecture")?;
+        let options = LoaderOptions {
+            batch_size: self.batch_size,
+            seed: 1,
+            epoch,
+            from: 0,
+            augment,
+            order: Order::Shuffled,
+            drop_last: true,
+            at_most: None,
+            threads,
+        };
+        Ok(Loader::new(self.data.clone(), base_preprocess(architecture, 3), options))
+    }
+
+    fn network(&self) -> Result<Network<CpuBackend>> {
+        let architecture = models::by_name(&self.arch).ok_or("no such architecture")?;
+        let mut graph = (architecture.build)(3, synth::CLASSES)?;
+        initialise(&mut graph, Init::Kaiming, 1);
+        Ok(Network::new(Arc::new(CpuBackend::new(0)?), graph)?)
+    }
+
+    /// Images/s of the loader alone.
+    fn read(&self, augment: Augment, epoch: u32, threads: usize) -> Result<f64> {
+        let start = Instant::now();
+        let images: usize =
+            self.loader(augment, epoch, threads)?.map(|batch| Ok(batch?.indices.len())).sum::<Result<usize>>()?;
+        Ok(images as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+/// Images/s of a training on these batches.
+fn train(network: &mut Network<CpuBackend>, sgd: &mut Sgd, batches: impl Iterator<Item = Result<Batch>>) -> Result<f64> {
+    let (start, mut images) = (Instant::now(), 0);
+    for batch in batches {
+        let batch = batch?;
+        images += batch.indices.len();
+        let (_, gradients) = network.backward(batch, 1, 0, None)?;
+        network.update(sgd, gradients, 1e-4)?;
+    }
+    Ok(images as f64 / start.elapsed().as_secs_f64())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// The most memory this process has taken, in MiB.
+fn peak_mb() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? >> 10)
+}
+
+/// `memory read|train ARCH BATCH ROOT`: two epochs of reading, or one of training, and what that took.
+fn memory(arguments: &[String]) -> Result<()> {
+    let [what, arch, batch_size, root] = arguments else { return Err("memory read|train ARCH BATCH ROOT".into()) };
+    let bench = Bench::open(arch, batch_size.parse()?, Path::new(root), CACHE_MB)?;
+    match what.as_str() {
+        "read" => {
+            for epoch in 0..2 {
+                bench.read(Augment::ResizedCrop, epoch, cores())?;
+            }
+        }
+        _ => {
+            let (mut network, mut sgd) = (bench.network()?, Sgd::new(0.9, 5e-4));
+            let loader = bench.loader(Augment::ResizedCrop, 0, cores())?;
+            train(&mut network, &mut sgd, loader.map(|batch| Ok(batch?)))?;
+        }
+    }
+    let pictures = bench.data.len();
+    let decoded = pictures * (SIDE * SIDE * 3) as usize >> 20;
+    println!("{what}: {pictures} pictures, {decoded} MiB decoded, {CACHE_MB} MiB kept at most: peak {} MiB", peak_mb()?);
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "memory") {
+        return memory(&arguments[1..]);
+    }
+    let number = |i: usize, default: usize| arguments.get(i).map_or(Ok(default), |a| a.parse());
+    let arch = arguments.first().map_or("alexnet", String::as_str);
+    let (batch_size, pictures, rounds) = (number(1, 16)?, number(2, 256)?, number(3, 7)?);
+    let root = tempfile::tempdir()?;
+    draw(&root.path().join("small/train"), pictures)?;
+    draw(&root.path().join("large/train"), 8 * pictures)?;
+
+    // Nothing is kept: every epoch decodes every picture.
+    let bench = Bench::open(arch, batch_size, &root.path().join("small"), 0)?;
+    for augment in [Augment::None, Augment::CropFlip, Augment::ResizedCrop] {
+        for threads in [1, cores()] {
+            let mut speeds = (0..3).map(|epoch| bench.read(augment, epoch, threads)).collect::<Result<Vec<f64>>>()?;
+            speeds.sort_by(f64::total_cmp);
+            println!("loader alone, {augment}, {threads} threads: {:.0} images/s", speeds[1]);
+        }
+    }
+
+    let (mut network, mut sgd) = (bench.network()?, Sgd::new(0.9, 5e-4));
+    let augment = Augment::ResizedCrop;
+    // The first steps allocate.
+    train(&mut network, &mut sgd, bench.loader(augment, 0, cores())?.take(2).map(|batch| Ok(batch?)))?;
+    let mut ratios = Vec::new();
+    for epoch in 0..rounds as u32 {
+        let mut in_memory: Vec<Batch> = bench.loader(augment, epoch, cores())?.collect::<std::result::Result<_, _>>()?;
+        // Either goes first every other time.
+        let memory_first = epoch % 2 == 0;
+        let (mut folder, mut memory) = (0.0, 0.0);
+        for from_memory in [memory_first, !memory_first] {
+            if from_memory {
+                let batches = std::mem::take(&mut in_memory);
+                memory = train(&mut network, &mut sgd, batches.into_iter().map(Ok))?;
+            } else {
+                folder = train(&mut network, &mut sgd, bench.loader(augment, epoch, cores())?.map(|batch| Ok(batch?)))?;
+            }
+        }
+        println!("{arch}, batch {batch_size}: {folder:.1} images/s from the folder, {memory:.1} from memory");
+        ratios.push(folder / memory);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("from the folder / from memory, median of {rounds}: {:.3}", ratios[ratios.len() / 2]);
+
+    let this = std::env::current_exe()?;
+    for (what, folder) in [("read", "small"), ("read", "large"), ("train", "small"), ("train", "large")] {
+        let status =
+            Command::new(&this).args(["memory", what, arch, &batch_size.to_string()]).arg(root.path().join(folder)).status()?;
+        if !status.success() {
+            return Err("a measurement of memory failed".into());
+        }
+    }
+    Ok(())
+}
