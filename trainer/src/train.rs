@@ -4,6 +4,7 @@ use crate::backend::cpu::{CpuBackend, PoolError};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, ConfigError, Start};
 use crate::init::initialise;
+use crate::loss::{CrossEntropy, TargetError};
 use crate::metrics::{self, EpochMetrics, Evaluation, Tally};
 use crate::models;
 use crate::network::Network;
@@ -12,7 +13,6 @@ use crate::plan::Untrained;
 use crate::plot;
 use crate::run::Run;
 use crate::source::{BatchSource, Batches};
-use crate::targets::Target;
 use dfdx::prelude::CpuError;
 use serde::Serialize;
 use staticnet_exporter::data::DataError;
@@ -82,6 +82,8 @@ pub enum TrainError {
     Config(ConfigError),
     /// A sample cannot be read.
     Data(DataError),
+    /// What a sample should be fits no network of so many outputs.
+    Target(TargetError),
     /// Memory ran out.
     Device(CpuError),
     /// No worker threads.
@@ -127,6 +129,7 @@ impl fmt::Display for TrainError {
             TrainError::Untrained(error) => write!(f, "{error}"),
             TrainError::Config(error) => write!(f, "{error}"),
             TrainError::Data(error) => write!(f, "{error}"),
+            TrainError::Target(error) => write!(f, "{error}"),
             TrainError::Device(error) => write!(f, "the device failed ({error}); a smaller --batch-size needs less memory"),
             TrainError::Threads(error) => write!(f, "{error}"),
             TrainError::Checkpoint(error) => write!(f, "{error}"),
@@ -163,7 +166,7 @@ macro_rules! from {
     };
 }
 from! {
-    ShapeError => Shape, Untrained => Untrained, ConfigError => Config, DataError => Data, CpuError => Device, PoolError => Threads,
+    ShapeError => Shape, Untrained => Untrained, ConfigError => Config, DataError => Data, TargetError => Target, CpuError => Device, PoolError => Threads,
     CheckpointError => Checkpoint, FileError => File, SafetensorsError => Parameters, ImportError => Import, OnnxError => Onnx,
 }
 
@@ -202,7 +205,7 @@ pub fn train(
     for epoch in history.len() as u32..config.epochs {
         let metrics = train_epoch(config, source, epoch, &mut network, &mut optimiser, observe)?;
         let is_best = metrics.top1 > best(&history);
-        history.push(metrics);
+        history.push(metrics.clone());
         let (graph, velocities) = (network.to_graph(), optimiser.velocities().clone());
         let checkpoint = Checkpoint { graph, velocities, history: history.clone() };
         // The best one first: a run killed between the two repeats this epoch and writes the same again.
@@ -318,26 +321,26 @@ fn train_epoch(
         top5: test.top5,
         images_per_s,
         seconds: start.elapsed().as_secs_f64(),
+        more: test.metrics,
     })
 }
 
 /// Accuracy and loss over `batches`; `observe` is told the number of samples done.
 ///
 /// # Errors
-/// [`TrainError::Data`] or [`TrainError::Device`].
+/// [`TrainError::Data`], [`TrainError::Target`] or [`TrainError::Device`].
 pub fn evaluate(
     network: &Network<CpuBackend>,
     batches: Batches<'_>,
     observe: &mut dyn FnMut(usize),
 ) -> Result<Evaluation, TrainError> {
-    let mut tally = Tally::default();
+    let loss = CrossEntropy::default();
+    let mut tally = Tally::new(&loss, Vec::new());
     for batch in batches {
         let batch = batch?;
         let scores = network.evaluate(batch.images, batch.targets.len())?;
         for (scores, target) in scores.chunks_exact(network.classes()).zip(batch.targets.iter()) {
-            if let Target::Class(class) = target {
-                tally.add(scores, class);
-            }
+            tally.add(scores, target)?;
         }
         observe(tally.len());
     }

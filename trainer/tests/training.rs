@@ -97,7 +97,7 @@ fn a_training_learns_and_fills_its_folder() {
     let summary = train(&config(4), &Halves::new(4), &Run::at(dir.path()), false, &mut |event| match event {
         Event::Step { .. } => steps += 1,
         Event::Tested { .. } => {}
-        Event::Epoch(metrics) => epochs.push(*metrics),
+        Event::Epoch(metrics) => epochs.push(metrics.clone()),
     });
     let summary = summary.unwrap();
     assert_eq!((steps, epochs.len(), summary.epochs), (16, 4, 4));

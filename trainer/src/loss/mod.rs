@@ -88,11 +88,7 @@ impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Misfit::Class { class, outputs } => {
-                write!(
-                    f,
-                    "its class is {class}, and the network has {outputs} outputs: a class from 0 to {} is needed",
-                    outputs - 1
-                )
+                write!(f, "its class is {class}, and the network has {outputs} outputs: a class below {outputs} is needed")
             }
             Misfit::Length { found, outputs } => write!(f, "it has {found} values, and the network has {outputs} outputs"),
             Misfit::Value { output, value, needed } => {
