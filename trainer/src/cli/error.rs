@@ -67,6 +67,7 @@ impl From<TrainError> for CliError {
             | TrainError::Untrained(_)
             | TrainError::Config(_)
             | TrainError::Data(_)
+            | TrainError::Target(_)
             | TrainError::Parameters(_)
             | TrainError::Import(_)
             | TrainError::Occupied(_)

@@ -1,58 +1,120 @@
-//! The loss.
+//! The loss on the tape.
 
 use super::Activation;
 use crate::backend::{Backend, raw};
+use crate::loss::{CrossEntropy, Loss, TargetError};
+use crate::targets::Targets;
 use dfdx::prelude::*;
+use std::fmt;
 use std::sync::Arc;
 
-/// Mean over the batch of `-ln softmax(logits)[label]`. `logits` is `[N, classes]`; `labels` has N entries below `classes`.
+/// Why there is no loss.
+#[derive(Debug)]
+pub enum LossError {
+    /// A target does not fit the scores.
+    Target(TargetError),
+    /// Memory ran out.
+    Device(CpuError),
+}
+
+impl fmt::Display for LossError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LossError::Target(error) => write!(f, "{error}"),
+            LossError::Device(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for LossError {}
+
+impl From<TargetError> for LossError {
+    fn from(error: TargetError) -> Self {
+        LossError::Target(error)
+    }
+}
+
+impl From<CpuError> for LossError {
+    fn from(error: CpuError) -> Self {
+        LossError::Device(error)
+    }
+}
+
+/// Mean of `loss` over a batch. `scores` is `[N, outputs]`; `targets` has N samples.
 ///
 /// # Errors
-/// The device's, when memory runs out.
-pub fn softmax_cross_entropy<B: Backend, T: Tape<f32, Cpu>>(
+/// [`LossError::Target`] where a target does not fit, [`LossError::Device`] when memory runs out.
+pub fn loss<B: Backend, T: Tape<f32, Cpu>>(
     backend: &Arc<B>,
-    logits: Activation<T>,
-    labels: &[u32],
-) -> Result<Tensor<Rank0, f32, Cpu, T>, CpuError> {
-    let (_, classes) = *logits.shape();
-    let (logits, mut tape) = logits.split_tape();
-    let mut gradient: Activation = logits.device().try_zeros_like(&logits)?;
-    let mean = backend.softmax_cross_entropy(classes, raw::slice(&logits), labels, raw::slice_mut(&mut gradient));
-    let loss: Tensor<Rank0, f32, Cpu> = logits.device().try_tensor(mean)?;
+    loss: &dyn Loss,
+    scores: Activation<T>,
+    targets: &Targets,
+) -> Result<Tensor<Rank0, f32, Cpu, T>, LossError> {
+    let (_, outputs) = *scores.shape();
+    let (scores, mut tape) = scores.split_tape();
+    let mut gradient: Activation = scores.device().try_zeros_like(&scores)?;
+    let mean = loss.loss(outputs, raw::slice(&scores), targets, raw::slice_mut(&mut gradient))?;
+    let loss: Tensor<Rank0, f32, Cpu> = scores.device().try_tensor(mean)?;
     if T::OWNS_TAPE {
-        let (backend, logits_ghost, loss_ghost) = (Arc::clone(backend), logits.ghost(), loss.ghost());
+        let (backend, scores_ghost, loss_ghost) = (Arc::clone(backend), scores.ghost(), loss.ghost());
         tape.add_backward_op(move |grads| {
             let factor = grads.get_or_alloc_mut(&loss_ghost)?[0];
-            backend.add_scaled(factor, raw::slice(&gradient), grads.get_or_alloc_mut(&logits_ghost)?);
+            backend.add_scaled(factor, raw::slice(&gradient), grads.get_or_alloc_mut(&scores_ghost)?);
             Ok(())
         });
     }
     Ok(loss.put_tape(tape))
 }
 
+/// [`loss`] with [`CrossEntropy`] for classes that are known to fit.
+///
+/// # Errors
+/// The device's, when memory runs out.
+///
+/// # Panics
+/// Panics where there are not N labels, or one is not a class.
+pub fn softmax_cross_entropy<B: Backend, T: Tape<f32, Cpu>>(
+    backend: &Arc<B>,
+    logits: Activation<T>,
+    labels: &[u32],
+) -> Result<Tensor<Rank0, f32, Cpu, T>, CpuError> {
+    match loss(backend, &CrossEntropy::default(), logits, &Targets::Classes(labels.to_vec())) {
+        Ok(loss) => Ok(loss),
+        Err(LossError::Device(error)) => Err(error),
+        Err(LossError::Target(error)) => panic!("{error}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loss::{SigmoidCrossEntropy, SquaredError};
     use crate::ops::gradient_check::{backend, check, normal};
 
     #[test]
     fn gradients() {
         let backend = backend();
-        check(3, normal("x", 15), vec![], |x, _| {
-            let loss = softmax_cross_entropy(&backend, x, &[4, 0, 2]).unwrap();
-            loss.reshape_like(&(1, 1))
-        });
+        let weighted = CrossEntropy { smoothing: 0.1, weights: vec![1.0, 2.0, 0.5, 1.0, 3.0] };
+        let losses: [&dyn Loss; 4] = [&CrossEntropy::default(), &weighted, &SigmoidCrossEntropy, &SquaredError];
+        for kind in losses {
+            check(3, normal("x", 15), vec![], |x, _| {
+                loss(&backend, kind, x, &Targets::Classes(vec![4, 0, 2])).unwrap().reshape_like(&(1, 1))
+            });
+        }
     }
 
     #[test]
     fn by_hand() {
         let device = Cpu::default();
         let even: Activation = device.tensor_from_vec(vec![1000.0; 8], (2, 4));
-        let loss = softmax_cross_entropy(&backend(), even, &[0, 3]).unwrap().array();
-        assert!((loss - 4.0_f32.ln()).abs() < 1e-6, "equal logits give ln(4), not {loss}");
-        // softmax of (0, ln 3) is (1/4, 3/4).
-        let logits: Activation = device.tensor_from_vec(vec![0.0, 3.0_f32.ln()], (1, 2));
-        let loss = softmax_cross_entropy(&backend(), logits, &[1]).unwrap().array();
-        assert!((loss - (4.0_f32 / 3.0).ln()).abs() < 1e-6);
+        let loss = loss(&backend(), &CrossEntropy::default(), even, &Targets::Classes(vec![0, 3])).unwrap().array();
+        assert!((loss - 4.0_f32.ln()).abs() < 1e-6, "equal scores give ln(4), not {loss}");
+    }
+
+    #[test]
+    fn a_class_that_is_none_is_an_error() {
+        let scores: Activation = Cpu::default().tensor_from_vec(vec![0.0; 8], (2, 4));
+        let error = loss(&backend(), &CrossEntropy::default(), scores, &Targets::Classes(vec![0, 4])).unwrap_err();
+        assert!(error.to_string().starts_with("the target of sample 1 does not fit"), "{error}");
     }
 }
