@@ -1,6 +1,7 @@
 //! Interprets a [`Graph`] with dfdx tensors.
 
-use crate::backend::{Backend, ConvShape, LinearShape, LrnShape, PoolShape};
+use crate::backend::{Backend, ConvShape, LinearShape, LrnShape, PoolShape, raw};
+use crate::network::Tap;
 use crate::ops::{self, Activation, LayerParams, Weight};
 use crate::plan::{Plan, Trained};
 use crate::rng::{KeyedRng, stream};
@@ -26,6 +27,7 @@ pub enum Mode<'a> {
 }
 
 /// Runs `graph` on a batch and returns its outputs, and `tape` with all that was recorded behind what it held.
+/// `tap` is shown the output of every node.
 ///
 /// The tape travels apart from the values, so a value may be used by any number of nodes. `params` holds every parameter of the
 /// graph by name, `inputs` one `[N, elements]` batch for each network input.
@@ -35,6 +37,7 @@ pub enum Mode<'a> {
 ///
 /// # Panics
 /// Panics where `inputs` or `params` do not fit the graph.
+#[allow(clippy::too_many_arguments)]
 pub fn forward<B: Backend, T: Tape<f32, Cpu>>(
     backend: &Arc<B>,
     graph: &Graph,
@@ -43,6 +46,7 @@ pub fn forward<B: Backend, T: Tape<f32, Cpu>>(
     inputs: Vec<Activation>,
     mode: Mode<'_>,
     mut tape: T,
+    mut tap: Option<Tap<'_>>,
 ) -> Result<(Vec<Activation>, T), CpuError> {
     let mut values: Vec<Option<Activation>> = vec![None; graph.values.len()];
     for (id, input) in graph.inputs.iter().zip(inputs) {
@@ -55,6 +59,9 @@ pub fn forward<B: Backend, T: Tape<f32, Cpu>>(
         let step = Step { backend, graph, plan, params, index: i, node };
         let (y, recorded) = step.run(traced, mode)?.split_tape();
         tape = recorded;
+        if let Some(tap) = &mut tap {
+            tap(&node.name, raw::slice(&y));
+        }
         values[node.output.0] = Some(y);
         for x in &node.inputs {
             if plan.last_use[x.0] == Some(i) && !graph.outputs.contains(x) {
@@ -124,7 +131,6 @@ impl<B: Backend> Step<'_, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::raw;
     use crate::init::{Init, initialise};
     use crate::models;
     use crate::ops::gradient_check::{backend, normal};
@@ -150,7 +156,7 @@ mod tests {
             let x: Activation = device.tensor_from_vec(images.clone(), (17, elements));
             let params = weights(&device, &graph);
             let (y, _) =
-                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &params, vec![x], Mode::Evaluate, NoneTape).unwrap();
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &params, vec![x], Mode::Evaluate, NoneTape, None).unwrap();
             for picture in [3, 16] {
                 let data = images[picture * elements..][..elements].to_vec();
                 let values = reference::run(&graph, &[Array { shape: shape.clone(), data }]).unwrap();
@@ -187,7 +193,7 @@ mod tests {
         let (r, s) = (normal("r", 8), normal("s", 24));
         let run = |params: &BTreeMap<String, Weight>| -> (Vec<Activation>, OwnedTape<f32, Cpu>) {
             let x = device.tensor_from_vec(normal("x", 100), (2, 50));
-            forward(&backend, &graph, &plan, params, vec![x], Mode::Evaluate, OwnedTape::default()).unwrap()
+            forward(&backend, &graph, &plan, params, vec![x], Mode::Evaluate, OwnedTape::default(), None).unwrap()
         };
         let params = weights(&device, &graph);
         let (mut y, tape) = run(&params);
@@ -231,7 +237,7 @@ mod tests {
             let x = device.tensor_from_vec(vec![1.0; samples.len() * 64], (samples.len(), 64));
             let mode = if train { Mode::Train { seed: 1, epoch, samples } } else { Mode::Evaluate };
             let (y, _) =
-                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode, NoneTape).unwrap();
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode, NoneTape, None).unwrap();
             y.iter().map(|y| y.as_vec()).collect()
         };
         let all = run(&[7, 8, 9], 2, true);

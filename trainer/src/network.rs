@@ -3,10 +3,10 @@
 use crate::backend::{Backend, raw};
 use crate::dataset::Batch;
 use crate::forward::{Mode, forward};
-use crate::ops::{Activation, Weight, loss::softmax_cross_entropy, put, take};
-use crate::optim::Sgd;
+use crate::loss::Loss;
+use crate::ops::{self, Activation, Weight, loss::LossError, put, take};
+use crate::optim::{Moment, Optimiser, Stepped};
 use crate::plan::{Plan, Untrained};
-use crate::targets::Targets;
 use dfdx::prelude::*;
 use staticnet_graph::graph::Graph;
 use std::collections::BTreeMap;
@@ -14,6 +14,20 @@ use std::sync::Arc;
 
 /// Gradients of parameters.
 pub type ParamGradients = Gradients<f32, Cpu>;
+
+/// What a batch gave.
+#[derive(Debug)]
+pub struct Pass {
+    /// Mean loss of its samples.
+    pub loss: f32,
+    /// The gradients of all parameters, added to those before.
+    pub gradients: ParamGradients,
+    /// Where the loss is not finite: what was not finite first, in words.
+    pub broken: Option<String>,
+}
+
+/// Is shown the output of every layer of a batch: the layer's name, `[N, elements of one sample]`.
+pub type Tap<'a> = &'a mut dyn FnMut(&str, &[f32]);
 
 /// A graph and its parameters on the device.
 #[derive(Debug)]
@@ -65,32 +79,60 @@ impl<B: Backend> Network<B> {
     /// The device's, when memory runs out.
     pub fn evaluate(&self, images: Vec<f32>, count: usize) -> Result<Vec<f32>, CpuError> {
         let x = self.batch(images, count)?;
-        let (outputs, _) = forward(&self.backend, &self.graph, &self.plan, &self.params, vec![x], Mode::Evaluate, NoneTape)?;
+        let (outputs, NoneTape) = self.forward(vec![x], Mode::Evaluate, NoneTape, None)?;
         Ok(raw::slice(&outputs[0]).to_vec())
     }
 
     /// Loss of a batch of epoch `epoch`, and the gradients of all parameters, added to those `before`. `seed` is the key of the dropout
-    /// masks.
+    /// masks. `tap` is shown the output of every layer.
     ///
     /// # Errors
-    /// The device's, when memory runs out.
+    /// [`LossError`]: a target that does not fit, or the device's, when memory runs out.
     pub fn backward(
         &self,
         batch: Batch,
-        seed: u64,
-        epoch: u32,
+        loss: &dyn Loss,
+        (seed, epoch): (u64, u32),
         before: Option<ParamGradients>,
-    ) -> Result<(f32, ParamGradients), CpuError> {
+        tap: Option<Tap<'_>>,
+    ) -> Result<Pass, LossError> {
         let Batch { images, targets, indices } = batch;
-        let Targets::Classes(labels) = targets else { panic!("softmax cross-entropy is for classes") };
-        let x = self.batch(images, labels.len())?;
+        let x = self.batch(images, targets.len())?;
         let mode = Mode::Train { seed, epoch, samples: &indices };
         // dfdx hands out a tape only around a tensor.
         let (x, tape) = x.traced(self.moved(before)?).split_tape();
-        let (mut outputs, tape) = forward(&self.backend, &self.graph, &self.plan, &self.params, vec![x], mode, tape)?;
-        let loss = softmax_cross_entropy(&self.backend, outputs.swap_remove(0).put_tape(tape), &labels)?;
+        let (mut outputs, tape) = self.forward(vec![x.clone()], mode, tape, tap)?;
+        let loss = ops::loss::loss(&self.backend, loss, outputs.swap_remove(0).put_tape(tape), &targets)?;
         let value = loss.array();
-        Ok((value, loss.try_backward()?))
+        let broken = if value.is_finite() { None } else { self.broken(x, mode)? };
+        Ok(Pass { loss: value, gradients: loss.try_backward()?, broken })
+    }
+
+    /// What is not finite first on the way of a batch through the network: a parameter, or the output of a layer.
+    fn broken(&self, x: Activation, mode: Mode<'_>) -> Result<Option<String>, CpuError> {
+        let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
+        let parameters = self.graph.nodes.iter().flat_map(|node| &node.params);
+        if let Some(name) = parameters.into_iter().find(|name| !finite(raw::slice(&self.params[*name]))) {
+            return Ok(Some(format!("the parameter {name} is")));
+        }
+        let mut first = None;
+        let mut look = |layer: &str, output: &[f32]| {
+            if first.is_none() && !finite(output) {
+                first = Some(format!("the output of {layer} is"));
+            }
+        };
+        self.forward(vec![x], mode, NoneTape, Some(&mut look))?;
+        Ok(first)
+    }
+
+    fn forward<T: Tape<f32, Cpu>>(
+        &self,
+        inputs: Vec<Activation>,
+        mode: Mode<'_>,
+        tape: T,
+        tap: Option<Tap<'_>>,
+    ) -> Result<(Vec<Activation>, T), CpuError> {
+        forward(&self.backend, &self.graph, &self.plan, &self.params, inputs, mode, tape, tap)
     }
 
     /// The gradients of the parameters alone, without those of the activations that stand beside them.
@@ -108,14 +150,32 @@ impl<B: Backend> Network<B> {
     ///
     /// # Errors
     /// The device's, when memory runs out.
-    pub fn update(&mut self, optimiser: &mut Sgd, mut gradients: ParamGradients, lr: f32) -> Result<(), CpuError> {
-        optimiser.step(self.backend.as_ref(), &mut self.params, &mut gradients, lr)
+    pub fn update(&mut self, optimiser: &mut Optimiser, gradients: &mut ParamGradients, at: Moment) -> Result<Stepped, CpuError> {
+        optimiser.step(self.backend.as_ref(), &mut self.params, gradients, at)
     }
 
-    /// The first layer with a parameter that is not finite, in words.
-    pub fn broken(&self) -> Option<String> {
-        let finite = |name: &String| raw::slice(&self.params[name]).iter().all(|v| v.is_finite());
+    /// Every parameter: its name, and its numbers.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &[f32])> {
         let names = self.graph.nodes.iter().flat_map(|node| &node.params);
-        names.into_iter().find(|name| !finite(name)).map(|name| format!("the weights {name}"))
+        names.map(|name| (name.as_str(), raw::slice(&self.params[name])))
+    }
+
+    /// The gradient of the parameter `name`; nothing where there is no such parameter.
+    pub fn gradient<'a>(&self, name: &str, gradients: &'a mut ParamGradients) -> Result<Option<&'a [f32]>, CpuError> {
+        match self.params.get(name) {
+            Some(param) => Ok(Some(gradients.get_or_alloc_mut(param)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Exchanges the numbers of the parameters named with those given; lengths that differ stay.
+    pub fn exchange(&mut self, numbers: &mut BTreeMap<String, Vec<f32>>) {
+        for (name, numbers) in numbers {
+            let Some(param) = self.params.get_mut(name) else { continue };
+            let param = raw::slice_mut(param);
+            if param.len() == numbers.len() {
+                param.swap_with_slice(numbers);
+            }
+        }
     }
 }

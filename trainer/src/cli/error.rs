@@ -72,7 +72,11 @@ impl From<TrainError> for CliError {
             | TrainError::Import(_)
             | TrainError::Occupied(_)
             | TrainError::OtherNetwork { .. }
-            | TrainError::OtherBatches { .. } => CliError::input(error),
+            | TrainError::OtherBatches { .. }
+            | TrainError::OtherOptimiser { .. }
+            | TrainError::Rule(_)
+            | TrainError::NoBatches
+            | TrainError::NotMeasured(_) => CliError::input(error),
             TrainError::Checkpoint(CheckpointError::Missing { .. }) => CliError::input(error),
             TrainError::Device(_)
             | TrainError::Threads(_)

@@ -4,13 +4,17 @@ use super::CliError;
 use super::progress::Progress;
 use crate::augment::Augment;
 use crate::backend::cpu::CpuBackend;
+use crate::loss::CrossEntropy;
+use crate::metrics::{MetricOptions, Tally};
 use crate::network::Network;
+use crate::plot;
 use crate::run::Run;
 use crate::source::{Batching, in_order};
 use crate::train::evaluate;
 use clap::Args;
 use staticnet::preprocess::Preprocess;
 use staticnet_exporter::data::{DataSet, Split};
+use staticnet_graph::file::write_atomically;
 use staticnet_graph::graph::Graph;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,9 +27,15 @@ pub(super) struct Eval {
     run: PathBuf,
     /// Data set; of a split one the test pictures are taken.
     data: PathBuf,
-    /// Print only JSON: {"n", "top1", "top5", "loss"}, the last line in any case.
+    /// Print only JSON: {"n", "top1", "top5", "loss", "metrics"}, the last line in any case.
     #[arg(long)]
     json: bool,
+    /// Metrics besides top-1 and top-5: topK and topK-error for any K, rmse, binary-accuracy, precision, recall, f1.
+    #[arg(long, value_name = "NAME,NAME,..", value_delimiter = ',')]
+    metrics: Vec<String>,
+    /// Where to write how often which class was taken for which: a .svg picture, or a .csv table.
+    #[arg(long, value_name = "FILE")]
+    confusion: Option<PathBuf>,
     /// Worker threads; 0 for all cores.
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
@@ -52,12 +62,27 @@ impl Eval {
             Network::new(Arc::new(CpuBackend::new(self.threads).map_err(CliError::failed)?), graph).map_err(CliError::input)?;
         let batching = Batching { batch_size: 64, augment: Augment::None, seed: 0, threads: 1 };
         let (of, mut progress) = (data.len(), Progress::new(1));
+        let asked = MetricOptions { metrics: self.metrics, ..MetricOptions::default() };
+        let metrics = asked.build(&data.labels).map_err(CliError::input)?;
+        let loss = CrossEntropy::default();
+        let tally = Tally::new(&loss, metrics).with_confusion(&data.labels);
         let batches = Box::new(in_order(data, preprocess, batching));
-        let result = evaluate(&network, batches, &mut |done| progress.tested(done, of));
+        let result = evaluate(&network, batches, tally, &mut |done| progress.tested(done, of));
         progress.finish();
-        let evaluation = result?;
+        let tally = result?;
+        let evaluation = tally.evaluation();
+        if let (Some(path), Some(confusion)) = (&self.confusion, tally.confusion()) {
+            let text = match path.extension().and_then(|e| e.to_str()) {
+                Some("csv") => confusion.to_csv(),
+                _ => plot::confusion(confusion),
+            };
+            write_atomically(path, text.as_bytes()).map_err(CliError::failed)?;
+        }
         if !self.json {
             let (top1, top5) = (evaluation.top1 * 100.0, evaluation.top5 * 100.0);
+            for (name, value) in &evaluation.metrics {
+                println!("{name}: {value:.4}");
+            }
             println!("{} pictures: top-1 {top1:.2} %, top-5 {top5:.2} %, loss {:.4}", evaluation.n, evaluation.loss);
         }
         println!("{}", serde_json::to_string(&evaluation).map_err(CliError::failed)?);

@@ -9,6 +9,7 @@ mod error;
 mod eval;
 mod export;
 mod interrupt;
+mod lr_find;
 mod predict;
 mod prepare;
 mod progress;
@@ -31,6 +32,7 @@ struct Cli {
 enum Command {
     Train(Box<train::Train>),
     Config(Box<config::Describe>),
+    LrFind(Box<lr_find::LrFind>),
     Eval(eval::Eval),
     Predict(predict::Predict),
     Export(export::Export),
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Train(command) => command.run(typed),
         Command::Config(command) => command.run(typed),
+        Command::LrFind(command) => command.run(typed),
         Command::Eval(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Export(command) => command.run(),

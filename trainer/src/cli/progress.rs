@@ -1,5 +1,6 @@
 //! Progress on stderr: a bar on a terminal, plain lines otherwise.
 
+use crate::lr_find::Point;
 use crate::train::{Callback, Control, EpochEnd, Event, StepEnd};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
@@ -84,6 +85,11 @@ impl Progress {
     /// Pictures read so far, to see whether they can be.
     pub(super) fn checking(&mut self, done: usize, of: usize) {
         self.show("checking".into(), done as u64, of as u64, String::from("pictures"));
+    }
+
+    /// A step of the range test.
+    pub(super) fn rate(&mut self, step: u64, steps: u64, point: &Point) {
+        self.show("rates".into(), step, steps, format!("lr {:.2e}, loss {:.3}", point.lr, point.smoothed));
     }
 
     /// Pictures drawn so far.

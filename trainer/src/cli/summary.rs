@@ -29,7 +29,8 @@ fn grouped(n: u64) -> String {
     groups.join(",")
 }
 
-fn table(graph: &Graph) -> String {
+/// The layers as a table: output shape, parameters, multiply-accumulates.
+pub(super) fn layers(graph: &Graph) -> String {
     let mut text = format!("{:16} {:8} {:18} {:>12} {:>14}\n", "layer", "op", "output", "parameters", "MACs");
     let mut macs = 0;
     for node in &graph.nodes {
@@ -51,7 +52,7 @@ impl Summary {
             None if Path::new(&self.what).exists() => Run::at(Path::new(&self.what)).network()?,
             None => return Err(crate::train::TrainError::UnknownArchitecture(self.what).into()),
         };
-        print!("{}", table(&graph));
+        print!("{}", layers(&graph));
         Ok(())
     }
 }

@@ -2,10 +2,12 @@
 
 use super::interrupt::Interrupt;
 use super::progress::Progress;
+use super::summary::layers;
 use super::{CliError, prepare};
 use crate::config::Config;
+use crate::models::Architecture;
 use crate::run::Run;
-use crate::train::{TrainError, Training};
+use crate::train::{TrainError, Training, dry_run};
 use clap::{ArgMatches, Args};
 use std::path::PathBuf;
 
@@ -27,6 +29,11 @@ pub(super) struct Train {
     /// Go on after the last checkpoint of the RUN folder; its config.toml supplies what is not given here.
     #[arg(long)]
     resume: bool,
+    /// Show shapes, memory and two steps on the first batch; nothing is written. The last line on stdout is then another JSON:
+    /// {"batch_size", "steps_per_epoch", "parameters", "parameter_bytes", "optimiser_bytes", "activation_bytes", "resident_bytes", "loss",
+    /// "step_seconds"}.
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
 }
 
 impl Train {
@@ -34,6 +41,9 @@ impl Train {
         let saved = self.out.as_ref().filter(|_| self.resume).map(|out| Run::at(out).config());
         let files: Vec<_> = self.config.iter().chain(&saved).map(PathBuf::as_path).collect();
         let (config, architecture) = prepare::decided(&self.options, typed, &files)?;
+        if self.dry_run {
+            return dry(config, architecture);
+        }
         let run = Run::at(&self.out.unwrap_or_else(|| PathBuf::from("runs").join(architecture.name)));
         if !self.resume && run.has_checkpoint() {
             return Err(TrainError::Occupied(run.folder().to_path_buf()).into());
@@ -47,4 +57,20 @@ impl Train {
         println!("{}", serde_json::to_string(&result?).map_err(CliError::failed)?);
         Ok(())
     }
+}
+
+/// `--dry-run`.
+fn dry(config: Config, architecture: &Architecture) -> Result<(), CliError> {
+    let (config, source) = prepare::open(config, architecture, None)?;
+    let (graph, report) = dry_run(&config, &source)?;
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    println!("{}", layers(&graph));
+    println!("batch of {}, {} steps an epoch, {:.0} ms a step, loss {:.4}", report.batch_size, report.steps_per_epoch, 1e3 * report.step_seconds, report.loss);
+    let [parameters, optimiser, activations] = [report.parameter_bytes, report.optimiser_bytes, report.activation_bytes].map(mib);
+    println!("memory, MiB: parameters and gradients 2 x {parameters:.1}, optimiser {optimiser:.1}, activations and gradients 2 x {activations:.1}");
+    if let Some(resident) = report.resident_bytes {
+        println!("largest resident so far, pictures and buffers included: {:.1} MiB", resident as f64 / f64::from(1 << 20));
+    }
+    println!("{}", serde_json::to_string(&report).map_err(CliError::failed)?);
+    Ok(())
 }

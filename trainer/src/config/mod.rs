@@ -9,9 +9,14 @@ mod start;
 
 use crate::augment::Augment;
 use crate::dataset::DataOptions;
+use crate::log::LogOptions;
+use crate::loss::LossOptions;
+use crate::metrics::MetricOptions;
 use crate::models::Architecture;
+use crate::monitor::MonitorOptions;
+use crate::optim::OptimOptions;
 use crate::option::OptionError;
-use crate::schedule::{Schedule, ScheduleKind};
+use crate::schedule::ScheduleOptions;
 use clap::ArgMatches;
 use serde::{Deserialize, Serialize};
 pub use start::Start;
@@ -39,31 +44,11 @@ pub struct Config {
     /// Batches whose gradients make one step of the optimiser together; the mean over them counts.
     #[arg(long, value_name = "N", default_value_t = Config::default().accumulate)]
     pub accumulate: u32,
-    /// Learning rate, the largest one for one-cycle.
-    #[arg(long, value_name = "RATE", default_value_t = Config::default().lr)]
-    pub lr: f64,
-    /// Momentum.
-    #[arg(long, value_name = "SHARE", default_value_t = Config::default().momentum)]
-    pub momentum: f64,
-    /// L2 decay of all parameters.
-    #[arg(long, value_name = "FACTOR", default_value_t = Config::default().weight_decay)]
-    pub weight_decay: f64,
-    /// Curve of the learning rate.
-    #[arg(long, value_enum, default_value_t = Config::default().schedule)]
-    pub schedule: ScheduleKind,
-    /// One-cycle: share of the steps during which the rate grows.
-    #[arg(long, value_name = "SHARE", default_value_t = Config::default().warmup)]
-    pub warmup: f64,
-    /// Step: epochs (from 0) at which the rate is multiplied [default: half and three quarters of the epochs].
-    #[arg(long, value_name = "E,E,..", value_delimiter = ',')]
-    pub step_epochs: Option<Vec<u32>>,
-    /// Step: what the rate is multiplied by.
-    #[arg(long, value_name = "FACTOR", default_value_t = Config::default().step_factor)]
-    pub step_factor: f64,
-    /// First parameters: kaiming, gaussian, or those of a RUN folder or of a .safetensors or .onnx file.
+    /// First parameters: kaiming, xavier, gaussian:STD, uniform:BOUND, constant:VALUE, alexnet (the paper's), or those of a RUN folder or
+    /// of a .safetensors or .onnx file.
     #[arg(long, alias = "init-from", value_name = "INIT", default_value_t = Config::default().init)]
     pub init: Start,
-    /// Variations of training pictures: none, flip or crop-flip [default: crop-flip for colour at 32 pixels, flip for larger
+    /// Variations of training pictures: none, flip, crop-flip or resized-crop [default: crop-flip for colour at 32 pixels, flip for larger
     /// colour, none for grey].
     #[arg(long)]
     pub augment: Option<Augment>,
@@ -77,10 +62,34 @@ pub struct Config {
     #[arg(long, value_name = "N", default_value_t = Config::default().seed)]
     pub seed: u64,
 
+    /// Updates.
+    #[command(flatten, next_help_heading = "How parameters are updated")]
+    #[serde(flatten)]
+    pub optim: OptimOptions,
+    /// Rates.
+    #[command(flatten, next_help_heading = "Learning rate")]
+    #[serde(flatten)]
+    pub schedule: ScheduleOptions,
+    /// What is made small.
+    #[command(flatten, next_help_heading = "Loss and metrics")]
+    #[serde(flatten)]
+    pub loss: LossOptions,
+    /// What is measured.
+    #[command(flatten, next_help_heading = "Loss and metrics")]
+    #[serde(flatten)]
+    pub metrics: MetricOptions,
     /// How pictures are read.
     #[command(flatten, next_help_heading = "Pictures")]
     #[serde(flatten)]
     pub pictures: DataOptions,
+    /// What is looked at on the way.
+    #[command(flatten, next_help_heading = "What to tell")]
+    #[serde(flatten)]
+    pub monitor: MonitorOptions,
+    /// What is written down.
+    #[command(flatten, next_help_heading = "What to tell")]
+    #[serde(flatten)]
+    pub log: LogOptions,
 
     /// Stop where the watched metric was not better for so many epochs; 0 for never.
     #[arg(long, value_name = "EPOCHS", default_value_t = Config::default().patience, help_heading = "When to stop")]
@@ -108,19 +117,18 @@ impl Default for Config {
             epochs: 10,
             batch_size: 64,
             accumulate: 1,
-            lr: 0.02,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-            schedule: ScheduleKind::default(),
-            warmup: 0.3,
-            step_epochs: None,
-            step_factor: 0.1,
             init: Start::default(),
             augment: None,
             device: Device::default(),
             threads: 0,
             seed: 0,
+            optim: OptimOptions::default(),
+            schedule: ScheduleOptions::default(),
+            loss: LossOptions::default(),
+            metrics: MetricOptions::default(),
             pictures: DataOptions::default(),
+            monitor: MonitorOptions::default(),
+            log: LogOptions::default(),
             patience: 0,
             min_delta: 0.0,
             max_time: None,
@@ -273,7 +281,6 @@ impl Config {
         };
         self.arch = architecture.name.to_string();
         self.augment.get_or_insert(augment);
-        self.step_epochs.get_or_insert_with(|| vec![self.epochs.div_ceil(2), (3 * self.epochs).div_ceil(4)]);
         self.check()?;
         Ok(self)
     }
@@ -281,34 +288,18 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] for the first option whose value makes no sense.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.optim.check()?;
+        self.schedule.check()?;
+        self.loss.check()?;
+        self.metrics.check()?;
         self.pictures.check()?;
         let value = |name, reason: &str| Err(OptionError { name, reason: reason.into() }.into());
         match () {
             () if self.epochs == 0 => value("epochs", "at least 1 is needed"),
             () if self.batch_size == 0 => value("batch_size", "at least 1 is needed"),
             () if self.accumulate == 0 => value("accumulate", "at least 1 is needed"),
-            () if !(self.lr > 0.0 && self.lr.is_finite()) => value("lr", "a rate above 0 is needed"),
-            () if !(0.0..1.0).contains(&self.momentum) => value("momentum", "0 up to, but not including, 1 is needed"),
-            () if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => value("weight_decay", "0 or more is needed"),
-            () if !(0.0..=1.0).contains(&self.warmup) => value("warmup", "a share from 0 to 1 is needed"),
-            () if !(self.step_factor > 0.0 && self.step_factor.is_finite()) => {
-                value("step_factor", "a factor above 0 is needed")
-            }
             () if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) => value("min_delta", "0 or more is needed"),
             () => Ok(()),
-        }
-    }
-
-    /// The learning rate over the training.
-    pub fn schedule(&self, steps_per_epoch: u64) -> Schedule {
-        Schedule {
-            kind: self.schedule,
-            lr: self.lr,
-            warmup: self.warmup,
-            step_epochs: self.step_epochs.clone().unwrap_or_default(),
-            step_factor: self.step_factor,
-            steps_per_epoch,
-            epochs: self.epochs,
         }
     }
 

@@ -20,11 +20,11 @@ fn the_command_line_wins_over_files_and_they_over_defaults() {
     std::fs::write(&far, "epochs = 8\nseed = 5\nmax_time = \"90m\"\nmomentum = 0.5").unwrap();
     // Typing a default is typing it.
     let config = resolved("--momentum 0.9 --lr 0.25 --step-epochs 3,4", &[&near, &far]).unwrap();
-    assert_eq!((config.epochs, config.lr, config.momentum, config.seed), (7, 0.25, 0.9, 5));
-    assert_eq!((config.data.to_str(), config.init.clone()), (Some("D"), Start::Drawn(Init::Gaussian)));
-    assert_eq!((config.step_epochs.as_deref(), config.batch_size), (Some(&[3, 4][..]), 64));
+    assert_eq!((config.epochs, config.schedule.lr, config.optim.momentum, config.seed), (7, 0.25, 0.9, 5));
+    assert_eq!((config.data.to_str(), config.init.clone()), (Some("D"), Start::Drawn(Init::GAUSSIAN)));
+    assert_eq!((&config.schedule.step_epochs[..], config.batch_size), (&[3, 4][..], 64));
     assert_eq!(config.max_time, Some(Span(Duration::from_secs(5400))));
-    assert_eq!(resolved("", &[&near]).unwrap().lr, 1.0, "a whole number is a rate, too");
+    assert_eq!(resolved("", &[&near]).unwrap().schedule.lr, 1.0, "a whole number is a rate, too");
 }
 
 #[test]
@@ -64,9 +64,10 @@ fn what_is_misspelt_or_of_another_kind_is_named_with_its_file() {
 #[test]
 fn nonsense_is_refused_by_name() {
     let lenet = by_name("lenet").unwrap();
-    let error = Config { lr: -1.0, ..Config::default() }.decide(lenet, 1).unwrap_err();
+    let schedule = ScheduleOptions { lr: -1.0, ..ScheduleOptions::default() };
+    let error = Config { schedule, ..Config::default() }.decide(lenet, 1).unwrap_err();
     assert!(error.to_string().starts_with("lr:"));
-    assert!(Config { momentum: 1.0, ..Config::default() }.decide(lenet, 1).is_err());
+    assert!(Config { accumulate: 0, ..Config::default() }.decide(lenet, 1).is_err());
     assert_eq!(Config::default().decide(lenet, 1).unwrap().augment, Some(Augment::None));
 }
 

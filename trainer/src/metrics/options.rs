@@ -1,7 +1,7 @@
 //! How metrics are asked for.
 
 use super::{Better, BinaryAccuracy, Metric, PerClass, Rmse, Score, TopK};
-use crate::option::OptionError;
+use crate::option::{OptionError, nearest};
 use serde::{Deserialize, Serialize};
 
 /// What is measured on the test samples.
@@ -73,27 +73,9 @@ impl Kind {
     }
 }
 
-/// Insertions, deletions and replacements of characters that make one name the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, c) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, d) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(c != *d);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// That `text` is none of `known`, and which is meant where that can be guessed.
 fn unknown(name: &'static str, text: &str, known: &[&str], all: &str) -> OptionError {
-    let lower = text.to_lowercase();
-    let nearest = known.iter().map(|k| (distance(&lower, k), k)).min();
-    let meant = nearest.filter(|(edits, k)| edits * 2 <= k.len().max(2)).map(|(_, k)| format!("did you mean `{k}`? "));
+    let meant = nearest(text, known.iter().copied()).map(|k| format!("did you mean `{k}`? "));
     OptionError { name, reason: format!("there is no `{text}`; {}There are {all}", meant.unwrap_or_default()) }
 }
 

@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use crate::config::{Config, Start};
-use crate::init::initialise;
+use crate::init::initialise_by_rules;
 use crate::models;
 use crate::run::Run;
 use crate::source::BatchSource;
@@ -22,7 +22,7 @@ pub(super) fn blank_network(config: &Config, source: &impl BatchSource) -> Resul
 /// Fills in the first parameters.
 pub(super) fn begin(mut graph: Graph, config: &Config) -> Result<Graph, TrainError> {
     match &config.init {
-        Start::Drawn(init) => initialise(&mut graph, *init, config.seed),
+        Start::Drawn(init) => initialise_by_rules(&mut graph, *init, &config.optim, config.seed)?,
         Start::From(path) => {
             let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
             match extension {

@@ -37,8 +37,8 @@ pub struct StepEnd<'a> {
     pub loss: f32,
     /// Learning rate of the step.
     pub lr: f64,
-    /// Norm of all gradients before they were clipped, where it was computed.
-    pub grad_norm: Option<f32>,
+    /// Norm of the mean gradient over all parameters, before it was clipped.
+    pub grad_norm: f32,
     /// Training samples per second since the epoch, or the process, began.
     pub images_per_s: f64,
     /// The network after the step.

@@ -3,7 +3,11 @@
 use crate::backend::cpu::PoolError;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
+use crate::loss::TargetError;
 use crate::models;
+use crate::ops::loss::LossError;
+use crate::optim::{RuleError, StateError};
+use crate::option::OptionError;
 use crate::plan::Untrained;
 use dfdx::prelude::CpuError;
 use staticnet_exporter::data::DataError;
@@ -61,6 +65,21 @@ pub enum TrainError {
         /// Batches of the epochs now.
         expected: u64,
     },
+    /// The optimiser's state is not that of these options.
+    OtherOptimiser {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+        /// What does not fit.
+        error: StateError,
+    },
+    /// A rule, or an option of the optimiser.
+    Rule(RuleError),
+    /// What a sample should be fits no network of so many outputs.
+    Target(TargetError),
+    /// There is nothing to train on.
+    NoBatches,
+    /// What is best should be told by a metric that is not measured.
+    NotMeasured(String),
     /// Some number is not finite any more.
     Diverged {
         /// Which: a layer's weights, gradients or outputs, or the loss.
@@ -106,6 +125,16 @@ impl fmt::Display for TrainError {
                  --batch-size it was begun with",
                 folder.display()
             ),
+            TrainError::OtherOptimiser { folder, error } => write!(
+                f,
+                "{}: {error}; resume with the options it was begun with, or begin anew with --init {}",
+                folder.display(),
+                folder.display()
+            ),
+            TrainError::Rule(error) => write!(f, "{error}"),
+            TrainError::Target(error) => write!(f, "{error}"),
+            TrainError::NoBatches => write!(f, "there are no samples to train on"),
+            TrainError::NotMeasured(name) => write!(f, "best_by: `{name}` is not measured; name a metric of --metrics or test_loss"),
             TrainError::Diverged { what, epoch, step } => write!(
                 f,
                 "{what} not finite in epoch {}, step {step}; a lower --lr or --clip-norm may help. What was saved before is kept",
@@ -128,5 +157,20 @@ macro_rules! from {
 }
 from! {
     ShapeError => Shape, Untrained => Untrained, ConfigError => Config, DataError => Data, CpuError => Device, PoolError => Threads,
-    CheckpointError => Checkpoint, FileError => File, SafetensorsError => Parameters, ImportError => Import, OnnxError => Onnx,
+    RuleError => Rule, TargetError => Target, CheckpointError => Checkpoint, FileError => File, SafetensorsError => Parameters, ImportError => Import, OnnxError => Onnx,
+}
+
+impl From<LossError> for TrainError {
+    fn from(error: LossError) -> Self {
+        match error {
+            LossError::Target(error) => TrainError::Target(error),
+            LossError::Device(error) => TrainError::Device(error),
+        }
+    }
+}
+
+impl From<OptionError> for TrainError {
+    fn from(error: OptionError) -> Self {
+        TrainError::Config(error.into())
+    }
 }

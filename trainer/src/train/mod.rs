@@ -10,19 +10,23 @@
 
 mod begin;
 mod callback;
+mod dry;
 mod error;
+mod range;
 mod session;
 
 use crate::backend::cpu::CpuBackend;
 use crate::config::Config;
-use crate::metrics::{EpochMetrics, Evaluation, Tally};
+use crate::loss::Loss;
+use crate::metrics::{Better, Confusion, EpochMetrics, Metric, Tally};
 use crate::network::Network;
 use crate::run::Run;
 use crate::source::{BatchSource, Batches};
-use crate::targets::Target;
 use crate::{metrics, plot};
 pub use callback::{Callback, Control, EpochEnd, Event, StepEnd};
+pub use dry::{DryRun, dry_run};
 pub use error::TrainError;
+pub use range::{Range, range_test};
 use serde::Serialize;
 use session::Session;
 use staticnet_graph::file::write_atomically;
@@ -35,7 +39,7 @@ use std::time::Instant;
 pub struct Summary {
     /// Epochs done.
     pub epochs: u32,
-    /// Best share of test samples whose class has the best score; that network is exported.
+    /// Share of test samples whose class has the best score, after the best epoch; that network is exported.
     pub top1: f64,
     /// Share of test samples whose class is among the five best scores, after the same epoch.
     pub top5: f64,
@@ -54,19 +58,37 @@ pub struct Training<'a, S> {
     source: &'a S,
     run: &'a Run,
     resume: bool,
+    loss: Option<Box<dyn Loss>>,
+    metrics: Vec<Box<dyn Fn() -> Box<dyn Metric> + 'a>>,
     callbacks: Vec<&'a mut dyn Callback>,
 }
+
+/// Makes each metric anew for every epoch.
+type Metrics<'a> = &'a [Box<dyn Fn() -> Box<dyn Metric> + 'a>];
 
 impl<'a, S: BatchSource> Training<'a, S> {
     /// Trains as `config` says on `source`, writing to the RUN folder `run`.
     pub fn new(config: &'a Config, source: &'a S, run: &'a Run) -> Self {
-        Training { config, source, run, resume: false, callbacks: Vec::new() }
+        Training { config, source, run, resume: false, loss: None, metrics: Vec::new(), callbacks: Vec::new() }
     }
 
     /// Whether to go on after the last checkpoint of the RUN folder.
     #[must_use]
     pub fn resume(self, resume: bool) -> Self {
         Training { resume, ..self }
+    }
+
+    /// Makes `loss` small instead of the configured one.
+    #[must_use]
+    pub fn loss(self, loss: Box<dyn Loss>) -> Self {
+        Training { loss: Some(loss), ..self }
+    }
+
+    /// Measures another metric, one that `metric` makes for every epoch.
+    #[must_use]
+    pub fn metric(mut self, metric: impl Fn() -> Box<dyn Metric> + 'a) -> Self {
+        self.metrics.push(Box::new(metric));
+        self
     }
 
     /// Tells `callback` what happens.
@@ -88,47 +110,54 @@ impl<'a, S: BatchSource> Training<'a, S> {
             return Err(TrainError::Occupied(run.folder().to_path_buf()));
         }
         let until = config.max_time.map(|span| Instant::now() + span.0);
-        let mut session = Session::open(config, source, run, self.resume)?;
+        let mut session = Session::open(config, source, run, self.resume, self.loss)?;
         write_atomically(&run.config(), config.to_toml()?.as_bytes())?;
+        if !config.optim.rule.is_empty() {
+            callback::tell(&mut self.callbacks, &Event::Note(&session.rules()));
+        }
         let mut stopped = false;
         while session.position.epoch < config.epochs && !stopped {
-            if exhausted(config, &session.history) {
+            if exhausted(config, &session.history)? {
                 let text = format!("not better for {} epochs: the end", config.patience);
                 callback::tell(&mut self.callbacks, &Event::Note(&text));
                 break;
             }
-            stopped = session.epoch(until, &mut self.callbacks)? == Control::Stop;
+            stopped = session.epoch(until, &self.metrics, &mut self.callbacks)? == Control::Stop;
         }
-        finish(run, &session.history, stopped)
+        finish(config, run, &session.history, stopped)
     }
 }
 
 /// Whether the watched metric was not better for as many epochs as it may. A function of the history alone, so that it does not matter
 /// how often the training was resumed.
-fn exhausted(config: &Config, history: &[EpochMetrics]) -> bool {
+fn exhausted(config: &Config, history: &[EpochMetrics]) -> Result<bool, TrainError> {
     if config.patience == 0 {
-        return false;
+        return Ok(false);
     }
-    let (mut best, mut since) = (f64::NEG_INFINITY, 0);
-    for metrics in history {
-        let better = metrics.top1 > best + config.min_delta;
-        since = if better { 0 } else { since + 1 };
-        best = if better { metrics.top1 } else { best };
+    let better = config.metrics.better()?;
+    let least = match better {
+        Better::Lower => -config.min_delta,
+        Better::Higher | Better::Neither => config.min_delta,
+    };
+    let (mut best, mut since) = (None, 0);
+    for value in history.iter().filter_map(|metrics| metrics.get(&config.metrics.best_by)) {
+        let improved = better.beats(value, best.map(|best| best + least));
+        since = if improved { 0 } else { since + 1 };
+        best = if improved { Some(value) } else { best };
     }
-    since >= config.patience
+    Ok(since >= config.patience)
 }
 
 /// Exports the best network, and says what came of it.
-fn finish(run: &Run, history: &[EpochMetrics], stopped: bool) -> Result<Summary, TrainError> {
+fn finish(config: &Config, run: &Run, history: &[EpochMetrics], stopped: bool) -> Result<Summary, TrainError> {
     if !history.is_empty() {
         let graph = run.network()?;
         safetensors::save(&graph, &run.safetensors())?;
         onnx::export(&graph, &run.onnx())?;
     }
-    let top = history.iter().fold(None, |top: Option<&EpochMetrics>, m| match top {
-        Some(top) if top.top1 >= m.top1 => Some(top),
-        _ => Some(m),
-    });
+    let better = config.metrics.better()?;
+    let value = |m: &EpochMetrics| m.get(&config.metrics.best_by).unwrap_or(f64::NAN);
+    let top = history.iter().reduce(|top, m| if better.beats(value(m), Some(value(top))) { m } else { top });
     Ok(Summary {
         epochs: history.len() as u32,
         top1: top.map_or(0.0, |m| m.top1),
@@ -145,25 +174,29 @@ fn write_history(run: &Run, history: &[EpochMetrics]) -> Result<(), TrainError> 
     Ok(write_atomically(&run.curve(), plot::curves(history).as_bytes())?)
 }
 
-/// Accuracy and loss over `batches`; `observe` is told the number of samples done.
+/// Draws the confusion matrix, where samples have classes.
+fn write_confusion(run: &Run, confusion: &Confusion) -> Result<(), TrainError> {
+    let counted = (0..confusion.labels().len()).any(|class| confusion.samples(class) > 0);
+    if counted { Ok(write_atomically(&run.confusion(), plot::confusion(confusion).as_bytes())?) } else { Ok(()) }
+}
+
+/// Counts all samples of `batches` into `tally`; `observe` is told the number of samples done.
 ///
 /// # Errors
-/// [`TrainError::Data`] or [`TrainError::Device`].
-pub fn evaluate(
+/// [`TrainError::Data`], [`TrainError::Target`] or [`TrainError::Device`].
+pub fn evaluate<'a>(
     network: &Network<CpuBackend>,
     batches: Batches<'_>,
+    mut tally: Tally<'a>,
     observe: &mut dyn FnMut(usize),
-) -> Result<Evaluation, TrainError> {
-    let mut tally = Tally::default();
+) -> Result<Tally<'a>, TrainError> {
     for batch in batches {
         let batch = batch?;
         let scores = network.evaluate(batch.images, batch.targets.len())?;
         for (scores, target) in scores.chunks_exact(network.classes()).zip(batch.targets.iter()) {
-            if let Target::Class(class) = target {
-                tally.add(scores, class);
-            }
+            tally.add(scores, target)?;
         }
         observe(tally.len());
     }
-    Ok(tally.evaluation())
+    Ok(tally)
 }

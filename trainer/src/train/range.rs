@@ -48,7 +48,7 @@ pub fn range_test(
     let (mut points, mut smoothing, mut lowest) = (Vec::new(), Smoothing::new(SMOOTHING), f64::INFINITY);
     let epochs = (0..).flat_map(|epoch| source.train(epoch, 0).map(move |batch| (epoch, batch)));
     for (step, (epoch, batch)) in (0..range.steps).zip(epochs) {
-        let pass = network.backward(batch?, loss.as_ref(), config.seed, epoch, None)?;
+        let mut pass = network.backward(batch?, loss.as_ref(), (config.seed, epoch), None, None)?;
         let value = f64::from(pass.loss);
         let smoothed = smoothing.next(value);
         if !smoothed.is_finite() || smoothed > EXPLODED * lowest {
@@ -59,7 +59,7 @@ pub fn range_test(
         observe(step + 1, &point);
         points.push(point);
         let at = Moment { step, steps_per_epoch: 1, epochs: u32::try_from(range.steps).unwrap_or(u32::MAX), batches: 1 };
-        if network.update(&mut optimiser, pass.gradients, at)?.broken.is_some() {
+        if network.update(&mut optimiser, &mut pass.gradients, at)?.broken.is_some() {
             break;
         }
     }

@@ -2,15 +2,20 @@
 
 use super::begin::{begin, blank_network, same_network};
 use super::callback::{Callback, Control, EpochEnd, Event, StepEnd, tell};
-use super::{TrainError, evaluate, write_history};
+use super::{Metrics, TrainError, evaluate, write_confusion, write_history};
 use crate::backend::cpu::CpuBackend;
 use crate::checkpoint::{Checkpoint, CheckpointError, Position};
 use crate::config::Config;
-use crate::metrics::EpochMetrics;
-use crate::network::Network;
-use crate::optim::Sgd;
+use crate::dataset::Batch;
+use crate::log::{Log, StepRecord};
+use crate::loss::Loss;
+use crate::metrics::{Better, EpochMetrics, Tally};
+use crate::monitor::{MonitorFile, Row, Statistics, What, table};
+use crate::network::{Network, ParamGradients, Pass};
+use crate::optim::{Moment, Optimiser};
 use crate::run::Run;
 use crate::source::BatchSource;
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,8 +25,12 @@ pub(super) struct Session<'a, S> {
     config: &'a Config,
     source: &'a S,
     run: &'a Run,
+    loss: Box<dyn Loss>,
+    better: Better,
     network: Network<CpuBackend>,
-    optimiser: Sgd,
+    optimiser: Optimiser,
+    log: Log,
+    monitor: Option<MonitorFile>,
     /// How far it is.
     pub(super) position: Position,
     /// What was measured after each epoch.
@@ -29,12 +38,20 @@ pub(super) struct Session<'a, S> {
 }
 
 impl<'a, S: BatchSource> Session<'a, S> {
-    /// A new training, or the one whose last checkpoint is in `run`.
-    pub(super) fn open(config: &'a Config, source: &'a S, run: &'a Run, resume: bool) -> Result<Self, TrainError> {
+    /// A new training, or the one whose last checkpoint is in `run`. `loss` is the one to use instead of the configured one.
+    pub(super) fn open(
+        config: &'a Config,
+        source: &'a S,
+        run: &'a Run,
+        resume: bool,
+        loss: Option<Box<dyn Loss>>,
+    ) -> Result<Self, TrainError> {
         let blank = blank_network(config, source)?;
         let batches = source.train_batches() as u64;
-        let mut optimiser = Sgd::new(config.momentum as f32, config.weight_decay as f32);
-        let (graph, position, history) = if resume {
+        if batches == 0 {
+            return Err(TrainError::NoBatches);
+        }
+        let (graph, optimiser, position, history) = if resume {
             let last = run.last();
             let checkpoint = Checkpoint::load(&last)?;
             same_network(&blank, &checkpoint.graph, &last)?;
@@ -42,26 +59,52 @@ impl<'a, S: BatchSource> Session<'a, S> {
             if batch > 0 && found != batches {
                 return Err(TrainError::OtherBatches { folder: last, found, expected: batches });
             }
-            optimiser.set_velocities(checkpoint.optimiser);
-            (checkpoint.graph, Position { batches, ..checkpoint.position }, checkpoint.history)
+            let other = |error| TrainError::OtherOptimiser { folder: run.last(), error };
+            let mut optimiser = Optimiser::new(&checkpoint.graph, &config.optim, &config.schedule)?;
+            optimiser.restore(checkpoint.optimiser).map_err(other)?;
+            optimiser.restore_average(checkpoint.average.unwrap_or_default()).map_err(other)?;
+            (checkpoint.graph, optimiser, Position { batches, ..checkpoint.position }, checkpoint.history)
         } else {
-            (begin(blank, config)?, Position { batches, ..Position::default() }, Vec::new())
+            let graph = begin(blank, config)?;
+            let optimiser = Optimiser::new(&graph, &config.optim, &config.schedule)?;
+            (graph, optimiser, Position { batches, ..Position::default() }, Vec::new())
         };
         for folder in [run.folder().to_path_buf(), run.curve().parent().unwrap_or(run.folder()).to_path_buf()] {
             fs::create_dir_all(&folder).map_err(|source| CheckpointError::Io { path: folder, source })?;
         }
+        let resumed = resume.then_some(position.step);
+        let log = Log::open(run.folder(), &config.log, resumed)?;
+        let monitor = (config.monitor.monitor > 0).then(|| MonitorFile::open(&run.monitor(), resumed)).transpose()?;
         let network = Network::new(Arc::new(CpuBackend::new(config.threads)?), graph)?;
-        Ok(Session { config, source, run, network, optimiser, position, history })
+        let loss = match loss {
+            Some(loss) => loss,
+            None => config.loss.build(network.classes(), &source.counts())?,
+        };
+        let better = config.metrics.better()?;
+        Ok(Session { config, source, run, loss, better, network, optimiser, log, monitor, position, history })
     }
 
     /// Trains to the end of the epoch and measures. Where it has to stop before, everything needed to go on is saved.
-    pub(super) fn epoch(&mut self, until: Option<Instant>, callbacks: &mut [&mut dyn Callback]) -> Result<Control, TrainError> {
+    pub(super) fn epoch(
+        &mut self,
+        until: Option<Instant>,
+        metrics: Metrics<'_>,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<Control, TrainError> {
         if self.steps(until, callbacks)? == Control::Stop {
             self.save()?;
             return Ok(Control::Stop);
         }
-        let metrics = self.measure(callbacks)?;
-        let best = self.history.iter().all(|m| metrics.top1 > m.top1);
+        // What is measured and exported is the average, where one is kept.
+        let mut average = owned(self.optimiser.average());
+        self.network.exchange(&mut average);
+        let measured = self.measure(metrics, callbacks);
+        self.network.exchange(&mut average);
+        let metrics = measured?;
+        let watched = self.watched(&metrics)?;
+        let before = self.history.iter().filter_map(|m| m.get(&self.config.metrics.best_by));
+        let best = self.better.beats(watched, before.reduce(|a, b| if self.better.beats(b, Some(a)) { b } else { a }));
+        self.optimiser.end_of_epoch(watched, self.better);
         self.history.push(metrics);
         self.position = Position { epoch: self.position.epoch + 1, batch: 0, loss_sum: 0.0, seconds: 0.0, ..self.position };
         // The best one first: a run killed between the two repeats this epoch and writes the same again.
@@ -71,92 +114,176 @@ impl<'a, S: BatchSource> Session<'a, S> {
         self.save()?;
         write_history(self.run, &self.history)?;
         let metrics = &self.history[self.history.len() - 1];
+        self.log.epoch(metrics)?;
         let control = tell(callbacks, &Event::Epoch(EpochEnd { metrics, best, network: &self.network }));
         Ok(if late(until) { Control::Stop } else { control })
+    }
+
+    /// The value that decides what is best.
+    fn watched(&self, metrics: &EpochMetrics) -> Result<f64, TrainError> {
+        let name = &self.config.metrics.best_by;
+        metrics.get(name).ok_or_else(|| TrainError::NotMeasured(name.clone()))
     }
 
     /// The steps of the epoch that are not done yet.
     fn steps(&mut self, until: Option<Instant>, callbacks: &mut [&mut dyn Callback]) -> Result<Control, TrainError> {
         let Session { config, source, .. } = *self;
         let (batches, accumulate) = (self.position.batches, u64::from(config.accumulate));
-        let steps = batches.div_ceil(accumulate);
-        let schedule = config.schedule(steps);
         let (start, before, epoch) = (Instant::now(), self.position.seconds, self.position.epoch);
         let (mut samples, mut gradients, mut loss_sum, mut count) = (0, None, 0.0, 0);
         for batch in source.train(epoch, self.position.batch as usize) {
             let batch = batch?;
             samples += batch.targets.len();
-            let (loss, summed) = self.network.backward(batch, config.seed, epoch, gradients.take())?;
-            if !loss.is_finite() {
-                let what = self.network.broken().map_or("the loss is".into(), |what| format!("the loss and {what} are"));
-                return Err(TrainError::Diverged { what, epoch, step: self.position.step });
-            }
+            let pass = self.pass(batch, gradients.take(), callbacks)?;
             self.position.batch += 1;
-            self.position.loss_sum += f64::from(loss);
-            (loss_sum, count) = (loss_sum + loss, count + 1);
-            if count < accumulate && self.position.batch < batches {
-                gradients = Some(summed);
+            self.position.loss_sum += f64::from(pass.loss);
+            (loss_sum, count) = (loss_sum + pass.loss, count + 1);
+            if u64::from(count) < accumulate && self.position.batch < batches {
+                gradients = Some(pass.gradients);
                 continue;
             }
-            let lr = schedule.at(self.position.step);
-            self.network.update(&mut self.optimiser, summed, lr as f32)?;
-            self.position.step += 1;
+            let (lr, grad_norm) = self.update(pass.gradients, count, callbacks)?;
             self.position.seconds = before + start.elapsed().as_secs_f64();
+            let (loss, images_per_s) = (loss_sum / count as f32, samples as f64 / start.elapsed().as_secs_f64());
+            (loss_sum, count) = (0.0, 0);
+            let more = BTreeMap::from([("grad_norm".to_string(), f64::from(grad_norm))]);
+            let step = self.position.step;
+            self.log.step(&StepRecord { epoch: epoch + 1, step, loss: loss.into(), lr, images_per_s, more })?;
             let control = tell(
                 callbacks,
                 &Event::Step(StepEnd {
                     epoch,
                     step: self.position.batch.div_ceil(accumulate),
-                    steps,
-                    total: self.position.step,
-                    loss: loss_sum / count as f32,
+                    steps: batches.div_ceil(accumulate),
+                    total: step,
+                    loss,
                     lr,
-                    grad_norm: None,
-                    images_per_s: samples as f64 / start.elapsed().as_secs_f64(),
+                    grad_norm,
+                    images_per_s,
                     network: &self.network,
                 }),
             );
-            (loss_sum, count) = (0.0, 0);
             if control == Control::Stop || late(until) {
                 return Ok(Control::Stop);
             }
-            if config.save_every > 0 && self.position.step.is_multiple_of(config.save_every) && self.position.batch < batches {
+            if config.save_every > 0 && step.is_multiple_of(config.save_every) && self.position.batch < batches {
                 self.save()?;
             }
         }
         Ok(Control::Continue)
     }
 
-    /// Loss and accuracy on the test samples.
-    fn measure(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<EpochMetrics, TrainError> {
+    /// Whether the step that comes next is one to look at closely.
+    fn looks(&self) -> bool {
+        self.config.monitor.is_due(self.position.step + 1)
+    }
+
+    /// One batch forward and backward.
+    fn pass(
+        &mut self,
+        batch: Batch,
+        before: Option<ParamGradients>,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<Pass, TrainError> {
+        let (epoch, step, seed) = (self.position.epoch, self.position.step, self.config.seed);
+        let mut rows = Vec::new();
+        let mut tap = |layer: &str, output: &[f32]| {
+            rows.push(Row { step: step + 1, layer: layer.into(), what: What::Output, statistics: Statistics::of(output) });
+        };
+        let tap: Option<crate::network::Tap<'_>> = if self.looks() { Some(&mut tap) } else { None };
+        let pass = self.network.backward(batch, self.loss.as_ref(), (seed, epoch), before, tap)?;
+        self.show(&rows, callbacks)?;
+        if pass.loss.is_finite() {
+            return Ok(pass);
+        }
+        let what = pass.broken.unwrap_or_else(|| "the loss is".into());
+        Err(TrainError::Diverged { what, epoch, step: step + 1 })
+    }
+
+    /// One step of the optimiser: its learning rate, and the norm of the gradients.
+    fn update(
+        &mut self,
+        mut gradients: ParamGradients,
+        batches: u32,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<(f64, f32), TrainError> {
+        let Position { epoch, step, batches: in_epoch, .. } = self.position;
+        let looks = self.looks();
+        let mut rows = Vec::new();
+        if looks {
+            let names: Vec<String> = self.network.parameters().map(|(name, _)| name.to_string()).collect();
+            for name in names {
+                if let Some(gradient) = self.network.gradient(&name, &mut gradients)? {
+                    let statistics = Statistics::of(gradient);
+                    rows.push(Row { step: step + 1, layer: name, what: What::Gradient, statistics });
+                }
+            }
+        }
+        let steps_per_epoch = in_epoch.div_ceil(u64::from(self.config.accumulate));
+        let at = Moment { step, steps_per_epoch, epochs: self.config.epochs, batches };
+        let stepped = self.network.update(&mut self.optimiser, &mut gradients, at)?;
+        if looks {
+            let weights = self.network.parameters();
+            let row = |(name, numbers): (&str, &[f32])| {
+                Row { step: step + 1, layer: name.into(), what: What::Weight, statistics: Statistics::of(numbers) }
+            };
+            rows.extend(weights.map(row));
+        }
+        self.show(&rows, callbacks)?;
+        if let Some(name) = stepped.broken {
+            return Err(TrainError::Diverged { what: format!("the gradient of {name} is"), epoch, step: step + 1 });
+        }
+        self.position.step += 1;
+        Ok((stepped.lr, stepped.grad_norm))
+    }
+
+    /// Writes down what was seen, and tells it.
+    fn show(&mut self, rows: &[Row], callbacks: &mut [&mut dyn Callback]) -> Result<(), TrainError> {
+        if let (Some(monitor), false) = (&mut self.monitor, rows.is_empty()) {
+            monitor.add(rows)?;
+            tell(callbacks, &Event::Note(&table(rows)));
+        }
+        Ok(())
+    }
+
+    /// Loss and metrics on the test samples.
+    fn measure(&mut self, metrics: Metrics<'_>, callbacks: &mut [&mut dyn Callback]) -> Result<EpochMetrics, TrainError> {
         let (start, of) = (Instant::now(), self.source.test_len());
-        let test = evaluate(&self.network, self.source.test(), &mut |done| {
+        let mut asked = self.config.metrics.build(self.source.labels())?;
+        asked.extend(metrics.iter().map(|metric| metric()));
+        let tally = Tally::new(self.loss.as_ref(), asked).with_confusion(self.source.labels());
+        let tally = evaluate(&self.network, self.source.test(), tally, &mut |done| {
             tell(callbacks, &Event::Tested { done, of });
         })?;
+        if let Some(confusion) = tally.confusion() {
+            write_confusion(self.run, confusion)?;
+        }
+        let test = tally.evaluation();
         let Position { epoch, batches, step, loss_sum, seconds, .. } = self.position;
         if !test.loss.is_finite() {
             return Err(TrainError::Diverged { what: "the loss on the test samples is".into(), epoch, step });
         }
-        let steps = batches.div_ceil(u64::from(self.config.accumulate));
-        let samples = batches as f64 * self.config.batch_size as f64;
+        let steps_per_epoch = batches.div_ceil(u64::from(self.config.accumulate));
+        let last = Moment { step: step.saturating_sub(1), steps_per_epoch, epochs: self.config.epochs, batches: 1 };
         Ok(EpochMetrics {
             epoch: epoch + 1,
             step,
             train_loss: loss_sum / batches.max(1) as f64,
-            lr: self.config.schedule(steps).at(step.saturating_sub(1)),
+            lr: self.optimiser.groups().next().map_or(0.0, |group| group.lr(last)),
             test_loss: test.loss,
             top1: test.top1,
             top5: test.top5,
-            images_per_s: samples / seconds.max(f64::MIN_POSITIVE),
+            images_per_s: batches as f64 * self.config.batch_size as f64 / seconds.max(f64::MIN_POSITIVE),
             seconds: seconds + start.elapsed().as_secs_f64(),
+            more: test.metrics,
         })
     }
 
     fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             graph: self.network.to_graph(),
-            average: None,
-            optimiser: self.optimiser.velocities().clone(),
+            average: self.config.optim.ema.map(|_| owned(self.optimiser.average())),
+            optimiser: self.optimiser.state(),
             position: self.position,
             history: self.history.clone(),
         }
@@ -170,6 +297,17 @@ impl<'a, S: BatchSource> Session<'a, S> {
         }
         Ok(())
     }
+
+    /// Which rule holds for which parameter, as a table.
+    pub(super) fn rules(&self) -> String {
+        let Position { step, batches, .. } = self.position;
+        let steps_per_epoch = batches.div_ceil(u64::from(self.config.accumulate));
+        self.optimiser.table(Moment { step, steps_per_epoch, epochs: self.config.epochs, batches: 1 })
+    }
+}
+
+fn owned(average: Option<BTreeMap<&str, &[f32]>>) -> BTreeMap<String, Vec<f32>> {
+    average.into_iter().flatten().map(|(name, numbers)| (name.to_string(), numbers.to_vec())).collect()
 }
 
 fn late(until: Option<Instant>) -> bool {
