@@ -10,9 +10,11 @@ use staticnet_trainer::augment::Augment;
 use staticnet_trainer::backend::cpu::CpuBackend;
 use staticnet_trainer::dataset::{Batch, Loader, LoaderOptions, Order};
 use staticnet_trainer::init::{Init, initialise};
+use staticnet_trainer::loss::CrossEntropy;
 use staticnet_trainer::models;
 use staticnet_trainer::network::Network;
-use staticnet_trainer::optim::Sgd;
+use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser};
+use staticnet_trainer::schedule::{ScheduleKind, ScheduleOptions};
 use staticnet_trainer::source::base_preprocess;
 use staticnet_trainer::synth;
 use std::error::Error;
@@ -80,11 +82,13 @@ impl Bench {
         Ok(Loader::new(self.data.clone(), base_preprocess(architecture, 3), options))
     }
 
-    fn network(&self) -> Result<Network<CpuBackend>> {
+    fn network(&self) -> Result<(Network<CpuBackend>, Optimiser)> {
         let architecture = models::by_name(&self.arch).ok_or("no such architecture")?;
         let mut graph = (architecture.build)(3, synth::CLASSES)?;
         initialise(&mut graph, Init::Kaiming, 1);
-        Ok(Network::new(Arc::new(CpuBackend::new(0)?), graph)?)
+        let schedule = ScheduleOptions { lr: 1e-4, schedule: ScheduleKind::Constant, ..ScheduleOptions::default() };
+        let optimiser = Optimiser::new(&graph, &OptimOptions::default(), &schedule)?;
+        Ok((Network::new(Arc::new(CpuBackend::new(0)?), graph)?, optimiser))
     }
 
     /// Images/s of the loader alone.
@@ -97,13 +101,13 @@ impl Bench {
 }
 
 /// Images/s of a training on these batches.
-fn train(network: &mut Network<CpuBackend>, sgd: &mut Sgd, batches: impl Iterator<Item = Result<Batch>>) -> Result<f64> {
+fn train(network: &mut Network<CpuBackend>, sgd: &mut Optimiser, batches: impl Iterator<Item = Result<Batch>>) -> Result<f64> {
     let (start, mut images) = (Instant::now(), 0);
     for batch in batches {
         let batch = batch?;
         images += batch.indices.len();
-        let (_, gradients) = network.backward(batch, 1, 0, None)?;
-        network.update(sgd, gradients, 1e-4)?;
+        let mut pass = network.backward(batch, &CrossEntropy::default(), (1, 0), None, None)?;
+        network.update(sgd, &mut pass.gradients, Moment { step: 0, steps_per_epoch: 1, epochs: 1, batches: 1 })?;
     }
     Ok(images as f64 / start.elapsed().as_secs_f64())
 }
@@ -130,7 +134,7 @@ fn memory(arguments: &[String]) -> Result<()> {
             }
         }
         _ => {
-            let (mut network, mut sgd) = (bench.network()?, Sgd::new(0.9, 5e-4));
+            let (mut network, mut sgd) = bench.network()?;
             let loader = bench.loader(Augment::ResizedCrop, 0, cores())?;
             train(&mut network, &mut sgd, loader.map(|batch| Ok(batch?)))?;
         }
@@ -163,7 +167,7 @@ fn main() -> Result<()> {
         }
     }
 
-    let (mut network, mut sgd) = (bench.network()?, Sgd::new(0.9, 5e-4));
+    let (mut network, mut sgd) = bench.network()?;
     let augment = Augment::ResizedCrop;
     // The first steps allocate.
     train(&mut network, &mut sgd, bench.loader(augment, 0, cores())?.take(2).map(|batch| Ok(batch?)))?;

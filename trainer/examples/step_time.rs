@@ -3,10 +3,12 @@
 use staticnet_trainer::backend::cpu::CpuBackend;
 use staticnet_trainer::dataset::Batch;
 use staticnet_trainer::init::{Init, initialise};
+use staticnet_trainer::loss::CrossEntropy;
 use staticnet_trainer::models;
 use staticnet_trainer::network::Network;
-use staticnet_trainer::optim::Sgd;
+use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser};
 use staticnet_trainer::rng::KeyedRng;
+use staticnet_trainer::schedule::{ScheduleKind, ScheduleOptions};
 use staticnet_trainer::targets::Targets;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let elements = graph.value(graph.inputs[0]).elements();
     let backend = Arc::new(CpuBackend::new(threads)?);
     println!("{name}, batch {size}, {} threads", backend.threads());
+    let schedule = ScheduleOptions { lr: 1e-4, schedule: ScheduleKind::Constant, ..ScheduleOptions::default() };
+    let mut optimiser = Optimiser::new(&graph, &OptimOptions::default(), &schedule)?;
     let mut network = Network::new(backend, graph)?;
     let mut rng = KeyedRng::new(1, 0, 0, 0);
     let batch = Batch {
@@ -29,16 +33,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         targets: Targets::Classes((0..size as u32).map(|i| i % 10).collect()),
         indices: (0..size as u32).collect(),
     };
-    let mut sgd = Sgd::new(0.9, 5e-4);
-    let step = |network: &mut Network<CpuBackend>, sgd: &mut Sgd| {
-        let (_, gradients) = network.backward(batch.clone(), 1, 0, None)?;
-        network.update(sgd, gradients, 1e-4)
+    let (loss, at) = (CrossEntropy::default(), Moment { step: 0, steps_per_epoch: 1, epochs: 1, batches: 1 });
+    let mut step = |network: &mut Network<CpuBackend>| -> Result<(), Box<dyn std::error::Error>> {
+        let mut pass = network.backward(batch.clone(), &loss, (1, 0), None, None)?;
+        network.update(&mut optimiser, &mut pass.gradients, at)?;
+        Ok(())
     };
-    step(&mut network, &mut sgd)?;
+    step(&mut network)?;
     for _ in 0..3 {
         let start = Instant::now();
         for _ in 0..steps {
-            step(&mut network, &mut sgd)?;
+            step(&mut network)?;
         }
         let seconds = start.elapsed().as_secs_f64();
         println!("train {:.1} ms a step, {:.1} images/s", seconds / steps as f64 * 1e3, (steps * size) as f64 / seconds);

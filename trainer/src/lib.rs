@@ -1,9 +1,11 @@
 //! Trains the networks of [`staticnet_graph::graph::Graph`] on pictures.
 //!
-//! The library comes first: [`train::train`] takes a [`config::Config`], a [`source::BatchSource`] and a closure that is told
+//! The library comes first: a [`train::Training`] takes a [`config::Config`], a [`source::BatchSource`], and callbacks that are told
 //! what happens; the binary `trainer` is [`cli`] and nothing else.
+
 pub mod augment;
 pub mod backend;
+pub(crate) mod bits;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
@@ -19,6 +21,7 @@ pub mod lr_find;
 pub mod metrics;
 pub use staticnet_graph::models;
 pub mod monitor;
+pub mod nearest;
 pub mod network;
 pub mod ops;
 pub mod optim;

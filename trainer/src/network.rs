@@ -150,7 +150,12 @@ impl<B: Backend> Network<B> {
     ///
     /// # Errors
     /// The device's, when memory runs out.
-    pub fn update(&mut self, optimiser: &mut Optimiser, gradients: &mut ParamGradients, at: Moment) -> Result<Stepped, CpuError> {
+    pub fn update(
+        &mut self,
+        optimiser: &mut Optimiser,
+        gradients: &mut ParamGradients,
+        at: Moment,
+    ) -> Result<Stepped, CpuError> {
         optimiser.step(self.backend.as_ref(), &mut self.params, gradients, at)
     }
 

@@ -4,13 +4,18 @@ use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_trainer::checkpoint::Checkpoint;
 use staticnet_trainer::config::Config;
 use staticnet_trainer::dataset::Batch;
+use staticnet_trainer::log::LogOptions;
+use staticnet_trainer::lr_find::suggest;
+use staticnet_trainer::metrics::MetricOptions;
 use staticnet_trainer::models::by_name;
+use staticnet_trainer::monitor::MonitorOptions;
+use staticnet_trainer::optim::OptimOptions;
 use staticnet_trainer::rng::{KeyedRng, permutation};
 use staticnet_trainer::run::Run;
-use staticnet_trainer::schedule::ScheduleKind;
+use staticnet_trainer::schedule::{ScheduleKind, ScheduleOptions};
 use staticnet_trainer::source::{BatchSource, Batches};
 use staticnet_trainer::targets::Targets;
-use staticnet_trainer::train::{Control, Event, Summary, TrainError, Training};
+use staticnet_trainer::train::{Control, Event, Range, Summary, TrainError, Training, dry_run, range_test};
 use std::fs;
 use std::path::Path;
 
@@ -79,6 +84,10 @@ impl BatchSource for Halves {
 fn config(epochs: u32) -> Config {
     let config = Config { data: "memory".into(), epochs, batch_size: BATCH, threads: 2, ..Config::default() };
     config.decide(by_name("lenet").unwrap(), 1).unwrap()
+}
+
+fn rate(lr: f64, schedule: ScheduleKind) -> ScheduleOptions {
+    ScheduleOptions { lr, schedule, ..ScheduleOptions::default() }
 }
 
 fn run(config: &Config, folder: &Path, resume: bool) -> Result<Summary, TrainError> {
@@ -189,7 +198,7 @@ fn a_killed_training_goes_on_from_its_last_save() {
 fn a_finished_training_can_be_extended() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, extended) = (dir.path().join("whole"), dir.path().join("extended"));
-    let constant = |epochs| Config { schedule: ScheduleKind::Constant, ..config(epochs) };
+    let constant = |epochs| Config { schedule: rate(0.02, ScheduleKind::Constant), ..config(epochs) };
     run(&constant(3), &whole, false).unwrap();
     run(&constant(2), &extended, false).unwrap();
     run(&constant(3), &extended, true).unwrap();
@@ -217,11 +226,107 @@ fn batches_can_share_a_step() {
     assert!(weights(&folder) == weights(&stopped));
 }
 
+/// Everything that remembers something from step to step.
+fn remembering() -> Config {
+    let rule = [
+        "bias: optimizer=adam, lr=1e-3",
+        "classifier.2.weight: optimizer=rmsprop, centered=true, lr=1e-4",
+        "features.3: schedule=plateau, plateau_patience=0",
+    ];
+    let optim = OptimOptions {
+        nesterov: true,
+        clip_norm: Some(5.0),
+        ema: Some(0.9),
+        rule: rule.iter().map(|rule| rule.parse().unwrap()).collect(),
+        ..OptimOptions::default()
+    };
+    Config { optim, ..config(3) }
+}
+
+#[test]
+fn all_that_an_optimiser_remembers_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
+    run(&remembering(), &whole, false).unwrap();
+    for stop in [3, 1, 5] {
+        run_until(&remembering(), &stopped, stop != 3, stop, false);
+    }
+    run(&remembering(), &stopped, true).unwrap();
+    assert!(weights(&whole) == weights(&stopped));
+    let average = |folder: &Path| fs::read(folder.join("best/average.safetensors")).unwrap();
+    assert!(average(&whole) == average(&stopped));
+    // What is exported is the average.
+    let best = Checkpoint::load(&whole.join("best")).unwrap();
+    let exported = staticnet_graph::onnx::import(&whole.join("model.onnx")).unwrap();
+    assert_eq!(exported.params["features.0.weight"].data, best.average.unwrap()["features.0.weight"]);
+    assert_ne!(exported.params["features.0.weight"].data, best.graph.params["features.0.weight"].data);
+    // Other options have other memories.
+    let error = run(&Config { optim: OptimOptions::default(), ..config(4) }, &stopped, true).unwrap_err().to_string();
+    assert!(error.contains("last") && error.contains("exp_avg"), "{error}");
+}
+
+#[test]
+fn logs_have_every_step_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
+    let config = Config {
+        log: LogOptions { log_every: 1, ..LogOptions::default() },
+        monitor: MonitorOptions { monitor: 2 },
+        metrics: MetricOptions { metrics: vec!["top3".into(), "f1".into()], best_by: "f1".into() },
+        save_every: 3,
+        ..config(2)
+    };
+    run(&config, &whole, false).unwrap();
+    // Killed in step 6, behind the checkpoint of step 4 (an epoch's end).
+    run_until(&config, &stopped, false, 6, true);
+    run(&config, &stopped, true).unwrap();
+    let steps = |folder: &Path| -> Vec<(String, u64)> {
+        let text = fs::read_to_string(folder.join("log.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.map(|line| (line["kind"].as_str().unwrap().to_string(), line["step"].as_u64().unwrap_or_default())).collect()
+    };
+    assert_eq!(steps(&whole), steps(&stopped));
+    assert_eq!(steps(&whole).iter().filter(|(kind, _)| kind == "step").count(), 8);
+    let monitor = |folder: &Path| fs::read_to_string(folder.join("monitor.csv")).unwrap();
+    assert_eq!(monitor(&whole), monitor(&stopped));
+    // LeNet has 9 layers and 8 parameters, looked at before and after 4 of the 8 steps.
+    assert_eq!(monitor(&whole).lines().filter(|line| line.contains(",gradient,")).count(), 4 * 8);
+    let table = fs::read_to_string(whole.join("metrics.csv")).unwrap();
+    assert!(table.starts_with("epoch,step,train_loss,lr,test_loss,top1,top5,images_per_s,seconds,f1,"), "{table}");
+    assert!(whole.join("plots/confusion.svg").is_file());
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { schedule: rate(1e30, ScheduleKind::Constant), ..config(2) };
+    let error = run(&config, dir.path(), false).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, TrainError::Diverged { .. }), "{text}");
+    assert!(text.contains("features.") || text.contains("classifier."), "no layer is named: {text}");
+    assert!(text.contains("epoch 1, step "), "{text}");
+}
+
+#[test]
+fn a_dry_run_and_a_range_test_write_nothing() {
+    let (graph, report) = dry_run(&config(2), &Halves::new(4)).unwrap();
+    assert_eq!((report.batch_size, report.steps_per_epoch, report.parameters), (16, 4, graph.parameters()));
+    // SGD remembers a velocity for each parameter, and how many steps were made.
+    assert!(report.optimiser_bytes >= report.parameter_bytes && report.optimiser_bytes < report.parameter_bytes + 64);
+    let mut heard = 0;
+    let range = Range { first: 1e-5, last: 10.0, steps: 40 };
+    let points = range_test(&config(2), &Halves::new(4), range, &mut |_, _| heard += 1).unwrap();
+    assert_eq!(points.len(), heard);
+    assert!(points.len() > 10 && points.windows(2).all(|p| p[0].lr < p[1].lr));
+    let suggestion = suggest(&points).unwrap();
+    assert!((1e-4..1.0).contains(&suggestion), "{suggestion}");
+}
+
 #[test]
 fn a_training_that_does_not_get_better_ends() {
     let dir = tempfile::tempdir().unwrap();
     // Nothing is learned at this rate.
-    let config = Config { lr: 1e-9, patience: 2, ..config(9) };
+    let config = Config { schedule: rate(1e-9, ScheduleKind::Constant), patience: 2, ..config(9) };
     let summary = run(&config, dir.path(), false).unwrap();
     assert_eq!((summary.epochs, summary.stopped), (3, false));
     assert_eq!(run(&config, dir.path(), true).unwrap().epochs, 3, "resuming changes nothing");
@@ -265,7 +370,11 @@ fn a_training_can_begin_with_other_weights() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));
     run(&config(4), &first, false).unwrap();
-    let from = |path: &Path| Config { init: path.to_str().unwrap().parse().unwrap(), lr: 1e-6, ..config(1) };
+    let from = |path: &Path| Config {
+        init: path.to_str().unwrap().parse().unwrap(),
+        schedule: rate(1e-6, ScheduleKind::OneCycle),
+        ..config(1)
+    };
     for source in [first.clone(), first.join("model.safetensors"), first.join("model.onnx")] {
         let summary = run(&from(&source), &second, false).unwrap();
         assert!(summary.top1 > 0.9, "{} gives top-1 {}", source.display(), summary.top1);

@@ -65,9 +65,18 @@ fn dry(config: Config, architecture: &Architecture) -> Result<(), CliError> {
     let (graph, report) = dry_run(&config, &source)?;
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     println!("{}", layers(&graph));
-    println!("batch of {}, {} steps an epoch, {:.0} ms a step, loss {:.4}", report.batch_size, report.steps_per_epoch, 1e3 * report.step_seconds, report.loss);
-    let [parameters, optimiser, activations] = [report.parameter_bytes, report.optimiser_bytes, report.activation_bytes].map(mib);
-    println!("memory, MiB: parameters and gradients 2 x {parameters:.1}, optimiser {optimiser:.1}, activations and gradients 2 x {activations:.1}");
+    println!(
+        "batch of {}, {} steps an epoch, {:.0} ms a step, loss {:.4}",
+        report.batch_size,
+        report.steps_per_epoch,
+        1e3 * report.step_seconds,
+        report.loss
+    );
+    let [parameters, optimiser, activations] =
+        [report.parameter_bytes, report.optimiser_bytes, report.activation_bytes].map(mib);
+    println!(
+        "memory, MiB: parameters and gradients 2 x {parameters:.1}, optimiser {optimiser:.1}, activations and gradients 2 x {activations:.1}"
+    );
     if let Some(resident) = report.resident_bytes {
         println!("largest resident so far, pictures and buffers included: {:.1} MiB", resident as f64 / f64::from(1 << 20));
     }

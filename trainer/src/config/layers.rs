@@ -2,7 +2,7 @@
 //! defaults.
 
 use super::{Config, ConfigError};
-use crate::option::nearest;
+use crate::nearest::meant;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use std::collections::BTreeSet;
@@ -25,8 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Table, ConfigError> {
     let names = names();
     for key in table.keys() {
         if !names.contains(key) {
-            let close =
-                nearest(key, names.iter().map(String::as_str)).map_or(String::new(), |n| format!("; do you mean `{n}`?"));
+            let close = meant(key, names.iter().map(String::as_str)).map_or(String::new(), |n| format!("; do you mean `{n}`?"));
             return Err(fail(format!("there is no option `{key}`{close}")));
         }
     }

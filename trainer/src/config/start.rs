@@ -1,13 +1,13 @@
 //! Where the first parameters come from.
 
-use crate::init::Init;
+use crate::init::{Init, InitError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where the first parameters come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Start {
     /// They are drawn.
@@ -27,9 +27,8 @@ impl FromStr for Start {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "kaiming" => Ok(Start::Drawn(Init::Kaiming)),
-            "gaussian" => Ok(Start::Drawn(Init::Gaussian)),
             "" => Err("kaiming, gaussian, a RUN folder, or a .safetensors or .onnx file is needed".into()),
+            init if Init::is_meant(init) => init.parse().map(Start::Drawn).map_err(|e: InitError| e.to_string()),
             path => Ok(Start::From(PathBuf::from(path))),
         }
     }
@@ -52,8 +51,7 @@ impl From<Start> for String {
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Start::Drawn(Init::Kaiming) => f.write_str("kaiming"),
-            Start::Drawn(Init::Gaussian) => f.write_str("gaussian"),
+            Start::Drawn(init) => write!(f, "{init}"),
             Start::From(path) => write!(f, "{}", path.display()),
         }
     }

@@ -1,7 +1,8 @@
 //! How metrics are asked for.
 
 use super::{Better, BinaryAccuracy, Metric, PerClass, Rmse, Score, TopK};
-use crate::option::{OptionError, nearest};
+use crate::nearest::meant as nearest_name;
+use crate::option::OptionError;
 use serde::{Deserialize, Serialize};
 
 /// What is measured on the test samples.
@@ -75,7 +76,7 @@ impl Kind {
 
 /// That `text` is none of `known`, and which is meant where that can be guessed.
 fn unknown(name: &'static str, text: &str, known: &[&str], all: &str) -> OptionError {
-    let meant = nearest(text, known.iter().copied()).map(|k| format!("did you mean `{k}`? "));
+    let meant = nearest_name(text, known.iter().copied()).map(|k| format!("did you mean `{k}`? "));
     OptionError { name, reason: format!("there is no `{text}`; {}There are {all}", meant.unwrap_or_default()) }
 }
 
@@ -195,14 +196,6 @@ mod tests {
         assert_eq!(options(&["f2"], "top1").check().unwrap_err().name, "metrics");
         assert_eq!(options(&[], "f2").check().unwrap_err().name, "best_by");
         assert_eq!(MetricOptions::default().check(), Ok(()));
-    }
-
-    #[test]
-    fn distances_by_hand() {
-        assert_eq!(
-            [("kitten", "sitting"), ("", "abc"), ("abc", "abc"), ("ab", "ba")].map(|(a, b)| distance(a, b)),
-            [3, 3, 0, 2]
-        );
     }
 
     #[test]

@@ -51,7 +51,11 @@ pub fn dry_run(config: &Config, source: &impl BatchSource) -> Result<(Graph, Dry
     for step in 0..2 {
         let start = Instant::now();
         let mut pass = network.backward(batch.clone(), loss.as_ref(), (config.seed, 0), None, None)?;
-        network.update(&mut optimiser, &mut pass.gradients, Moment { step, steps_per_epoch, epochs: config.epochs, batches: 1 })?;
+        network.update(
+            &mut optimiser,
+            &mut pass.gradients,
+            Moment { step, steps_per_epoch, epochs: config.epochs, batches: 1 },
+        )?;
         seconds = start.elapsed().as_secs_f64();
         first.get_or_insert(pass.loss);
     }

@@ -134,7 +134,9 @@ impl fmt::Display for TrainError {
             TrainError::Rule(error) => write!(f, "{error}"),
             TrainError::Target(error) => write!(f, "{error}"),
             TrainError::NoBatches => write!(f, "there are no samples to train on"),
-            TrainError::NotMeasured(name) => write!(f, "best_by: `{name}` is not measured; name a metric of --metrics or test_loss"),
+            TrainError::NotMeasured(name) => {
+                write!(f, "best_by: `{name}` is not measured; name a metric of --metrics or test_loss")
+            }
             TrainError::Diverged { what, epoch, step } => write!(
                 f,
                 "{what} not finite in epoch {}, step {step}; a lower --lr or --clip-norm may help. What was saved before is kept",

@@ -41,7 +41,8 @@ pub fn range_test(
     let graph = begin(blank_network(config, source)?, config)?;
     // A step counts as an epoch, after each of which the rate is multiplied: rules with a factor keep it.
     let growth = (range.last / range.first).powf(1.0 / (range.steps.max(2) - 1) as f64);
-    let schedule = ScheduleOptions { lr: range.first, schedule: ScheduleKind::Exponential, gamma: growth, ..ScheduleOptions::default() };
+    let schedule =
+        ScheduleOptions { lr: range.first, schedule: ScheduleKind::Exponential, gamma: growth, ..ScheduleOptions::default() };
     let mut optimiser = Optimiser::new(&graph, &config.optim, &schedule)?;
     let mut network = Network::new(Arc::new(CpuBackend::new(config.threads)?), graph)?;
     let loss = config.loss.build(network.classes(), &source.counts())?;

@@ -224,8 +224,11 @@ impl<'a, S: BatchSource> Session<'a, S> {
         let stepped = self.network.update(&mut self.optimiser, &mut gradients, at)?;
         if looks {
             let weights = self.network.parameters();
-            let row = |(name, numbers): (&str, &[f32])| {
-                Row { step: step + 1, layer: name.into(), what: What::Weight, statistics: Statistics::of(numbers) }
+            let row = |(name, numbers): (&str, &[f32])| Row {
+                step: step + 1,
+                layer: name.into(),
+                what: What::Weight,
+                statistics: Statistics::of(numbers),
             };
             rows.extend(weights.map(row));
         }
