@@ -41,6 +41,14 @@ enum Kind {
     PerClass(Score),
 }
 
+/// What the best network is best by.
+struct Best<'a> {
+    name: &'a str,
+    kind: Kind,
+    /// The label, where it is one class that counts.
+    class: Option<&'a str>,
+}
+
 /// Names to suggest; K is any.
 const KNOWN: [&str; 9] = ["top1", "top5", "top1-error", "top5-error", "rmse", "binary-accuracy", "precision", "recall", "f1"];
 
@@ -97,16 +105,16 @@ impl MetricOptions {
         self.metrics.iter().map(|text| Ok((text.as_str(), kind(text)?))).collect()
     }
 
-    /// The metric that holds what is best, and the class where it is that of one; nothing where it is a loss.
-    fn best(&self) -> Result<Option<(&str, Kind, Option<&str>)>, OptionError> {
+    /// The metric that says which network is best; nothing where it is a loss.
+    fn best(&self) -> Result<Option<Best<'_>>, OptionError> {
         if LOSSES.contains(&self.best_by.as_str()) {
             return Ok(None);
         }
         let (name, class) =
             self.best_by.split_once('/').map_or((self.best_by.as_str(), None), |(name, class)| (name, Some(class)));
         match (Kind::parse(name), class) {
-            (Some(kind), None) => Ok(Some((name, kind, None))),
-            (Some(kind @ Kind::PerClass(_)), class) => Ok(Some((name, kind, class))),
+            (Some(kind), None) => Ok(Some(Best { name, kind, class: None })),
+            (Some(kind @ Kind::PerClass(_)), class) => Ok(Some(Best { name, kind, class })),
             (Some(Kind::Top { .. } | Kind::Rmse | Kind::BinaryAccuracy), Some(_)) => {
                 Err(OptionError { name: "best_by", reason: format!("`{name}` is one number, without classes") })
             }
@@ -122,7 +130,7 @@ impl MetricOptions {
     /// # Errors
     /// As [`MetricOptions::check`].
     pub fn better(&self) -> Result<Better, OptionError> {
-        Ok(self.best()?.map_or(Better::Lower, |(_, kind, _)| kind.build(&[]).better()))
+        Ok(self.best()?.map_or(Better::Lower, |best| best.kind.build(&[]).better()))
     }
 
     /// The metrics that are asked for, each once, and the one that the best network is best by.
@@ -131,7 +139,7 @@ impl MetricOptions {
     /// As [`MetricOptions::check`], and where `best_by` names a class that is not among the labels.
     pub fn build(&self, labels: &[String]) -> Result<Vec<Box<dyn Metric>>, OptionError> {
         let mut kinds = self.kinds()?;
-        if let Some((name, kind, class)) = self.best()? {
+        if let Some(Best { name, kind, class }) = self.best()? {
             if let Some(class) = class.filter(|class| !labels.iter().any(|label| label == class)) {
                 let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
                 return Err(unknown("best_by", class, &labels, &labels.join(", ")));
