@@ -129,9 +129,6 @@ pub trait Backend: Send + Sync + 'static {
     /// Gradient of [`Backend::dropout_forward`] with the same masks.
     fn dropout_backward(&self, masks: &[KeyedRng], ratio: f32, gy: &[f32], gx: &mut [f32]);
 
-    /// Mean over the batch of `-ln softmax(logits)[label]`; leaves its gradient with respect to the logits in `gradient`.
-    fn softmax_cross_entropy(&self, classes: usize, logits: &[f32], labels: &[u32], gradient: &mut [f32]) -> f32;
-
     /// `gx += factor * gradient`.
     fn add_scaled(&self, factor: f32, gradient: &[f32], gx: &mut [f32]);
 

@@ -1,7 +1,7 @@
 //! How metrics are asked for.
 
 use super::{Better, BinaryAccuracy, Metric, PerClass, Rmse, Score, TopK};
-use crate::nearest::meant as nearest_name;
+use crate::nearest::meant;
 use crate::option::OptionError;
 use serde::{Deserialize, Serialize};
 
@@ -84,8 +84,8 @@ impl Kind {
 
 /// That `text` is none of `known`, and which is meant where that can be guessed.
 fn unknown(name: &'static str, text: &str, known: &[&str], all: &str) -> OptionError {
-    let meant = nearest_name(text, known.iter().copied()).map(|k| format!("did you mean `{k}`? "));
-    OptionError { name, reason: format!("there is no `{text}`; {}There are {all}", meant.unwrap_or_default()) }
+    let hint = meant(text, known.iter().copied()).map(|k| format!("did you mean `{k}`? "));
+    OptionError { name, reason: format!("there is no `{text}`; {}There are {all}", hint.unwrap_or_default()) }
 }
 
 /// What may be asked for.

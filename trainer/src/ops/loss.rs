@@ -2,7 +2,7 @@
 
 use super::Activation;
 use crate::backend::{Backend, raw};
-use crate::loss::{CrossEntropy, Loss, TargetError};
+use crate::loss::{Loss, TargetError};
 use crate::targets::Targets;
 use dfdx::prelude::*;
 use std::fmt;
@@ -66,29 +66,10 @@ pub fn loss<B: Backend, T: Tape<f32, Cpu>>(
     Ok(loss.put_tape(tape))
 }
 
-/// [`loss`] with [`CrossEntropy`] for classes that are known to fit.
-///
-/// # Errors
-/// The device's, when memory runs out.
-///
-/// # Panics
-/// Panics where there are not N labels, or one is not a class.
-pub fn softmax_cross_entropy<B: Backend, T: Tape<f32, Cpu>>(
-    backend: &Arc<B>,
-    logits: Activation<T>,
-    labels: &[u32],
-) -> Result<Tensor<Rank0, f32, Cpu, T>, CpuError> {
-    match loss(backend, &CrossEntropy::default(), logits, &Targets::Classes(labels.to_vec())) {
-        Ok(loss) => Ok(loss),
-        Err(LossError::Device(error)) => Err(error),
-        Err(LossError::Target(error)) => panic!("{error}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::{SigmoidCrossEntropy, SquaredError};
+    use crate::loss::{CrossEntropy, SigmoidCrossEntropy, SquaredError};
     use crate::ops::gradient_check::{backend, check, normal};
 
     #[test]

@@ -141,10 +141,6 @@ impl Backend for CpuBackend {
         });
     }
 
-    fn softmax_cross_entropy(&self, classes: usize, logits: &[f32], labels: &[u32], gradient: &mut [f32]) -> f32 {
-        pointwise::softmax_cross_entropy(classes, logits, labels, gradient)
-    }
-
     fn add_scaled(&self, factor: f32, gradient: &[f32], gx: &mut [f32]) {
         for (gx, g) in gx.iter_mut().zip(gradient) {
             *gx += factor * g;

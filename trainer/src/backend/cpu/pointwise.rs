@@ -28,19 +28,3 @@ pub(super) fn dropout_backward(mut mask: KeyedRng, ratio: f32, gy: &[f32], gx: &
     }
 }
 
-pub(super) fn softmax_cross_entropy(classes: usize, logits: &[f32], labels: &[u32], gradient: &mut [f32]) -> f32 {
-    let batch = labels.len();
-    assert_eq!((logits.len(), gradient.len()), (batch * classes, batch * classes));
-    let mut loss = 0.0_f64;
-    for ((row, gradient), &label) in logits.chunks_exact(classes).zip(gradient.chunks_exact_mut(classes)).zip(labels) {
-        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = row.iter().map(|&v| ((v - top) as f64).exp()).sum();
-        loss += sum.ln() - (row[label as usize] - top) as f64;
-        for (c, (g, &v)) in gradient.iter_mut().zip(row).enumerate() {
-            let probability = ((v - top) as f64).exp() / sum;
-            let target = if c == label as usize { 1.0 } else { 0.0 };
-            *g = ((probability - target) / batch as f64) as f32;
-        }
-    }
-    (loss / batch as f64) as f32
-}
