@@ -1,4 +1,7 @@
 //! How fast a training step is: `cargo run --release --example step_time -- [ARCH] [BATCH] [THREADS] [STEPS]`.
+//!
+//! With `worker` for STEPS it reads numbers of steps from standard input, a line each, runs so many and answers with the
+//! seconds a step took and the last loss. `benches/against_pytorch.py` drives it that way.
 
 use staticnet_trainer::backend::cpu::CpuBackend;
 use staticnet_trainer::dataset::Batch;
@@ -7,40 +10,76 @@ use staticnet_trainer::models;
 use staticnet_trainer::network::Network;
 use staticnet_trainer::optim::Sgd;
 use staticnet_trainer::rng::KeyedRng;
+use std::error::Error;
+use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// A network, and one batch of random pictures that it sees again and again.
+struct Bench {
+    network: Network<CpuBackend>,
+    batch: Batch,
+    sgd: Sgd,
+}
+
+impl Bench {
+    /// One channel for LeNet (28 x 28 digits), otherwise three; 1000 classes for pictures of ImageNet's size, otherwise 10.
+    fn new(name: &str, size: usize, threads: usize) -> Result<Self, Box<dyn Error>> {
+        let architecture = models::by_name(name).ok_or("no such architecture")?;
+        let (channels, classes) = match name {
+            "lenet" => (1, 10),
+            "alexnet" | "alexnet-paper" => (3, 1000),
+            _ => (3, 10),
+        };
+        let mut graph = (architecture.build)(channels, classes)?;
+        initialise(&mut graph, Init::Kaiming, 1);
+        let elements = graph.value(graph.inputs[0]).elements();
+        let network = Network::new(Arc::new(CpuBackend::new(threads)?), graph)?;
+        let mut rng = KeyedRng::new(1, 0, 0, 0);
+        let batch = Batch {
+            images: (0..size * elements).map(|_| rng.normal()).collect(),
+            labels: (0..size as u32).map(|i| i * 7 % classes as u32).collect(),
+            indices: (0..size as u32).collect(),
+        };
+        Ok(Bench { network, batch, sgd: Sgd::new(0.9, 5e-4) })
+    }
+
+    /// Seconds a step takes and the loss of the last one. Making the batch is not counted.
+    fn steps(&mut self, count: usize) -> Result<(f64, f32), Box<dyn Error>> {
+        let (mut seconds, mut loss) = (0.0, 0.0);
+        for _ in 0..count {
+            let batch = self.batch.clone();
+            let start = Instant::now();
+            loss = self.network.train_step(batch, 1, 0, &mut self.sgd, 1e-4)?;
+            seconds += start.elapsed().as_secs_f64();
+        }
+        Ok((seconds / count as f64, loss))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |i: usize, default: usize| arguments.get(i).map_or(Ok(default), |a| a.parse());
     let name = arguments.first().map_or("alexnet-cifar", String::as_str);
-    let (size, threads, steps) = (number(1, 64)?, number(2, 0)?, number(3, 20)?);
-    let architecture = models::by_name(name).ok_or("no such architecture")?;
-    let mut graph = (architecture.build)(3, 10)?;
-    initialise(&mut graph, Init::Kaiming, 1);
-    let elements = graph.value(graph.inputs[0]).elements();
-    let backend = Arc::new(CpuBackend::new(threads)?);
-    println!("{name}, batch {size}, {} threads", backend.threads());
-    let mut network = Network::new(backend, graph)?;
-    let mut rng = KeyedRng::new(1, 0, 0, 0);
-    let batch = Batch {
-        images: (0..size * elements).map(|_| rng.normal()).collect(),
-        labels: (0..size as u32).map(|i| i % 10).collect(),
-        indices: (0..size as u32).collect(),
-    };
-    let mut sgd = Sgd::new(0.9, 5e-4);
-    network.train_step(batch.clone(), 1, 0, &mut sgd, 1e-4)?;
-    for _ in 0..3 {
-        let start = Instant::now();
-        for _ in 0..steps {
-            network.train_step(batch.clone(), 1, 0, &mut sgd, 1e-4)?;
+    let size = number(1, 64)?;
+    let mut bench = Bench::new(name, size, number(2, 0)?)?;
+    if arguments.get(3).is_some_and(|mode| mode == "worker") {
+        for line in std::io::stdin().lock().lines() {
+            let (seconds, loss) = bench.steps(line?.trim().parse()?)?;
+            println!("{seconds} {loss}");
+            std::io::stdout().flush()?;
         }
-        let seconds = start.elapsed().as_secs_f64();
-        println!("train {:.1} ms a step, {:.1} images/s", seconds / steps as f64 * 1e3, (steps * size) as f64 / seconds);
+        return Ok(());
+    }
+    let steps = number(3, 20)?;
+    bench.steps(1)?;
+    for _ in 0..3 {
+        let (seconds, loss) = bench.steps(steps)?;
+        println!("train {:.1} ms a step, {:.1} images/s, loss {loss:.4}", seconds * 1e3, size as f64 / seconds);
     }
     let start = Instant::now();
     for _ in 0..steps {
-        network.evaluate(batch.images.clone(), size)?;
+        bench.network.evaluate(bench.batch.images.clone(), size)?;
     }
     println!("evaluate {:.1} images/s", (steps * size) as f64 / start.elapsed().as_secs_f64());
     Ok(())
