@@ -6,7 +6,8 @@
 
 A step is forward, loss, backward and SGD with momentum 0.9 and decay 5e-4, on the same nets, sizes and number of threads.
 Both sides are processes that take their steps in turn, so whatever else the machine does hits both; each round gives one
-ratio, and the table has the median of them. The first round is dropped. The weights are drawn from the same distribution on
+ratio, and the table has the median of them. The first round is dropped. "processor time" is the ratio of what the cores
+worked, all threads together: it hardly feels other processes, but counts the spinning of waiting threads. The weights are drawn from the same distribution on
 both sides (not the same numbers), so the losses agree roughly; they are printed to show that both learn the same thing.
 """
 
@@ -83,14 +84,20 @@ class Side:
         environment = dict(os.environ, RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env=environment, **pipes)
-        self.seconds = []
         self.loss = float("nan")
 
+    def processor_seconds(self):
+        """What all threads of the process have run, however long they had to wait for a core."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
     def run(self, steps):
+        """Seconds a step took, and processor seconds."""
+        before = self.processor_seconds()
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
         seconds, self.loss = map(float, self.process.stdout.readline().split())
-        return seconds
+        return seconds, (self.processor_seconds() - before) / steps
 
     def close(self):
         """Ends the process; the most memory it ever held, in MiB."""
@@ -109,18 +116,17 @@ def compare(net, batch, threads, rounds, seconds):
     # The first step also allocates; the second tells how many make a round.
     theirs.run(1)
     ours.run(1)
-    steps = max(1, round(seconds / theirs.run(1)))
+    steps = max(1, round(seconds / theirs.run(1)[0]))
+    turns = []
     for turn in range(rounds + 1):
-        pair = [(side, side.run(steps)) for side in ((ours, theirs) if turn % 2 else (theirs, ours))]
-        if turn:
-            for side, duration in pair:
-                side.seconds.append(duration)
-    ratios = sorted(a / b for a, b in zip(ours.seconds, theirs.seconds))
-    ours_ms, theirs_ms = (statistics.median(side.seconds) * 1e3 for side in (ours, theirs))
-    quartiles = f"{ratios[len(ratios) // 4]:.2f} to {ratios[-1 - len(ratios) // 4]:.2f}"
-    losses = f"{ours.loss:.2f}, {theirs.loss:.2f}"
-    ratio = f"{statistics.median(ratios):.2f}"
-    cells = [net, batch, threads, f"{ours_ms:.1f}", f"{theirs_ms:.1f}", ratio, quartiles, losses]
+        times = {side: side.run(steps) for side in ((ours, theirs) if turn % 2 else (theirs, ours))}
+        turns.append((*times[ours], *times[theirs]))
+    ours_s, ours_cpu, theirs_s, theirs_cpu = zip(*turns[1:])
+    ratios = sorted(a / b for a, b in zip(ours_s, theirs_s))
+    cpu_ratios = [a / b for a, b in zip(ours_cpu, theirs_cpu)]
+    cells = [net, batch, threads, f"{statistics.median(ours_s) * 1e3:.1f}", f"{statistics.median(theirs_s) * 1e3:.1f}"]
+    cells += [f"{statistics.median(ratios):.2f}", f"{ratios[len(ratios) // 4]:.2f} to {ratios[-1 - len(ratios) // 4]:.2f}"]
+    cells += [f"{statistics.median(cpu_ratios):.2f}", f"{ours.loss:.2f}, {theirs.loss:.2f}"]
     return cells + [f"{ours.close():.0f}, {theirs.close():.0f}"]
 
 
@@ -145,7 +151,7 @@ def main():
 
     versions = f"PyTorch {torch.__version__}, {subprocess.check_output(['rustc', '--version'], text=True).strip()}"
     print(f"{processor()}; {versions}; {datetime.date.today()}; {arguments.rounds} rounds\n")
-    head = ["net", "batch", "threads", "ours, ms", "PyTorch, ms", "ratio", "its quartiles", "losses", "peak MiB"]
+    head = ["net", "batch", "threads", "ours, ms", "PyTorch, ms", "ratio", "its quartiles", "processor time", "losses", "peak MiB"]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for item in arguments.nets.split(","):
         net, batch = item.split(":")
