@@ -3,6 +3,7 @@
 use super::super::raw::{Matrix, matmul};
 use super::super::{ConvShape, LayerGrads, Saved};
 use super::columns::{self, col2im_add, deinterleave, groups, im2col, interleave};
+use super::pointwise::{add, mask};
 use super::winograd::{self, Buffers, Group, Points};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -188,28 +189,19 @@ pub(super) fn backward(shape: &ConvShape, threads: usize, saved: Saved<'_>, gy: 
         .map(|(((x, y), gy), gx)| {
             SCRATCH.with_borrow_mut(|scratch| {
                 if shape.relu {
-                    mask(y, gy);
+                    mask((y, gy));
                 }
                 backward_share(shape, &sizes, scratch, x, (saved.weight, points.as_ref()), gy, gx.as_deref_mut())
             })
         })
         .collect();
+    if grads.fresh {
+        grads.weight.fill(0.0);
+        grads.bias.fill(0.0);
+    }
     for partial in &partials {
-        add(&partial.weight, grads.weight);
-        add(&partial.bias, grads.bias);
-    }
-}
-
-/// Takes the gradient away where the fused ReLU gave 0.
-pub(super) fn mask(y: &[f32], gy: &mut [f32]) {
-    for (g, y) in gy.iter_mut().zip(y) {
-        *g = if *y > 0.0 { *g } else { 0.0 };
-    }
-}
-
-fn add(from: &[f32], to: &mut [f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
+        add((&partial.weight, grads.weight));
+        add((&partial.bias, grads.bias));
     }
 }
 

@@ -9,8 +9,10 @@ mod linear;
 mod lrn;
 mod pointwise;
 mod pool;
+mod product;
 mod winograd;
 
+use super::raw::simd::Simd;
 use super::{Backend, ConvShape, LayerGrads, LinearShape, LrnShape, PoolShape, Saved, SgdStep};
 use crate::rng::KeyedRng;
 use rayon::prelude::*;
@@ -21,6 +23,7 @@ use std::fmt;
 pub struct CpuBackend {
     pool: rayon::ThreadPool,
     threads: usize,
+    simd: Simd,
 }
 
 /// The threads cannot be started.
@@ -46,7 +49,7 @@ impl CpuBackend {
             .thread_name(|i| format!("kernel-{i}"))
             .build()
             .map_err(PoolError)?;
-        Ok(CpuBackend { threads: pool.current_num_threads(), pool })
+        Ok(CpuBackend { threads: pool.current_num_threads(), pool, simd: Simd::detect() })
     }
 
     /// Number of threads that work on one kernel.
@@ -73,7 +76,7 @@ impl Backend for CpuBackend {
         let (input, output) = (shape.input.iter().product(), shape.output.iter().product());
         self.pool.install(|| {
             let planes = x.par_chunks_exact(input).zip(y.par_chunks_exact_mut(output)).zip(argmax.par_chunks_exact_mut(output));
-            planes.with_min_len(16).for_each(|((x, y), argmax)| pool::forward(shape, x, y, argmax));
+            planes.with_min_len(16).for_each(|((x, y), argmax)| self.simd.run(pool::forward, (shape, x, y, argmax)));
         });
     }
 
@@ -89,7 +92,7 @@ impl Backend for CpuBackend {
         let sample = shape.channels * shape.plane;
         self.pool.install(|| {
             let samples = x.par_chunks_exact(sample).zip(y.par_chunks_exact_mut(sample)).zip(base.par_chunks_exact_mut(sample));
-            samples.for_each(|((x, y), base)| lrn::forward(shape, x, y, base));
+            samples.for_each(|((x, y), base)| self.simd.run(lrn::forward, (shape, x, y, base)));
         });
     }
 
@@ -98,28 +101,29 @@ impl Backend for CpuBackend {
         self.pool.install(|| {
             let saved = x.par_chunks_exact(sample).zip(y.par_chunks_exact(sample)).zip(base.par_chunks_exact(sample));
             let grads = gy.par_chunks_exact(sample).zip(gx.par_chunks_exact_mut(sample));
-            saved.zip(grads).for_each(|(((x, y), base), (gy, gx))| lrn::backward(shape, x, y, base, gy, gx));
+            saved.zip(grads).for_each(|(((x, y), base), (gy, gx))| self.simd.run(lrn::backward, (shape, [x, y, base, gy], gx)));
         });
     }
 
     fn linear_forward(&self, shape: &LinearShape, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
-        self.pool.install(|| linear::forward(shape, self.threads, x, weight, bias, y));
+        self.pool.install(|| linear::forward(shape, self.simd, x, weight, bias, y));
     }
 
     fn linear_backward(&self, shape: &LinearShape, saved: Saved<'_>, gy: &mut [f32], grads: LayerGrads<'_>) {
-        self.pool.install(|| linear::backward(shape, self.threads, saved, gy, grads));
+        self.pool.install(|| linear::backward(shape, (self.simd, self.threads), saved, gy, grads));
     }
 
     fn relu_forward(&self, x: &[f32], y: &mut [f32]) {
         let n = self.chunk(y.len());
-        self.pool.install(|| x.par_chunks(n).zip(y.par_chunks_mut(n)).for_each(|(x, y)| pointwise::relu(x, y)));
+        self.pool
+            .install(|| x.par_chunks(n).zip(y.par_chunks_mut(n)).for_each(|(x, y)| self.simd.run(pointwise::relu, (x, y))));
     }
 
     fn relu_backward(&self, y: &[f32], gy: &[f32], gx: &mut [f32]) {
         let n = self.chunk(y.len());
         self.pool.install(|| {
             let chunks = y.par_chunks(n).zip(gy.par_chunks(n)).zip(gx.par_chunks_mut(n));
-            chunks.for_each(|((y, gy), gx)| pointwise::relu_backward(y, gy, gx));
+            chunks.for_each(|((y, gy), gx)| self.simd.run(pointwise::relu_backward, (y, gy, gx)));
         });
     }
 
@@ -153,7 +157,7 @@ impl Backend for CpuBackend {
         let n = self.chunk(parameter.len());
         self.pool.install(|| {
             let chunks = parameter.par_chunks_mut(n).zip(velocity.par_chunks_mut(n)).zip(gradient.par_chunks(n));
-            chunks.for_each(|((p, v), g)| pointwise::sgd(step, p, v, g));
+            chunks.for_each(|((p, v), g)| self.simd.run(pointwise::sgd, (step, p, v, g)));
         });
     }
 }

@@ -1,15 +1,35 @@
-//! Element-wise kernels, and the loss.
+//! Element-wise kernels, and the loss. Those that take a tuple are made for [`Simd::run`].
+//!
+//! [`Simd::run`]: super::super::raw::simd::Simd::run
 
 use super::super::SgdStep;
 use crate::rng::KeyedRng;
 
-pub(super) fn relu(x: &[f32], y: &mut [f32]) {
+/// Takes the gradient away where the fused ReLU gave 0.
+#[inline(always)]
+pub(super) fn mask((y, gy): (&[f32], &mut [f32])) {
+    for (g, y) in gy.iter_mut().zip(y) {
+        *g = if *y > 0.0 { *g } else { 0.0 };
+    }
+}
+
+/// `to += from`.
+#[inline(always)]
+pub(super) fn add((from, to): (&[f32], &mut [f32])) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}
+
+#[inline(always)]
+pub(super) fn relu((x, y): (&[f32], &mut [f32])) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = if *x < 0.0 { 0.0 } else { *x };
     }
 }
 
-pub(super) fn relu_backward(y: &[f32], gy: &[f32], gx: &mut [f32]) {
+#[inline(always)]
+pub(super) fn relu_backward((y, gy, gx): (&[f32], &[f32], &mut [f32])) {
     for ((gx, gy), y) in gx.iter_mut().zip(gy).zip(y) {
         *gx += if *y > 0.0 { *gy } else { 0.0 };
     }
@@ -46,7 +66,8 @@ pub(super) fn softmax_cross_entropy(classes: usize, logits: &[f32], labels: &[u3
     (loss / batch as f64) as f32
 }
 
-pub(super) fn sgd(step: SgdStep, parameter: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
+#[inline(always)]
+pub(super) fn sgd((step, parameter, velocity, gradient): (SgdStep, &mut [f32], &mut [f32], &[f32])) {
     for ((p, v), g) in parameter.iter_mut().zip(velocity).zip(gradient) {
         let d = g + step.weight_decay * *p;
         *v = step.momentum * *v + d;

@@ -1,5 +1,7 @@
 //! The one place of this crate with `unsafe`: the data behind a dfdx tensor as a slice, and a bounds-checked front for the
-//! matrix product of the crate `gemm`.
+//! matrix product of the crate `gemm`; in [`simd`] the vector instructions.
+
+pub mod simd;
 
 use dfdx::prelude::{Cpu, HasShape, Shape, Tensor};
 use gemm::Parallelism;

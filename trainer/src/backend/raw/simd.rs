@@ -1,0 +1,256 @@
+//! The vector instructions of this processor: loops compiled for them, and the inner loop of matrix products.
+//!
+//! The program itself is compiled for any processor of its architecture. What is found when it runs decides which copy of a
+//! loop is taken. The copies are the same safe code, compiled again; with `fma` a product and its sum are rounded once.
+
+/// Columns of a panel of the right factor.
+pub const COLUMNS: usize = 16;
+
+/// Rows that [`Simd::rows_by_panel`] takes at once.
+pub const ROWS: usize = 6;
+
+/// Vector instructions that this processor has. Only made after asking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simd(Level);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// Panels to multiply; see [`Simd::multiply`].
+#[derive(Debug)]
+pub struct Panels<'a> {
+    /// Panels of the left factor, `[depth][height]` each, one behind the other.
+    pub lhs: &'a [f32],
+    /// Its rows; the last panel may have more.
+    pub rows: usize,
+    /// Depth of its panels.
+    pub lhs_depth: usize,
+    /// Where in them the product begins. It is as deep as the panels of the right factor.
+    pub from: usize,
+    /// Panels of the right factor, `[depth][COLUMNS]` each, one behind the other.
+    pub rhs: &'a [f32],
+    /// Its depth.
+    pub depth: usize,
+    /// Its columns; the last panel may have more.
+    pub columns: usize,
+    /// The product, row-major.
+    pub product: &'a mut [f32],
+    /// Distance of its rows.
+    pub stride: usize,
+    /// Whether the product is added to what is there, or takes its place.
+    pub add: bool,
+}
+
+impl Simd {
+    /// What this processor has.
+    pub fn detect() -> Simd {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return Simd(Level::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return Simd(Level::Avx2);
+            }
+        }
+        Simd(Level::Portable)
+    }
+
+    /// All that this processor can do, the portable way first.
+    pub fn all() -> Vec<Simd> {
+        let mut all = vec![Simd(Level::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if Simd::detect() == Simd(Level::Avx512) {
+                all.push(Simd(Level::Avx2));
+            }
+            all.push(Simd::detect());
+            all.dedup();
+        }
+        all
+    }
+
+    /// Rows of a panel of the left factor: as many as fill the registers.
+    pub fn height(self) -> usize {
+        match self.0 {
+            Level::Portable => 6,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => 6,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => 12,
+        }
+    }
+
+    /// `work(arguments)`, compiled for these instructions as far as it is inlined: `work` is a function marked
+    /// `inline(always)`, and so is what it calls in its loops.
+    #[inline]
+    pub fn run<A, R>(self, work: impl FnOnce(A) -> R, arguments: A) -> R {
+        match self.0 {
+            Level::Portable => work(arguments),
+            // SAFETY: a `Simd` of this level is only made where the processor has these features.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { x86::avx2(work, arguments) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { x86::avx512(work, arguments) },
+        }
+    }
+
+    /// The product of the panels.
+    ///
+    /// # Panics
+    /// Panics where a slice is too short for its sizes.
+    pub fn multiply(self, panels: Panels<'_>) {
+        match self.0 {
+            Level::Portable => multiply(|a, b| tile::<6>(plain, a, b), panels),
+            // SAFETY: as in `run`.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { x86::multiply_avx2(panels) },
+            // SAFETY: as in `run`.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { x86::multiply_avx512(panels) },
+        }
+    }
+
+    /// The products of [`ROWS`] rows, which lie anywhere, and a panel `[depth][COLUMNS]` are added to `sums`.
+    ///
+    /// # Panics
+    /// Panics where the rows are shorter than the panel is deep.
+    pub fn rows_by_panel(self, rows: [&[f32]; ROWS], panel: &[f32], sums: &mut [[f32; COLUMNS]; ROWS]) {
+        match self.0 {
+            Level::Portable => rows_by_panel(plain, rows, panel, sums),
+            // SAFETY: as in `run`; where there is AVX-512 there is AVX2.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx512 => unsafe { x86::rows_by_panel_avx2(rows, panel, sums) },
+        }
+    }
+}
+
+/// The same code, compiled for more instructions.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{COLUMNS, Panels, ROWS, multiply, rows_by_panel, tile};
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2<A, R>(work: impl FnOnce(A) -> R, arguments: A) -> R {
+        work(arguments)
+    }
+
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    pub(super) fn avx512<A, R>(work: impl FnOnce(A) -> R, arguments: A) -> R {
+        work(arguments)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn multiply_avx2(panels: Panels<'_>) {
+        multiply(|a, b| tile::<6>(f32::mul_add, a, b), panels);
+    }
+
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    pub(super) fn multiply_avx512(panels: Panels<'_>) {
+        multiply(|a, b| tile_avx512(a, b), panels);
+    }
+
+    /// As [`tile`] with one register a row; the compiler does not find this by itself.
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    fn tile_avx512(a: &[f32], b: &[f32]) -> [[f32; COLUMNS]; 12] {
+        let mut sums = [_mm512_setzero_ps(); 12];
+        for (a, b) in a.as_chunks::<12>().0.iter().zip(b.as_chunks::<COLUMNS>().0) {
+            // SAFETY: `b` has the 16 elements that are read.
+            let b = unsafe { _mm512_loadu_ps(b.as_ptr()) };
+            for (sum, a) in sums.iter_mut().zip(a) {
+                *sum = _mm512_fmadd_ps(_mm512_set1_ps(*a), b, *sum);
+            }
+        }
+        let mut rows = [[0.0; COLUMNS]; 12];
+        for (row, sum) in rows.iter_mut().zip(sums) {
+            // SAFETY: `row` has the 16 elements that are written.
+            unsafe { _mm512_storeu_ps(row.as_mut_ptr(), sum) };
+        }
+        rows
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn rows_by_panel_avx2(rows: [&[f32]; ROWS], panel: &[f32], sums: &mut [[f32; COLUMNS]; ROWS]) {
+        rows_by_panel(f32::mul_add, rows, panel, sums);
+    }
+}
+
+/// `a b + c`, in one instruction where every processor of the architecture has it.
+#[inline(always)]
+fn plain(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// The sums of one panel by another stay in registers.
+#[inline(always)]
+fn tile<const HEIGHT: usize>(mul_add: impl Fn(f32, f32, f32) -> f32, a: &[f32], b: &[f32]) -> [[f32; COLUMNS]; HEIGHT] {
+    let mut sums = [[0.0; COLUMNS]; HEIGHT];
+    for (a, b) in a.as_chunks::<HEIGHT>().0.iter().zip(b.as_chunks::<COLUMNS>().0) {
+        for i in 0..HEIGHT {
+            for j in 0..COLUMNS {
+                sums[i][j] = mul_add(a[i], b[j], sums[i][j]);
+            }
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn multiply<const HEIGHT: usize>(tile: impl Fn(&[f32], &[f32]) -> [[f32; COLUMNS]; HEIGHT], panels: Panels<'_>) {
+    let Panels { lhs, rows, lhs_depth, from, rhs, depth, columns, product, stride, add } = panels;
+    assert!(from + depth <= lhs_depth && columns <= stride, "panels do not fit");
+    assert!(lhs.len() >= rows.div_ceil(HEIGHT) * HEIGHT * lhs_depth, "the left panels are too short");
+    assert!(rhs.len() >= columns.div_ceil(COLUMNS) * COLUMNS * depth, "the right panels are too short");
+    for (row, a) in (0..rows).step_by(HEIGHT).zip(lhs.chunks_exact(HEIGHT * lhs_depth)) {
+        let a = &a[HEIGHT * from..HEIGHT * (from + depth)];
+        let height = HEIGHT.min(rows - row);
+        for (column, b) in (0..columns).step_by(COLUMNS).zip(rhs.chunks_exact(COLUMNS * depth)) {
+            let sums = tile(a, b);
+            let width = COLUMNS.min(columns - column);
+            for (i, sums) in sums.iter().enumerate().take(height) {
+                let to = &mut product[(row + i) * stride + column..][..width];
+                match (to.as_mut_array::<COLUMNS>(), add) {
+                    (Some(to), true) => to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum),
+                    (Some(to), false) => *to = *sums,
+                    (None, _) => {}
+                }
+                if width < COLUMNS {
+                    for (to, sum) in product[(row + i) * stride + column..][..width].iter_mut().zip(sums) {
+                        *to = if add { *to + sum } else { *sum };
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn rows_by_panel(
+    mul_add: impl Fn(f32, f32, f32) -> f32,
+    rows: [&[f32]; ROWS],
+    panel: &[f32],
+    sums: &mut [[f32; COLUMNS]; ROWS],
+) {
+    let panel = panel.as_chunks::<COLUMNS>().0;
+    let [r0, r1, r2, r3, r4, r5] = rows.map(|row| &row[..panel.len()]);
+    let mut local = [[0.0; COLUMNS]; ROWS];
+    for p in 0..panel.len() {
+        let (a, b) = ([r0[p], r1[p], r2[p], r3[p], r4[p], r5[p]], &panel[p]);
+        for i in 0..ROWS {
+            for j in 0..COLUMNS {
+                local[i][j] = mul_add(a[i], b[j], local[i][j]);
+            }
+        }
+    }
+    for (sums, local) in sums.iter_mut().zip(&local) {
+        sums.iter_mut().zip(local).for_each(|(sum, v)| *sum += v);
+    }
+}
