@@ -4,7 +4,7 @@
 
 use super::super::raw::simd::{COLUMNS, ROWS, Simd};
 use super::super::{LayerGrads, LinearShape, Saved};
-use super::pointwise::mask;
+use super::pointwise::Mask;
 use super::product::{Blocks, Gather, View, block, multiply, pack};
 use rayon::prelude::*;
 
@@ -63,7 +63,7 @@ pub(super) fn backward(
 ) {
     let (n, o) = (shape.batch, shape.outputs);
     if shape.relu {
-        simd.run(mask, (saved.y, &mut *gy));
+        simd.run(Mask((saved.y, &mut *gy)));
     }
     if grads.fresh {
         grads.bias.fill(0.0);

@@ -1,13 +1,17 @@
-//! Element-wise kernels, and the loss. Those that take a tuple are made for [`Simd::run`].
-//!
-//! [`Simd::run`]: super::super::raw::simd::Simd::run
+//! Element-wise kernels, and the loss.
 
 use super::super::SgdStep;
 use crate::rng::KeyedRng;
 
+vectorised!(Mask((&'a [f32], &'a mut [f32])) = mask);
+vectorised!(Add((&'a [f32], &'a mut [f32])) = add);
+vectorised!(Relu((&'a [f32], &'a mut [f32])) = relu);
+vectorised!(ReluBackward((&'a [f32], &'a [f32], &'a mut [f32])) = relu_backward);
+vectorised!(SgdUpdate((SgdStep, &'a mut [f32], &'a mut [f32], &'a [f32])) = sgd);
+
 /// Takes the gradient away where the fused ReLU gave 0.
 #[inline(always)]
-pub(super) fn mask((y, gy): (&[f32], &mut [f32])) {
+fn mask((y, gy): (&[f32], &mut [f32])) {
     for (g, y) in gy.iter_mut().zip(y) {
         *g = if *y > 0.0 { *g } else { 0.0 };
     }
@@ -15,21 +19,21 @@ pub(super) fn mask((y, gy): (&[f32], &mut [f32])) {
 
 /// `to += from`.
 #[inline(always)]
-pub(super) fn add((from, to): (&[f32], &mut [f32])) {
+fn add((from, to): (&[f32], &mut [f32])) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += from;
     }
 }
 
 #[inline(always)]
-pub(super) fn relu((x, y): (&[f32], &mut [f32])) {
+fn relu((x, y): (&[f32], &mut [f32])) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = if *x < 0.0 { 0.0 } else { *x };
     }
 }
 
 #[inline(always)]
-pub(super) fn relu_backward((y, gy, gx): (&[f32], &[f32], &mut [f32])) {
+fn relu_backward((y, gy, gx): (&[f32], &[f32], &mut [f32])) {
     for ((gx, gy), y) in gx.iter_mut().zip(gy).zip(y) {
         *gx += if *y > 0.0 { *gy } else { 0.0 };
     }
@@ -67,7 +71,7 @@ pub(super) fn softmax_cross_entropy(classes: usize, logits: &[f32], labels: &[u3
 }
 
 #[inline(always)]
-pub(super) fn sgd((step, parameter, velocity, gradient): (SgdStep, &mut [f32], &mut [f32], &[f32])) {
+fn sgd((step, parameter, velocity, gradient): (SgdStep, &mut [f32], &mut [f32], &[f32])) {
     for ((p, v), g) in parameter.iter_mut().zip(velocity).zip(gradient) {
         let d = g + step.weight_decay * *p;
         *v = step.momentum * *v + d;

@@ -3,6 +3,8 @@
 use super::super::PoolShape;
 use staticnet::op::Window;
 
+vectorised!(Forward((&'a PoolShape, &'a [f32], &'a mut [f32], &'a mut [u32])) = forward);
+
 /// The largest value so far and where it stood.
 #[derive(Clone, Copy)]
 struct Best {
@@ -32,7 +34,7 @@ fn taps(window: &Window, axis: usize, out: usize, len: usize) -> std::iter::Step
 }
 
 #[inline(always)]
-pub(super) fn forward((shape, x, y, argmax): (&PoolShape, &[f32], &mut [f32], &mut [u32])) {
+fn forward((shape, x, y, argmax): (&PoolShape, &[f32], &mut [f32], &mut [u32])) {
     let window = &shape.window;
     let plain = window.pads == [0; 4] && window.dilation == [1; 2];
     match (plain, window.kernel) {

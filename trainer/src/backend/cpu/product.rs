@@ -21,6 +21,9 @@ pub(super) fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut buffer[..len]
 }
 
+vectorised!(PackPanels((View<'a>, usize, &'a mut [f32])) = pack_panels);
+vectorised!(PackBlock((&'a [f32], &'a [usize], &'a [usize], &'a mut [f32])) = pack_block);
+
 /// A matrix inside a slice: element `(r, c)` stands at `r * row + c * column`.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
@@ -52,11 +55,30 @@ pub(super) struct Lhs<'a> {
     depth: usize,
 }
 
+/// A packed left factor that is kept.
+pub(super) struct Packed {
+    panels: Vec<f32>,
+    rows: usize,
+    depth: usize,
+}
+
+impl Packed {
+    pub(super) fn new(simd: Simd, matrix: View<'_>) -> Self {
+        let mut panels = Vec::new();
+        let Lhs { rows, depth, .. } = pack(simd, matrix, &mut panels);
+        Packed { panels, rows, depth }
+    }
+
+    pub(super) fn lhs(&self) -> Lhs<'_> {
+        Lhs { panels: &self.panels, rows: self.rows, depth: self.depth }
+    }
+}
+
 /// Packs a left factor into `buffer`.
 pub(super) fn pack<'a>(simd: Simd, matrix: View<'_>, buffer: &'a mut Vec<f32>) -> Lhs<'a> {
     let height = simd.height();
     let panels = sized(buffer, matrix.rows.div_ceil(height) * height * matrix.columns);
-    simd.run(pack_panels, (matrix, height, &mut *panels));
+    simd.run(PackPanels((matrix, height, &mut *panels)));
     Lhs { panels, rows: matrix.rows, depth: matrix.columns }
 }
 
@@ -101,7 +123,7 @@ impl Gather<'_> {
     pub(super) fn pack(&self, simd: Simd, depth: Range<usize>, columns: Range<usize>, buffer: &mut Vec<f32>) {
         let len = columns.len().div_ceil(COLUMNS) * COLUMNS * depth.len();
         let block = sized(buffer, len + SLACK);
-        simd.run(pack_block, (self.data, &self.rows[depth], &self.columns[columns], block));
+        simd.run(PackBlock((self.data, &self.rows[depth], &self.columns[columns], block)));
     }
 }
 

@@ -22,6 +22,15 @@ enum Level {
     Avx512,
 }
 
+/// A loop that is compiled once for each set of instructions.
+///
+/// Implementations mark `run` as `inline(always)`, and so they do with all that is called within the loop, but no closure
+/// and no function behind `Fn`: what is not inlined is compiled for any processor.
+pub trait Loop {
+    /// The loop.
+    fn run(self);
+}
+
 /// Panels to multiply; see [`Simd::multiply`].
 #[derive(Debug)]
 pub struct Panels<'a> {
@@ -87,18 +96,17 @@ impl Simd {
         }
     }
 
-    /// `work(arguments)`, compiled for these instructions as far as it is inlined: `work` is a function marked
-    /// `inline(always)`, and so is what it calls in its loops.
+    /// Runs a loop, compiled for these instructions.
     #[inline]
-    pub fn run<A, R>(self, work: impl FnOnce(A) -> R, arguments: A) -> R {
+    pub fn run(self, work: impl Loop) {
         match self.0 {
-            Level::Portable => work(arguments),
+            Level::Portable => work.run(),
             // SAFETY: a `Simd` of this level is only made where the processor has these features.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { x86::avx2(work, arguments) },
+            Level::Avx2 => unsafe { x86::avx2(work) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { x86::avx512(work, arguments) },
+            Level::Avx512 => unsafe { x86::avx512(work) },
         }
     }
 
@@ -135,17 +143,17 @@ impl Simd {
 /// The same code, compiled for more instructions.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{COLUMNS, Panels, ROWS, multiply, rows_by_panel, tile};
+    use super::{COLUMNS, Loop, Panels, ROWS, multiply, rows_by_panel, tile};
     use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn avx2<A, R>(work: impl FnOnce(A) -> R, arguments: A) -> R {
-        work(arguments)
+    pub(super) fn avx2(work: impl Loop) {
+        work.run();
     }
 
     #[target_feature(enable = "avx512f,avx2,fma")]
-    pub(super) fn avx512<A, R>(work: impl FnOnce(A) -> R, arguments: A) -> R {
-        work(arguments)
+    pub(super) fn avx512(work: impl Loop) {
+        work.run();
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -217,15 +225,11 @@ fn multiply<const HEIGHT: usize>(tile: impl Fn(&[f32], &[f32]) -> [[f32; COLUMNS
             let width = COLUMNS.min(columns - column);
             for (i, sums) in sums.iter().enumerate().take(height) {
                 let to = &mut product[(row + i) * stride + column..][..width];
-                match (to.as_mut_array::<COLUMNS>(), add) {
-                    (Some(to), true) => to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum),
-                    (Some(to), false) => *to = *sums,
-                    (None, _) => {}
-                }
-                if width < COLUMNS {
-                    for (to, sum) in product[(row + i) * stride + column..][..width].iter_mut().zip(sums) {
-                        *to = if add { *to + sum } else { *sum };
-                    }
+                match (<&mut [f32; COLUMNS]>::try_from(&mut *to), add) {
+                    (Ok(to), true) => to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum),
+                    (Ok(to), false) => *to = *sums,
+                    (Err(_), true) => to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum),
+                    (Err(_), false) => to.iter_mut().zip(sums).for_each(|(to, sum)| *to = *sum),
                 }
             }
         }

@@ -10,10 +10,13 @@
 mod transforms;
 
 use super::super::ConvShape;
+use super::super::raw::simd::{Loop, Simd};
 use super::super::raw::{Matrix, matmul};
+use super::product::sized;
+use std::marker::PhantomData;
 pub(super) use transforms::LANES;
-use transforms::{IN, Lane, OUT, both_axes, input_to_points, output_to_points, points_to_input};
-use transforms::{points_to_output, points_to_weight, weight_to_points};
+use transforms::{IN, InputToPoints, Lane, OUT, OutputToPoints, PointsToInput, PointsToOutput, PointsToWeight};
+use transforms::{Transform, WeightToPoints, both_axes};
 
 /// Products of a tile.
 const POINTS: usize = IN * IN;
@@ -44,6 +47,7 @@ pub(super) struct Points {
 }
 
 /// As many values as there are, then zeros.
+#[inline(always)]
 fn lane(values: &[f32]) -> Lane {
     match values.first_chunk() {
         Some(lane) => *lane,
@@ -52,6 +56,7 @@ fn lane(values: &[f32]) -> Lane {
 }
 
 /// The values from `at` on.
+#[inline(always)]
 fn full_lane(values: &[f32], at: usize) -> Lane {
     let lane: &[f32; LANES] = values[at..].first_chunk().expect("columns and pictures are multiples of a lane");
     *lane
@@ -60,27 +65,11 @@ fn full_lane(values: &[f32], at: usize) -> Lane {
 impl Points {
     /// Transforms weights `[O, C, 3, 3]`; `C` is the number of channels of a group. Output channels are spread over the current
     /// thread pool.
-    pub(super) fn of(weight: &[f32], channels: usize) -> Points {
+    pub(super) fn of(simd: Simd, weight: &[f32], channels: usize) -> Points {
         use rayon::prelude::*;
         let mut data = vec![0.0; weight.len() / 9 * POINTS];
         let rows = data.par_chunks_exact_mut(POINTS * channels).zip(weight.par_chunks_exact(9 * channels));
-        rows.for_each(|(points, weight)| {
-            for first in (0..channels).step_by(LANES) {
-                let count = LANES.min(channels - first);
-                let mut tile = [[[0.0; LANES]; 3]; 3];
-                for (i, taps) in weight[9 * first..9 * (first + count)].as_chunks::<9>().0.iter().enumerate() {
-                    for (k, tap) in taps.iter().enumerate() {
-                        tile[k / 3][k % 3][i] = *tap;
-                    }
-                }
-                let mut lanes = [[[0.0; LANES]; IN]; IN];
-                both_axes(&tile, &mut lanes, weight_to_points);
-                for (point, lane) in lanes.as_flattened().iter().enumerate() {
-                    let to = &mut points[point * channels + first..][..count];
-                    to.iter_mut().zip(lane).for_each(|(to, v)| *to = *v);
-                }
-            }
-        });
+        rows.for_each(|(points, weight)| simd.run(WeightPoints((channels, weight, points))));
         Points { data, channels }
     }
 
@@ -91,8 +80,32 @@ impl Points {
     }
 }
 
+vectorised!(WeightPoints((usize, &'a [f32], &'a mut [f32])) = weight_points);
+vectorised!(AddWeightGradient((&'a [f32], usize, usize, &'a mut [f32])) = add_weight_gradient);
+
+/// Weights `[C, 3, 3]` of an output channel to points `[36, C]`.
+#[inline(always)]
+fn weight_points((channels, weight, points): (usize, &[f32], &mut [f32])) {
+    for first in (0..channels).step_by(LANES) {
+        let count = LANES.min(channels - first);
+        let mut tile = [[[0.0; LANES]; 3]; 3];
+        for (i, taps) in weight[9 * first..9 * (first + count)].as_chunks::<9>().0.iter().enumerate() {
+            for (k, tap) in taps.iter().enumerate() {
+                tile[k / 3][k % 3][i] = *tap;
+            }
+        }
+        let mut lanes = [[[0.0; LANES]; IN]; IN];
+        both_axes::<WeightToPoints, 3, IN>(&tile, &mut lanes);
+        for (point, lane) in lanes.as_flattened().iter().enumerate() {
+            let to = &mut points[point * channels + first..][..count];
+            to.iter_mut().zip(lane).for_each(|(to, v)| *to = *v);
+        }
+    }
+}
+
 /// Adds the gradient of the weights, given at the points as `[36, O, C]`, to `[O, C, 3, 3]`.
-fn add_weight_gradient(points: &[f32], outputs: usize, channels: usize, gradient: &mut [f32]) {
+#[inline(always)]
+fn add_weight_gradient((points, outputs, channels, gradient): (&[f32], usize, usize, &mut [f32])) {
     let plane = outputs * channels;
     for o in 0..outputs {
         for first in (0..channels).step_by(LANES) {
@@ -102,7 +115,7 @@ fn add_weight_gradient(points: &[f32], outputs: usize, channels: usize, gradient
                 *to = lane(&points[point * plane + o * channels + first..][..count]);
             }
             let mut taps = [[[0.0; LANES]; 3]; 3];
-            both_axes(&tile, &mut taps, points_to_weight);
+            both_axes::<PointsToWeight, IN, 3>(&tile, &mut taps);
             let gradient = &mut gradient[(o * channels + first) * 9..][..count * 9];
             for (k, lane) in taps.as_flattened().iter().enumerate() {
                 for (gradient, g) in gradient.as_chunks_mut::<9>().0.iter_mut().zip(lane) {
@@ -140,19 +153,21 @@ impl Tiling {
         self.tiles[0] * self.tiles[1] * self.pictures
     }
 
-    /// Calls `visit(place)` for every tile and every [`LANES`] pictures.
-    fn each(&self, mut visit: impl FnMut(Place)) {
-        for tile_y in 0..self.tiles[0] {
-            for tile_x in 0..self.tiles[1] {
-                for picture in (0..self.pictures).step_by(LANES) {
-                    let column = (tile_y * self.tiles[1] + tile_x) * self.pictures + picture;
-                    visit(Place { top: tile_y * OUT, left: tile_x * OUT, picture, column });
-                }
-            }
-        }
+    /// Number of places: tiles x lanes of pictures.
+    fn places(&self) -> usize {
+        self.columns() / LANES
+    }
+
+    #[inline(always)]
+    fn place(&self, number: usize) -> Place {
+        let lanes = self.pictures / LANES;
+        let tile = number / lanes;
+        let (tile_y, tile_x, picture) = (tile / self.tiles[1], tile % self.tiles[1], number % lanes * LANES);
+        Place { top: tile_y * OUT, left: tile_x * OUT, picture, column: number * LANES }
     }
 
     /// Where pixel `(y, x)` of a tile stands in its plane of `[H, W, NB]`, if inside.
+    #[inline(always)]
     fn pixel(&self, place: &Place, y: usize, x: usize) -> Option<usize> {
         let y = (place.top + y).checked_sub(self.pads[0]).filter(|y| *y < self.plane[0])?;
         let x = (place.left + x).checked_sub(self.pads[1]).filter(|x| *x < self.plane[1])?;
@@ -160,29 +175,14 @@ impl Tiling {
     }
 
     /// The tile; pixels outside are 0.
+    #[inline(always)]
     fn read<const SIDE: usize>(&self, place: &Place, plane: &[f32], tile: &mut [[Lane; SIDE]; SIDE]) {
         for (y, row) in tile.iter_mut().enumerate() {
             for (x, lane) in row.iter_mut().enumerate() {
-                *lane = self.pixel(place, y, x).map_or([0.0; LANES], |at| full_lane(plane, at));
-            }
-        }
-    }
-
-    /// Hands every pixel of the tile inside the plane to `put`.
-    fn write<const SIDE: usize>(
-        &self,
-        place: &Place,
-        tile: &[[Lane; SIDE]; SIDE],
-        plane: &mut [f32],
-        put: impl Fn(&mut f32, f32),
-    ) {
-        for (y, row) in tile.iter().enumerate() {
-            for (x, lane) in row.iter().enumerate() {
-                if let Some(at) = self.pixel(place, y, x) {
-                    for (pixel, value) in plane[at..at + LANES].iter_mut().zip(lane) {
-                        put(pixel, *value);
-                    }
-                }
+                *lane = match self.pixel(place, y, x) {
+                    Some(at) => full_lane(plane, at),
+                    None => [0.0; LANES],
+                };
             }
         }
     }
@@ -197,50 +197,88 @@ struct Place {
     column: usize,
 }
 
-/// Planes `[C, H, W, NB]` to points `[36, C, columns]`, tiles of `SIDE` pixels by way of `transform`.
-fn to_points<const SIDE: usize>(
-    tiling: &Tiling,
-    planes: &[f32],
-    points: &mut [f32],
-    transform: impl Fn(&[Lane; SIDE]) -> [Lane; IN],
-) {
-    let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
-    let columns = tiling.columns();
-    let stride = planes.len() / plane_len * columns;
-    for (c, plane) in planes.chunks_exact(plane_len).enumerate() {
-        tiling.each(|place| {
-            let mut tile = [[[0.0; LANES]; SIDE]; SIDE];
-            tiling.read(&place, plane, &mut tile);
-            let mut result = [[[0.0; LANES]; IN]; IN];
-            both_axes(&tile, &mut result, &transform);
-            for (point, lane) in result.as_flattened().iter().enumerate() {
-                points[point * stride + c * columns + place.column..][..LANES].copy_from_slice(lane);
+/// Planes `[C, H, W, NB]` to points `[36, C, columns]`, tiles of `SIDE` pixels by way of `T`.
+struct ToPoints<'a, T, const SIDE: usize> {
+    tiling: &'a Tiling,
+    planes: &'a [f32],
+    points: &'a mut [f32],
+    transform: PhantomData<T>,
+}
+
+impl<T: Transform<SIDE, IN>, const SIDE: usize> Loop for ToPoints<'_, T, SIDE> {
+    #[inline(always)]
+    fn run(self) {
+        let ToPoints { tiling, planes, points, .. } = self;
+        let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
+        let columns = tiling.columns();
+        let stride = planes.len() / plane_len * columns;
+        for (c, plane) in planes.chunks_exact(plane_len).enumerate() {
+            for number in 0..tiling.places() {
+                let place = tiling.place(number);
+                let mut tile = [[[0.0; LANES]; SIDE]; SIDE];
+                tiling.read(&place, plane, &mut tile);
+                let mut result = [[[0.0; LANES]; IN]; IN];
+                both_axes::<T, SIDE, IN>(&tile, &mut result);
+                for (point, lane) in result.as_flattened().iter().enumerate() {
+                    points[point * stride + c * columns + place.column..][..LANES].copy_from_slice(lane);
+                }
             }
-        });
+        }
     }
 }
 
-/// Points `[36, C, columns]` to planes `[C, H, W, NB]`, each pixel handed to `put` with its channel.
-fn from_points<const SIDE: usize>(
-    tiling: &Tiling,
-    points: &[f32],
-    planes: &mut [f32],
-    transform: impl Fn(&[Lane; IN]) -> [Lane; SIDE],
-    put: impl Fn(usize, &mut f32, f32),
-) {
-    let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
-    let columns = tiling.columns();
-    let stride = planes.len() / plane_len * columns;
-    for (c, plane) in planes.chunks_exact_mut(plane_len).enumerate() {
-        tiling.each(|place| {
-            let mut tile = [[[0.0; LANES]; IN]; IN];
-            for (point, lane) in tile.as_flattened_mut().iter_mut().enumerate() {
-                *lane = full_lane(points, point * stride + c * columns + place.column);
+/// What becomes of the pixels that come out of points.
+#[derive(Clone, Copy)]
+pub(super) enum Finish<'a> {
+    /// The bias of each channel is added, and what is below the floor raised to it.
+    Activate { bias: &'a [f32], floor: f32 },
+    /// They are added to what is there.
+    Add,
+}
+
+/// Points `[36, C, columns]` to planes `[C, H, W, NB]`.
+struct FromPoints<'a, T, const SIDE: usize> {
+    tiling: &'a Tiling,
+    points: &'a [f32],
+    planes: &'a mut [f32],
+    finish: Finish<'a>,
+    transform: PhantomData<T>,
+}
+
+impl<T: Transform<IN, SIDE>, const SIDE: usize> Loop for FromPoints<'_, T, SIDE> {
+    #[inline(always)]
+    fn run(self) {
+        let FromPoints { tiling, points, planes, finish, .. } = self;
+        let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
+        let columns = tiling.columns();
+        let stride = planes.len() / plane_len * columns;
+        for (c, plane) in planes.chunks_exact_mut(plane_len).enumerate() {
+            for number in 0..tiling.places() {
+                let place = tiling.place(number);
+                let mut tile = [[[0.0; LANES]; IN]; IN];
+                for (point, lane) in tile.as_flattened_mut().iter_mut().enumerate() {
+                    *lane = full_lane(points, point * stride + c * columns + place.column);
+                }
+                let mut result = [[[0.0; LANES]; SIDE]; SIDE];
+                both_axes::<T, IN, SIDE>(&tile, &mut result);
+                for (y, row) in result.iter().enumerate() {
+                    for (x, lane) in row.iter().enumerate() {
+                        let Some(at) = tiling.pixel(&place, y, x) else { continue };
+                        let pixels = &mut plane[at..at + LANES];
+                        match finish {
+                            Finish::Activate { bias, floor } => {
+                                for (pixel, v) in pixels.iter_mut().zip(lane) {
+                                    let v = v + bias[c];
+                                    // A comparison, not `max`, so that a NaN stays visible.
+                                    *pixel = if v < floor { floor } else { v };
+                                }
+                            }
+                            Finish::Add => pixels.iter_mut().zip(lane).for_each(|(pixel, v)| *pixel += v),
+                        }
+                    }
+                }
             }
-            let mut result = [[[0.0; LANES]; SIDE]; SIDE];
-            both_axes(&tile, &mut result, &transform);
-            tiling.write(&place, &result, plane, |pixel, v| put(c, pixel, v));
-        });
+        }
     }
 }
 
@@ -252,16 +290,10 @@ pub(super) struct Buffers {
     weight: Vec<f32>,
 }
 
-fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
-}
-
 /// One group of channels over some interleaved pictures.
 pub(super) struct Group<'a> {
     pub(super) shape: &'a ConvShape,
+    pub(super) simd: Simd,
     pub(super) pictures: usize,
     /// The group's number.
     pub(super) group: usize,
@@ -276,12 +308,13 @@ impl Group<'_> {
     fn input_points<'a>(&self, x: &[f32], buffer: &'a mut Vec<f32>) -> &'a mut [f32] {
         let tiling = Tiling::of_input(self.shape, self.pictures);
         let points = sized(buffer, POINTS * self.channels().0 * tiling.columns());
-        to_points::<IN>(&tiling, x, points, input_to_points);
+        let transform = PhantomData::<InputToPoints>;
+        self.simd.run(ToPoints::<_, IN> { tiling: &tiling, planes: x, points: &mut *points, transform });
         points
     }
 
-    /// Planes `[C, H, W, NB]` of the group to its outputs `[O, OH, OW, NB]`, each finished by `activate(channel, sum)`.
-    pub(super) fn forward(&self, x: &[f32], y: &mut [f32], activate: impl Fn(usize, f32) -> f32, buffers: &mut Buffers) {
+    /// Planes `[C, H, W, NB]` of the group to its outputs `[O, OH, OW, NB]`, with bias and, where there is one, the ReLU.
+    pub(super) fn forward(&self, x: &[f32], y: &mut [f32], bias: &[f32], buffers: &mut Buffers) {
         let (inputs, outputs) = self.channels();
         let tiling = Tiling::of_output(self.shape, self.pictures);
         let columns = tiling.columns();
@@ -291,8 +324,10 @@ impl Group<'_> {
             let input = Matrix::new(&points[point * inputs * columns..], inputs, columns, columns);
             matmul(product, false, self.weight.at(point, self.group * outputs, outputs), input, 1);
         }
-        let put = |c: usize, y: &mut f32, v: f32| *y = activate(self.group * outputs + c, v);
-        from_points::<OUT>(&tiling, products, y, points_to_output, put);
+        let bias = &bias[self.group * outputs..];
+        let finish = Finish::Activate { bias, floor: if self.shape.relu { 0.0 } else { f32::NEG_INFINITY } };
+        let transform = PhantomData::<PointsToOutput>;
+        self.simd.run(FromPoints::<_, OUT> { tiling: &tiling, points: products, planes: y, finish, transform });
     }
 
     /// Adds to the gradient `gw` of the group's weights `[O, C, 3, 3]` and, where asked for, to that of its planes.
@@ -301,7 +336,8 @@ impl Group<'_> {
         let tiling = Tiling::of_output(self.shape, self.pictures);
         let columns = tiling.columns();
         let products = sized(&mut buffers.output, POINTS * outputs * columns);
-        to_points::<OUT>(&tiling, gy, products, output_to_points);
+        let transform = PhantomData::<OutputToPoints>;
+        self.simd.run(ToPoints::<_, OUT> { tiling: &tiling, planes: gy, points: &mut *products, transform });
         let points = self.input_points(x, &mut buffers.input);
         let weight = sized(&mut buffers.weight, POINTS * outputs * inputs);
         for (point, product) in products.chunks_exact(outputs * columns).enumerate() {
@@ -314,10 +350,12 @@ impl Group<'_> {
                 matmul(input, false, self.weight.at(point, self.group * outputs, outputs).transposed(), product, 1);
             }
         }
-        add_weight_gradient(weight, outputs, inputs, gw);
+        self.simd.run(AddWeightGradient((weight, outputs, inputs, gw)));
         if let Some(gx) = gx {
             let tiling = Tiling::of_input(self.shape, self.pictures);
-            from_points::<IN>(&tiling, points, gx, points_to_input, |_, gx, g| *gx += g);
+            let transform = PhantomData::<PointsToInput>;
+            let finish = Finish::Add;
+            self.simd.run(FromPoints::<_, IN> { tiling: &tiling, points, planes: gx, finish, transform });
         }
     }
 }
