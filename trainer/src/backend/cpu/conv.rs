@@ -86,7 +86,7 @@ pub(super) fn forward(
     assert_eq!((weight.len(), bias.len()), (shape.output[0] * sizes.taps, shape.output[0]));
     // Several shares a thread even out what else the machine does.
     let share = shape.batch.div_ceil(4 * threads).next_multiple_of(sizes.pictures);
-    let points = points(shape, simd, &sizes, weight);
+    let points = points(shape, simd, &sizes, weight, false);
     let this = Forward { shape, sizes, simd, bias, weight, points, direct: OnceLock::new() };
     let shares = x.par_chunks(share * sizes.input).zip(y.par_chunks_mut(share * sizes.output));
     shares.for_each(|(x, y)| {
@@ -135,8 +135,9 @@ fn activation(shape: &ConvShape) -> impl Fn(f32) -> f32 + use<> {
 }
 
 /// The weights at Winograd's points, where that way is taken.
-fn points(shape: &ConvShape, simd: Simd, sizes: &Sizes, weight: &[f32]) -> Option<Points> {
-    (winograd::applies(shape) && sizes.pictures >= winograd::LANES).then(|| Points::of(simd, weight, sizes.group_in))
+fn points(shape: &ConvShape, simd: Simd, sizes: &Sizes, weight: &[f32], transposed: bool) -> Option<Points> {
+    (winograd::applies(shape) && sizes.pictures >= winograd::LANES)
+        .then(|| Points::of(simd, weight, sizes.group_in, shape.groups, transposed))
 }
 
 /// The pictures interleaved.
@@ -179,7 +180,7 @@ pub(super) fn backward(
     grads: LayerGrads<'_>,
 ) {
     let sizes = Sizes::of(shape, threads);
-    let points = points(shape, simd, &sizes, saved.weight);
+    let points = points(shape, simd, &sizes, saved.weight, true);
     let this = Backward { shape, sizes, simd, weight: saved.weight, points, direct: OnceLock::new() };
     let share = shape.batch.div_ceil(threads);
     let mut gx_shares: Vec<Option<&mut [f32]>> = match grads.x {

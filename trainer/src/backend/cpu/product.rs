@@ -82,6 +82,13 @@ pub(super) fn pack<'a>(simd: Simd, matrix: View<'_>, buffer: &'a mut Vec<f32>) -
     Lhs { panels, rows: matrix.rows, depth: matrix.columns }
 }
 
+/// Packs the transposed of a matrix as a right factor, as deep as its rows are long, into `buffer`.
+pub(super) fn pack_right<'a>(simd: Simd, matrix: View<'_>, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    let panels = sized(buffer, matrix.rows.div_ceil(COLUMNS) * COLUMNS * matrix.columns);
+    simd.run(PackPanels((matrix, COLUMNS, &mut *panels)));
+    panels
+}
+
 #[inline(always)]
 fn pack_panels((matrix, height, panels): (View<'_>, usize, &mut [f32])) {
     let View { data, rows, columns, row, column } = matrix;

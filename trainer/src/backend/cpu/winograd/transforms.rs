@@ -114,17 +114,18 @@ fn points_to_weight(p: &[Lane; IN]) -> [Lane; 3] {
 }
 
 /// A transform along one axis. A type, not a function value: it is certain to be inlined where it is used.
-pub(super) trait Transform<const FROM: usize, const TO: usize> {
-    fn apply(values: &[Lane; FROM]) -> [Lane; TO];
+pub(super) trait Transform<const FROM: usize, const TO: usize>: Copy {
+    fn apply(self, values: &[Lane; FROM]) -> [Lane; TO];
 }
 
 macro_rules! transform {
     ($name:ident: $from:expr, $to:expr => $function:ident) => {
+        #[derive(Clone, Copy)]
         pub(super) struct $name;
 
         impl Transform<$from, $to> for $name {
             #[inline(always)]
-            fn apply(values: &[Lane; $from]) -> [Lane; $to] {
+            fn apply(self, values: &[Lane; $from]) -> [Lane; $to] {
                 $function(values)
             }
         }
@@ -140,9 +141,10 @@ transform!(PointsToWeight: IN, 3 => points_to_weight);
 
 /// Applies a transform to the columns of a tile, then to its rows: `T d T^T`.
 #[inline(always)]
-pub(super) fn both_axes<T: Transform<FROM, TO>, const FROM: usize, const TO: usize>(
+pub(super) fn both_axes<const FROM: usize, const TO: usize>(
     tile: &[[Lane; FROM]; FROM],
     result: &mut [[Lane; TO]; TO],
+    transform: impl Transform<FROM, TO>,
 ) {
     let mut half = [[[0.0; LANES]; FROM]; TO];
     for x in 0..FROM {
@@ -150,13 +152,13 @@ pub(super) fn both_axes<T: Transform<FROM, TO>, const FROM: usize, const TO: usi
         for (lane, row) in column.iter_mut().zip(tile) {
             *lane = row[x];
         }
-        let column = T::apply(&column);
+        let column = transform.apply(&column);
         for (half, lane) in half.iter_mut().zip(&column) {
             half[x] = *lane;
         }
     }
     for (row, half) in result.iter_mut().zip(&half) {
-        *row = T::apply(half);
+        *row = transform.apply(half);
     }
 }
 
