@@ -3,7 +3,7 @@
 use super::super::raw::simd::Simd;
 use super::super::{ConvShape, LayerGrads, Saved};
 use super::direct::{self, Direct, bias_gradient};
-use super::interleave::{Deinterleave, Interleave, groups};
+use super::interleave::{deinterleave, groups, interleave};
 use super::pointwise::{Add, Mask};
 use super::product::sized;
 use super::winograd::{self, Group, Points};
@@ -114,7 +114,7 @@ impl Forward<'_> {
                     let planes = group_planes(self.shape, &self.sizes, group, pictures, x);
                     this.forward(planes, products, self.bias, &mut scratch.points);
                     let y = &mut y[group * group_out * plane..];
-                    self.simd.run(Deinterleave::<false> { pictures, x: products, stride: output, out: y });
+                    deinterleave(self.simd, pictures, products, (y, output), false);
                 }
             }
             Some(_) | None => {
@@ -143,7 +143,7 @@ fn points(shape: &ConvShape, simd: Simd, sizes: &Sizes, weight: &[f32], transpos
 /// The pictures interleaved.
 fn interleaved<'a>(simd: Simd, pictures: usize, x: &[f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
     let buffer = sized(buffer, x.len());
-    simd.run(Interleave((pictures, x, &mut *buffer)));
+    interleave(simd, pictures, x, buffer);
     buffer
 }
 
@@ -273,7 +273,7 @@ impl<'a> Backward<'a> {
                     mixed.fill(0.0);
                     this.backward(x, gy, gw, Some(&mut *mixed), &mut scratch.points);
                     let out = &mut gx[group * planes..];
-                    self.simd.run(Deinterleave::<true> { pictures, x: mixed, stride: input, out });
+                    deinterleave(self.simd, pictures, mixed, (out, input), true);
                 }
                 None => this.backward(x, gy, gw, None, &mut scratch.points),
             }

@@ -1,6 +1,6 @@
 //! Pictures interleaved, `[C, H, W, NB]`, so that one instruction works on the same pixel of several of them.
 
-use super::super::raw::simd::Loop;
+use super::super::raw::simd::{Simd, Transposition};
 
 /// Cuts `count` pictures into groups of `most` and, for the rest, smaller powers of two: `(first, pictures)`.
 pub(super) fn groups(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
@@ -16,61 +16,32 @@ pub(super) fn groups(count: usize, most: usize) -> impl Iterator<Item = (usize, 
     })
 }
 
-/// Pictures that are interleaved at once: more would read from too many places.
-const BLOCK: usize = 16;
-
-#[inline(always)]
-fn interleave_by<const NB: usize>(x: &[f32], pictures: usize, first: usize, out: &mut [f32]) {
+/// `[NB, len]` to `[len, NB]`.
+pub(super) fn interleave(simd: Simd, pictures: usize, x: &[f32], out: &mut [f32]) {
     let len = x.len() / pictures;
-    let from: [&[f32]; NB] = std::array::from_fn(|i| &x[(first + i) * len..][..len]);
-    for (at, out) in out.chunks_exact_mut(pictures).enumerate() {
-        for (out, from) in out[first..first + NB].iter_mut().zip(&from) {
-            *out = from[at];
-        }
-    }
+    simd.transpose(Transposition {
+        from: x,
+        from_stride: len,
+        rows: pictures,
+        columns: len,
+        to: out,
+        to_stride: pictures,
+        add: false,
+    });
 }
 
-vectorised!(Interleave((usize, &'a [f32], &'a mut [f32])) = interleave);
-
-/// `[NB, len]` to `[len, NB]`, for an `NB` of [`groups`].
-#[inline(always)]
-fn interleave((pictures, x, out): (usize, &[f32], &mut [f32])) {
-    match pictures {
-        1 => out.copy_from_slice(x),
-        2 => interleave_by::<2>(x, pictures, 0, out),
-        4 => interleave_by::<4>(x, pictures, 0, out),
-        8 => interleave_by::<8>(x, pictures, 0, out),
-        _ => {
-            for first in (0..pictures).step_by(BLOCK) {
-                interleave_by::<BLOCK>(x, pictures, first, out);
-            }
-        }
-    }
-}
-
-/// `[len, NB]` to `NB` runs of `len`, `stride` apart, added to what is there where `ADD`.
-pub(super) struct Deinterleave<'a, const ADD: bool> {
-    pub(super) pictures: usize,
-    pub(super) x: &'a [f32],
-    pub(super) stride: usize,
-    pub(super) out: &'a mut [f32],
-}
-
-impl<const ADD: bool> Loop for Deinterleave<'_, ADD> {
-    #[inline(always)]
-    fn run(self) {
-        // In pieces that stay in the first cache while every picture passes over them.
-        const PIECE: usize = 64;
-        let pictures = self.pictures;
-        for (piece, x) in self.x.chunks(PIECE * pictures).enumerate() {
-            for i in 0..pictures {
-                let out = &mut self.out[i * self.stride + piece * PIECE..][..x.len() / pictures];
-                for (row, out) in x.chunks_exact(pictures).zip(out) {
-                    *out = if ADD { *out + row[i] } else { row[i] };
-                }
-            }
-        }
-    }
+/// `[len, NB]` to `NB` runs of `len`, `stride` apart, or added to what is there.
+pub(super) fn deinterleave(simd: Simd, pictures: usize, x: &[f32], (out, stride): (&mut [f32], usize), add: bool) {
+    let len = x.len() / pictures;
+    simd.transpose(Transposition {
+        from: x,
+        from_stride: pictures,
+        rows: len,
+        columns: pictures,
+        to: out,
+        to_stride: stride,
+        add,
+    });
 }
 
 #[cfg(test)]
@@ -88,10 +59,10 @@ mod tests {
         for pictures in [1, 2, 4, 8, 16, 32, 64] {
             let x: Vec<f32> = (0..pictures * 5).map(|i| i as f32).collect();
             let mut mixed = vec![0.0; x.len()];
-            Interleave((pictures, &x, &mut mixed)).run();
+            interleave(Simd::detect(), pictures, &x, &mut mixed);
             assert_eq!(mixed[pictures], 1.0, "the second element of the first picture follows the first of all pictures");
             let mut back = vec![0.0; x.len()];
-            Deinterleave::<false> { pictures, x: &mixed, stride: 5, out: &mut back }.run();
+            deinterleave(Simd::detect(), pictures, &mixed, (&mut back, 5), false);
             assert_eq!(back, x);
         }
     }

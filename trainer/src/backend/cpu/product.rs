@@ -4,7 +4,7 @@
 //! `[panel][depth][16]`, from wherever its elements lie: a [`Gather`] says where. So the column matrix of a convolution never
 //! exists as a whole.
 
-use super::super::raw::simd::{COLUMNS, Panels, Simd};
+use super::super::raw::simd::{COLUMNS, Panels, Simd, Transposition};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -84,8 +84,13 @@ pub(super) fn pack<'a>(simd: Simd, matrix: View<'_>, buffer: &'a mut Vec<f32>) -
 
 /// Packs the transposed of a matrix as a right factor, as deep as its rows are long, into `buffer`.
 pub(super) fn pack_right<'a>(simd: Simd, matrix: View<'_>, buffer: &'a mut Vec<f32>) -> &'a [f32] {
-    let panels = sized(buffer, matrix.rows.div_ceil(COLUMNS) * COLUMNS * matrix.columns);
-    simd.run(PackPanels((matrix, COLUMNS, &mut *panels)));
+    let View { data, rows, columns, row, column } = matrix;
+    assert_eq!(column, 1, "rows that lie dense");
+    let panels = sized(buffer, rows.div_ceil(COLUMNS) * COLUMNS * columns);
+    for (first, to) in (0..rows).step_by(COLUMNS).zip(panels.chunks_exact_mut(COLUMNS * columns)) {
+        let (from, rows) = (&data[first * row..], COLUMNS.min(rows - first));
+        simd.transpose(Transposition { from, from_stride: row, rows, columns, to, to_stride: COLUMNS, add: false });
+    }
     panels
 }
 

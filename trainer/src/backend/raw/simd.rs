@@ -3,6 +3,8 @@
 //! The program itself is compiled for any processor of its architecture. What is found when it runs decides which copy of a
 //! loop is taken. The copies are the same safe code, compiled again; with `fma` a product and its sum are rounded once.
 
+use std::ops::Range;
+
 /// Columns of a panel of the right factor.
 pub const COLUMNS: usize = 16;
 
@@ -20,6 +22,25 @@ enum Level {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+}
+
+/// A matrix to transpose; see [`Simd::transpose`].
+#[derive(Debug)]
+pub struct Transposition<'a> {
+    /// `rows` x `columns`, row-major.
+    pub from: &'a [f32],
+    /// Distance of its rows.
+    pub from_stride: usize,
+    /// Its rows.
+    pub rows: usize,
+    /// Its columns.
+    pub columns: usize,
+    /// `columns` x `rows`, row-major.
+    pub to: &'a mut [f32],
+    /// Distance of its rows.
+    pub to_stride: usize,
+    /// Whether it is added to what is there, or takes its place.
+    pub add: bool,
 }
 
 /// A loop that is compiled once for each set of instructions.
@@ -126,6 +147,23 @@ impl Simd {
         }
     }
 
+    /// Transposes a matrix.
+    ///
+    /// # Panics
+    /// Panics where a slice is too short.
+    pub fn transpose(self, transposition: Transposition<'_>) {
+        match self.0 {
+            Level::Portable => {
+                let mut all = transposition;
+                let (rows, columns) = (0..all.rows, 0..all.columns);
+                transpose_part(&mut all, rows, columns);
+            }
+            // SAFETY: as in `run`; where there is AVX-512 there is AVX2.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx512 => unsafe { x86::transpose_avx2(transposition) },
+        }
+    }
+
     /// The products of [`ROWS`] rows, which lie anywhere, and a panel `[depth][COLUMNS]` are added to `sums`.
     ///
     /// # Panics
@@ -143,7 +181,9 @@ impl Simd {
 /// The same code, compiled for more instructions.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{COLUMNS, Loop, Panels, ROWS, multiply, rows_by_panel, tile};
+    use super::{COLUMNS, Loop, Panels, ROWS, Transposition, multiply, rows_by_panel, tile, transpose_part};
+    use std::arch::x86_64::{__m256, _mm256_add_ps, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps};
+    use std::arch::x86_64::{_mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps};
     use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
 
     #[target_feature(enable = "avx2,fma")]
@@ -164,6 +204,70 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx2,fma")]
     pub(super) fn multiply_avx512(panels: Panels<'_>) {
         multiply(|a, b| tile_avx512(a, b), panels);
+    }
+
+    /// Side of the blocks that are transposed in registers.
+    const SIDE: usize = 8;
+
+    /// Blocks of 8 x 8; what is left of rows and columns goes one by one.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn transpose_avx2(transposition: Transposition<'_>) {
+        let Transposition { from, from_stride, rows, columns, to, to_stride, add } = transposition;
+        let (whole_rows, whole_columns) = (rows / SIDE * SIDE, columns / SIDE * SIDE);
+        let mut block = |r: usize, c: usize| {
+            let mut v = [_mm256_setzero_ps(); SIDE];
+            for (i, v) in v.iter_mut().enumerate() {
+                let from: &[f32] = &from[(r + i) * from_stride + c..][..SIDE];
+                // SAFETY: the slice has the 8 elements that are read.
+                *v = unsafe { _mm256_loadu_ps(from.as_ptr()) };
+            }
+            for (i, v) in transpose_block(v).into_iter().enumerate() {
+                let to: &mut [f32] = &mut to[(c + i) * to_stride + r..][..SIDE];
+                // SAFETY: the slice has the 8 elements that are read and written.
+                unsafe {
+                    let v = if add { _mm256_add_ps(v, _mm256_loadu_ps(to.as_ptr())) } else { v };
+                    _mm256_storeu_ps(to.as_mut_ptr(), v);
+                }
+            }
+        };
+        // The longer axis outside: few lines are open at a time.
+        if rows > columns {
+            (0..whole_rows).step_by(SIDE).for_each(|r| (0..whole_columns).step_by(SIDE).for_each(|c| block(r, c)));
+        } else {
+            (0..whole_columns).step_by(SIDE).for_each(|c| (0..whole_rows).step_by(SIDE).for_each(|r| block(r, c)));
+        }
+        let mut rest = Transposition { from, from_stride, rows, columns, to, to_stride, add };
+        transpose_part(&mut rest, 0..whole_rows, whole_columns..columns);
+        transpose_part(&mut rest, whole_rows..rows, 0..columns);
+    }
+
+    /// Pairs, then quadruples, then halves change places.
+    #[target_feature(enable = "avx2,fma")]
+    fn transpose_block(v: [__m256; SIDE]) -> [__m256; SIDE] {
+        let [a, b, c, d, e, f, g, h] = v;
+        let (ab, cd) =
+            ((_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)), (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
+        let (ef, gh) =
+            ((_mm256_unpacklo_ps(e, f), _mm256_unpackhi_ps(e, f)), (_mm256_unpacklo_ps(g, h), _mm256_unpackhi_ps(g, h)));
+        let upper = quadruples(ab, cd);
+        let lower = quadruples(ef, gh);
+        let mut result = v;
+        for i in 0..4 {
+            result[i] = _mm256_permute2f128_ps::<0x20>(upper[i], lower[i]);
+            result[i + 4] = _mm256_permute2f128_ps::<0x31>(upper[i], lower[i]);
+        }
+        result
+    }
+
+    /// Columns 0 to 3 (and 4 to 7 in the upper halves) of four rows that come as pairs.
+    #[target_feature(enable = "avx2,fma")]
+    fn quadruples(ab: (__m256, __m256), cd: (__m256, __m256)) -> [__m256; 4] {
+        [
+            _mm256_shuffle_ps::<0x44>(ab.0, cd.0),
+            _mm256_shuffle_ps::<0xEE>(ab.0, cd.0),
+            _mm256_shuffle_ps::<0x44>(ab.1, cd.1),
+            _mm256_shuffle_ps::<0xEE>(ab.1, cd.1),
+        ]
     }
 
     /// As [`tile`] with one register a row; the compiler does not find this by itself.
@@ -188,6 +292,17 @@ mod x86 {
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn rows_by_panel_avx2(rows: [&[f32]; ROWS], panel: &[f32], sums: &mut [[f32; COLUMNS]; ROWS]) {
         rows_by_panel(f32::mul_add, rows, panel, sums);
+    }
+}
+
+/// Some rows and columns, one by one.
+fn transpose_part(transposition: &mut Transposition<'_>, rows: Range<usize>, columns: Range<usize>) {
+    let Transposition { from, from_stride, to, to_stride, add, .. } = transposition;
+    for r in rows {
+        for c in columns.clone() {
+            let (v, to) = (from[r * *from_stride + c], &mut to[c * *to_stride + r]);
+            *to = if *add { *to + v } else { v };
+        }
     }
 }
 
@@ -256,5 +371,31 @@ fn rows_by_panel(
     }
     for (sums, local) in sums.iter_mut().zip(&local) {
         sums.iter_mut().zip(local).for_each(|(sum, v)| *sum += v);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_changes_its_place() {
+        for simd in Simd::all() {
+            for (rows, columns) in [(1, 1), (8, 8), (5, 23), (24, 17), (16, 40), (33, 8)] {
+                let (from_stride, to_stride) = (columns + 2, rows + 3);
+                let from: Vec<f32> = (0..rows * from_stride).map(|i| i as f32).collect();
+                for add in [false, true] {
+                    let mut to = vec![0.5; columns * to_stride];
+                    simd.transpose(Transposition { from: &from, from_stride, rows, columns, to: &mut to, to_stride, add });
+                    for (c, to) in to.chunks_exact(to_stride).enumerate() {
+                        assert_eq!(to[rows..], [0.5; 3], "what stands between the rows stays");
+                        for (r, v) in to[..rows].iter().enumerate() {
+                            let expected = (r * from_stride + c) as f32 + if add { 0.5 } else { 0.0 };
+                            assert_eq!(*v, expected, "{simd:?}, {rows} x {columns}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }
