@@ -1,8 +1,8 @@
 //! Forward and backward kernels under the tape wrappers of [`crate::ops`].
 //!
 //! A [`Backend`] works on plain f32 slices: activations `[N, C, H, W]` row-major, weights as PyTorch stores them. Forward
-//! kernels overwrite their output. Backward kernels **add** to the gradients they are given (but see [`LayerGrads::fresh`]),
-//! because a value may be used more than once, and may use the incoming gradient as scratch: nobody reads it afterwards.
+//! kernels overwrite their output. Backward kernels **add** to the gradients they are given, because a value may be used more
+//! than once, and may use the incoming gradient as scratch: nobody reads it afterwards.
 
 pub mod cpu;
 pub mod raw;
@@ -86,8 +86,6 @@ pub struct LayerGrads<'a> {
     pub weight: &'a mut [f32],
     /// Of the bias.
     pub bias: &'a mut [f32],
-    /// Whether those of weight and bias are the first: what stands there is overwritten, not added to.
-    pub fresh: bool,
 }
 
 /// One step of stochastic gradient descent.

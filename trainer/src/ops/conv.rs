@@ -31,7 +31,7 @@ pub fn conv2d<B: Backend, T: Tape<f32, Cpu>>(
             let (mut gw, mut gb) = (take(grads, &weight)?, take(grads, &bias)?);
             let mut gx = if input_learns { Some(take(grads, &x)?) } else { None };
             let saved = Saved { x: raw::slice(&x), weight: raw::slice(&weight), y: raw::slice(&saved_y) };
-            let layer = LayerGrads { x: gx.as_deref_mut(), weight: &mut gw, bias: &mut gb, fresh: false };
+            let layer = LayerGrads { x: gx.as_deref_mut(), weight: &mut gw, bias: &mut gb };
             backend.conv_backward(&shape, saved, &mut gy, layer);
             if let Some(gx) = gx {
                 put(grads, &x, gx)?;

@@ -197,10 +197,6 @@ pub(super) fn backward(
             SCRATCH.with_borrow_mut(|scratch| this.share(x, gy, gx.as_deref_mut(), scratch))
         })
         .collect();
-    if grads.fresh {
-        grads.weight.fill(0.0);
-        grads.bias.fill(0.0);
-    }
     for partial in &partials {
         if let Some(weight) = &partial.weight {
             simd.run(Add((weight, grads.weight)));

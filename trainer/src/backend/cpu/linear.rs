@@ -65,23 +65,20 @@ pub(super) fn backward(
     if shape.relu {
         simd.run(Mask((saved.y, &mut *gy)));
     }
-    if grads.fresh {
-        grads.bias.fill(0.0);
-    }
     for row in gy.chunks_exact(o) {
         for (bias, g) in grads.bias.iter_mut().zip(row) {
             *bias += g;
         }
     }
     let gy = View::new(gy, n, o);
-    weight_gradient(shape, simd, saved.x, gy, grads.weight, !grads.fresh);
+    weight_gradient(shape, simd, saved.x, gy, grads.weight);
     if let Some(gx) = grads.x {
         input_gradient(shape, (simd, threads), saved.weight, gy, gx);
     }
 }
 
-/// `gw = gy^T x`, each weight written once.
-fn weight_gradient(shape: &LinearShape, simd: Simd, x: &[f32], gy: View<'_>, gw: &mut [f32], add: bool) {
+/// `gw += gy^T x`, each gradient read and written once.
+fn weight_gradient(shape: &LinearShape, simd: Simd, x: &[f32], gy: View<'_>, gw: &mut [f32]) {
     let (n, i) = (shape.batch, shape.inputs);
     let (mut buffer, mut samples) = (Vec::new(), Vec::new());
     let lhs = pack(simd, gy.transposed(), &mut buffer);
@@ -94,7 +91,7 @@ fn weight_gradient(shape: &LinearShape, simd: Simd, x: &[f32], gy: View<'_>, gw:
         let width = ((32 * 1024 / n).max(COLUMNS) / COLUMNS * COLUMNS).min(i.next_multiple_of(COLUMNS));
         for first in (0..i).step_by(width) {
             let rhs = (&samples[first * n..], n, width.min(i - first));
-            block(simd, lhs, 0, rhs, (&mut gw[first..], i), add);
+            block(simd, lhs, 0, rhs, (&mut gw[first..], i), true);
         }
     });
 }

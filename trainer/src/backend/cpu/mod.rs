@@ -1,4 +1,4 @@
-//! The CPU backend: im2col and matrix products of the crate `gemm`, spread over a pool of threads.
+//! The CPU backend: matrix products of packed panels, spread over a pool of threads.
 //!
 //! Work is cut into shares by the number of threads alone and partial sums are added in the order of the shares, so results
 //! are the same on every run with the same number of threads.
