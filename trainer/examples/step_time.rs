@@ -1,4 +1,7 @@
 //! How fast a training step is: `cargo run --release --example step_time -- [ARCH] [BATCH] [THREADS] [STEPS]`.
+//!
+//! With `worker` for STEPS it reads numbers of steps from standard input, a line each, runs so many and answers with the
+//! seconds a step took and the last loss. `benches/against_pytorch.py` drives it that way.
 
 use staticnet_trainer::backend::cpu::CpuBackend;
 use staticnet_trainer::dataset::Batch;
@@ -10,47 +13,84 @@ use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser};
 use staticnet_trainer::rng::KeyedRng;
 use staticnet_trainer::schedule::{ScheduleKind, ScheduleOptions};
 use staticnet_trainer::targets::Targets;
+use std::error::Error;
+use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// A network, and one batch of random pictures that it sees again and again.
+struct Bench {
+    network: Network<CpuBackend>,
+    batch: Batch,
+    optimiser: Optimiser,
+    step: u32,
+}
+
+impl Bench {
+    /// One channel for LeNet (28 x 28 digits), otherwise three; 1000 classes for pictures of ImageNet's size, otherwise 10.
+    fn new(name: &str, size: usize, threads: usize) -> Result<Self, Box<dyn Error>> {
+        let architecture = models::by_name(name).ok_or("no such architecture")?;
+        let (channels, classes) = match name {
+            "lenet" => (1, 10),
+            "alexnet" | "alexnet-paper" => (3, 1000),
+            _ => (3, 10),
+        };
+        let mut graph = (architecture.build)(channels, classes)?;
+        initialise(&mut graph, Init::Kaiming, 1);
+        let elements = graph.value(graph.inputs[0]).elements();
+        let schedule = ScheduleOptions { lr: 1e-4, schedule: ScheduleKind::Constant, ..ScheduleOptions::default() };
+        let optimiser = Optimiser::new(&graph, &OptimOptions::default(), &schedule)?;
+        let network = Network::new(Arc::new(CpuBackend::new(threads)?), graph)?;
+        let mut rng = KeyedRng::new(1, 0, 0, 0);
+        let batch = Batch {
+            images: (0..size * elements).map(|_| rng.normal()).collect(),
+            targets: Targets::Classes((0..size as u32).map(|i| i * 7 % classes as u32).collect()),
+            indices: (0..size as u32).collect(),
+        };
+        Ok(Bench { network, batch, optimiser, step: 0 })
+    }
+
+    /// Seconds a step takes and the loss of the last one. Making the batch is not counted.
+    fn steps(&mut self, count: usize) -> Result<(f64, f32), Box<dyn Error>> {
+        let (mut seconds, mut loss) = (0.0, 0.0);
+        for _ in 0..count {
+            let batch = self.batch.clone();
+            let start = Instant::now();
+            // Every step draws other dropout masks.
+            self.step += 1;
+            let at = Moment { step: self.step.into(), steps_per_epoch: 1, epochs: 1, batches: 1 };
+            let mut pass = self.network.backward(batch, &CrossEntropy::default(), (1, self.step), None, None)?;
+            self.network.update(&mut self.optimiser, &mut pass.gradients, at)?;
+            loss = pass.loss;
+            seconds += start.elapsed().as_secs_f64();
+        }
+        Ok((seconds / count as f64, loss))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |i: usize, default: usize| arguments.get(i).map_or(Ok(default), |a| a.parse());
     let name = arguments.first().map_or("alexnet-cifar", String::as_str);
-    let (size, threads, steps) = (number(1, 64)?, number(2, 0)?, number(3, 20)?);
-    let architecture = models::by_name(name).ok_or("no such architecture")?;
-    let mut graph = (architecture.build)(3, 10)?;
-    initialise(&mut graph, Init::Kaiming, 1);
-    let elements = graph.value(graph.inputs[0]).elements();
-    let backend = Arc::new(CpuBackend::new(threads)?);
-    println!("{name}, batch {size}, {} threads", backend.threads());
-    let schedule = ScheduleOptions { lr: 1e-4, schedule: ScheduleKind::Constant, ..ScheduleOptions::default() };
-    let mut optimiser = Optimiser::new(&graph, &OptimOptions::default(), &schedule)?;
-    let mut network = Network::new(backend, graph)?;
-    let mut rng = KeyedRng::new(1, 0, 0, 0);
-    let batch = Batch {
-        images: (0..size * elements).map(|_| rng.normal()).collect(),
-        targets: Targets::Classes((0..size as u32).map(|i| i % 10).collect()),
-        indices: (0..size as u32).collect(),
-    };
-    let (loss, at) = (CrossEntropy::default(), Moment { step: 0, steps_per_epoch: 1, epochs: 1, batches: 1 });
-    let mut step = |network: &mut Network<CpuBackend>| -> Result<(), Box<dyn std::error::Error>> {
-        let mut pass = network.backward(batch.clone(), &loss, (1, 0), None, None)?;
-        network.update(&mut optimiser, &mut pass.gradients, at)?;
-        Ok(())
-    };
-    step(&mut network)?;
-    for _ in 0..3 {
-        let start = Instant::now();
-        for _ in 0..steps {
-            step(&mut network)?;
+    let size = number(1, 64)?;
+    let mut bench = Bench::new(name, size, number(2, 0)?)?;
+    if arguments.get(3).is_some_and(|mode| mode == "worker") {
+        for line in std::io::stdin().lock().lines() {
+            let (seconds, loss) = bench.steps(line?.trim().parse()?)?;
+            println!("{seconds} {loss}");
+            std::io::stdout().flush()?;
         }
-        let seconds = start.elapsed().as_secs_f64();
-        println!("train {:.1} ms a step, {:.1} images/s", seconds / steps as f64 * 1e3, (steps * size) as f64 / seconds);
+        return Ok(());
+    }
+    let steps = number(3, 20)?;
+    bench.steps(1)?;
+    for _ in 0..3 {
+        let (seconds, loss) = bench.steps(steps)?;
+        println!("train {:.1} ms a step, {:.1} images/s, loss {loss:.4}", seconds * 1e3, size as f64 / seconds);
     }
     let start = Instant::now();
     for _ in 0..steps {
-        network.evaluate(batch.images.clone(), size)?;
+        bench.network.evaluate(bench.batch.images.clone(), size)?;
     }
     println!("evaluate {:.1} images/s", (steps * size) as f64 / start.elapsed().as_secs_f64());
     Ok(())

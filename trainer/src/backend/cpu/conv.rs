@@ -1,31 +1,28 @@
-//! Convolution as matrix products, over column matrices or at Winograd's points.
+//! Convolution over a batch: pictures are shared out to threads, and go through the column matrix or Winograd's points.
 
-use super::super::raw::{Matrix, matmul};
+use super::super::raw::simd::Simd;
 use super::super::{ConvShape, LayerGrads, Saved};
-use super::columns::{self, col2im_add, deinterleave, groups, im2col, interleave};
-use super::winograd::{self, Buffers, Group, Points};
+use super::direct::{self, Direct, bias_gradient};
+use super::interleave::{deinterleave, groups, interleave};
+use super::pointwise::{Add, Mask};
+use super::product::sized;
+use super::winograd::{self, Group, Points};
 use rayon::prelude::*;
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 /// Buffers a thread keeps from call to call; every use writes them before it reads them.
 #[derive(Default)]
 struct Scratch {
     input: Vec<f32>,
-    columns: Vec<f32>,
     output: Vec<f32>,
     input_gradient: Vec<f32>,
-    points: Buffers,
+    points: winograd::Buffers,
+    direct: direct::Buffers,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
 }
 
 /// Sizes that follow from a [`ConvShape`].
@@ -41,14 +38,13 @@ struct Sizes {
     group_out: usize,
     /// Taps of one output element: input channels of a group x kernel.
     taps: usize,
-    /// Pictures in one matrix product.
+    /// Pictures that are taken at once.
     pictures: usize,
 }
 
 impl Sizes {
     fn of(shape: &ConvShape, threads: usize) -> Self {
-        let most =
-            if winograd::applies(shape) { winograd::pictures_per_product(shape) } else { columns::pictures_per_product(shape) };
+        let most = if winograd::applies(shape) { winograd::pictures_per_product(shape) } else { 1 };
         // Every thread shall have a share.
         let pictures = most.min(1 << shape.batch.div_ceil(threads).ilog2());
         let [kh, kw] = shape.window.kernel.map(usize::from);
@@ -65,79 +61,69 @@ impl Sizes {
     }
 }
 
-pub(super) fn forward(shape: &ConvShape, threads: usize, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+/// Runs a convolution forward.
+struct Forward<'a> {
+    shape: &'a ConvShape,
+    sizes: Sizes,
+    simd: Simd,
+    bias: &'a [f32],
+    weight: &'a [f32],
+    points: Option<Points>,
+    /// Made when the first pictures come that cannot go through the points.
+    direct: OnceLock<Direct<'a>>,
+}
+
+pub(super) fn forward(
+    shape: &ConvShape,
+    (simd, threads): (Simd, usize),
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+) {
     let sizes = Sizes::of(shape, threads);
     assert_eq!((x.len(), y.len()), (shape.batch * sizes.input, shape.batch * sizes.output));
     assert_eq!((weight.len(), bias.len()), (shape.output[0] * sizes.taps, shape.output[0]));
-    let points = points(shape, &sizes, weight);
     // Several shares a thread even out what else the machine does.
     let share = shape.batch.div_ceil(4 * threads).next_multiple_of(sizes.pictures);
+    let points = points(shape, simd, &sizes, weight, false);
+    let this = Forward { shape, sizes, simd, bias, weight, points, direct: OnceLock::new() };
     let shares = x.par_chunks(share * sizes.input).zip(y.par_chunks_mut(share * sizes.output));
     shares.for_each(|(x, y)| {
         SCRATCH.with_borrow_mut(|scratch| {
             for (first, pictures) in groups(x.len() / sizes.input, sizes.pictures) {
                 let x = &x[first * sizes.input..][..pictures * sizes.input];
                 let y = &mut y[first * sizes.output..][..pictures * sizes.output];
-                match &points {
-                    Some(points) if pictures.is_multiple_of(winograd::LANES) => {
-                        forward_points(shape, &sizes, pictures, scratch, x, points, bias, y);
-                    }
-                    Some(_) | None => forward_columns(shape, &sizes, pictures, scratch, x, weight, bias, y),
-                }
+                this.some(pictures, x, y, scratch);
             }
         });
     });
 }
 
-#[allow(clippy::too_many_arguments)]
-fn forward_columns(
-    shape: &ConvShape,
-    sizes: &Sizes,
-    pictures: usize,
-    scratch: &mut Scratch,
-    x: &[f32],
-    weight: &[f32],
-    bias: &[f32],
-    y: &mut [f32],
-) {
-    let width = sizes.plane * pictures;
-    let columns = sized(&mut scratch.columns, sizes.taps * width);
-    let output = sized(&mut scratch.output, sizes.group_out * width);
-    let x = interleaved(pictures, x, &mut scratch.input);
-    let activate = activation(shape);
-    for group in 0..shape.groups {
-        im2col(shape, pictures, sizes.group_in, group_planes(shape, sizes, group, pictures, x), columns);
-        let weight = &weight[group * sizes.group_out * sizes.taps..][..sizes.group_out * sizes.taps];
-        let weight = Matrix::new(weight, sizes.group_out, sizes.taps, sizes.taps);
-        matmul(output, false, weight, Matrix::new(columns, sizes.taps, width, width), 1);
-        for (c, row) in output.chunks_exact(width).enumerate() {
-            let channel = group * sizes.group_out + c;
-            let bias = bias[channel];
-            deinterleave(pictures, row, sizes.output, &mut y[channel * sizes.plane..], |y, v| *y = activate(v + bias));
+impl Forward<'_> {
+    fn some(&self, pictures: usize, x: &[f32], y: &mut [f32], scratch: &mut Scratch) {
+        let Sizes { input, output, plane, group_out, .. } = self.sizes;
+        let activate = activation(self.shape);
+        let finish = |channel: usize, v: f32| activate(v + self.bias[channel]);
+        match &self.points {
+            Some(weight) if pictures.is_multiple_of(winograd::LANES) => {
+                let x = interleaved(self.simd, pictures, x, &mut scratch.input);
+                let products = sized(&mut scratch.output, group_out * plane * pictures);
+                for group in 0..self.shape.groups {
+                    let this = Group { shape: self.shape, simd: self.simd, pictures, group, weight };
+                    let planes = group_planes(self.shape, &self.sizes, group, pictures, x);
+                    this.forward(planes, products, self.bias, &mut scratch.points);
+                    let y = &mut y[group * group_out * plane..];
+                    deinterleave(self.simd, pictures, products, (y, output), false);
+                }
+            }
+            Some(_) | None => {
+                let direct = self.direct.get_or_init(|| Direct::new(self.shape, self.simd, self.weight, false));
+                for (x, y) in x.chunks_exact(input).zip(y.chunks_exact_mut(output)) {
+                    direct.forward(x, y, finish, &mut scratch.direct);
+                }
+            }
         }
-    }
-}
-
-#[allow(clippy::too_many_arguments)]
-fn forward_points(
-    shape: &ConvShape,
-    sizes: &Sizes,
-    pictures: usize,
-    scratch: &mut Scratch,
-    x: &[f32],
-    weight: &Points,
-    bias: &[f32],
-    y: &mut [f32],
-) {
-    let x = interleaved(pictures, x, &mut scratch.input);
-    let output = sized(&mut scratch.output, sizes.group_out * sizes.plane * pictures);
-    let activate = activation(shape);
-    for group in 0..shape.groups {
-        let this = Group { shape, pictures, group, weight };
-        let planes = group_planes(shape, sizes, group, pictures, x);
-        this.forward(planes, output, |channel, v| activate(v + bias[channel]), &mut scratch.points);
-        let y = &mut y[group * sizes.group_out * sizes.plane..];
-        deinterleave(pictures, output, sizes.output, y, |y, v| *y = v);
     }
 }
 
@@ -149,17 +135,15 @@ fn activation(shape: &ConvShape) -> impl Fn(f32) -> f32 + use<> {
 }
 
 /// The weights at Winograd's points, where that way is taken.
-fn points(shape: &ConvShape, sizes: &Sizes, weight: &[f32]) -> Option<Points> {
-    (winograd::applies(shape) && sizes.pictures >= winograd::LANES).then(|| Points::of(weight, sizes.group_in))
+fn points(shape: &ConvShape, simd: Simd, sizes: &Sizes, weight: &[f32], transposed: bool) -> Option<Points> {
+    (winograd::applies(shape) && sizes.pictures >= winograd::LANES)
+        .then(|| Points::of(simd, weight, sizes.group_in, shape.groups, transposed))
 }
 
-/// The pictures interleaved; one picture alone stays where it is.
-fn interleaved<'a>(pictures: usize, x: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
-    if pictures == 1 {
-        return x;
-    }
+/// The pictures interleaved.
+fn interleaved<'a>(simd: Simd, pictures: usize, x: &[f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
     let buffer = sized(buffer, x.len());
-    interleave(pictures, x, buffer);
+    interleave(simd, pictures, x, buffer);
     buffer
 }
 
@@ -170,13 +154,34 @@ fn group_planes<'a>(shape: &ConvShape, sizes: &Sizes, group: usize, pictures: us
 
 /// Gradients of weight and bias over one share of the batch.
 struct Partial {
-    weight: Vec<f32>,
+    /// `[O, C, KH, KW]`, of pictures that went through Winograd's points.
+    weight: Option<Vec<f32>>,
+    /// `[O, KH, KW, C]`, of the others.
+    direct: Option<Vec<f32>>,
     bias: Vec<f32>,
 }
 
-pub(super) fn backward(shape: &ConvShape, threads: usize, saved: Saved<'_>, gy: &mut [f32], grads: LayerGrads<'_>) {
+/// Runs a convolution backward.
+struct Backward<'a> {
+    shape: &'a ConvShape,
+    sizes: Sizes,
+    simd: Simd,
+    weight: &'a [f32],
+    points: Option<Points>,
+    /// Made when the first pictures come that cannot go through the points.
+    direct: OnceLock<Direct<'a>>,
+}
+
+pub(super) fn backward(
+    shape: &ConvShape,
+    (simd, threads): (Simd, usize),
+    saved: Saved<'_>,
+    gy: &mut [f32],
+    grads: LayerGrads<'_>,
+) {
     let sizes = Sizes::of(shape, threads);
-    let points = points(shape, &sizes, saved.weight);
+    let points = points(shape, simd, &sizes, saved.weight, true);
+    let this = Backward { shape, sizes, simd, weight: saved.weight, points, direct: OnceLock::new() };
     let share = shape.batch.div_ceil(threads);
     let mut gx_shares: Vec<Option<&mut [f32]>> = match grads.x {
         Some(gx) => gx.chunks_mut(share * sizes.input).map(Some).collect(),
@@ -186,103 +191,88 @@ pub(super) fn backward(shape: &ConvShape, threads: usize, saved: Saved<'_>, gy: 
     let shares = inputs.zip(gy.par_chunks_mut(share * sizes.output)).zip(gx_shares.par_iter_mut());
     let partials: Vec<Partial> = shares
         .map(|(((x, y), gy), gx)| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                if shape.relu {
-                    mask(y, gy);
-                }
-                backward_share(shape, &sizes, scratch, x, (saved.weight, points.as_ref()), gy, gx.as_deref_mut())
-            })
+            if shape.relu {
+                simd.run(Mask((y, &mut *gy)));
+            }
+            SCRATCH.with_borrow_mut(|scratch| this.share(x, gy, gx.as_deref_mut(), scratch))
         })
         .collect();
     for partial in &partials {
-        add(&partial.weight, grads.weight);
-        add(&partial.bias, grads.bias);
-    }
-}
-
-/// Takes the gradient away where the fused ReLU gave 0.
-pub(super) fn mask(y: &[f32], gy: &mut [f32]) {
-    for (g, y) in gy.iter_mut().zip(y) {
-        *g = if *y > 0.0 { *g } else { 0.0 };
-    }
-}
-
-fn add(from: &[f32], to: &mut [f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
-    }
-}
-
-fn backward_share(
-    shape: &ConvShape,
-    sizes: &Sizes,
-    scratch: &mut Scratch,
-    x: &[f32],
-    (weight, points): (&[f32], Option<&Points>),
-    gy: &[f32],
-    mut gx: Option<&mut [f32]>,
-) -> Partial {
-    let mut partial = Partial { weight: vec![0.0; weight.len()], bias: vec![0.0; shape.output[0]] };
-    for (first, pictures) in groups(x.len() / sizes.input, sizes.pictures) {
-        let width = sizes.plane * pictures;
-        let x = interleaved(pictures, &x[first * sizes.input..][..pictures * sizes.input], &mut scratch.input);
-        let gy = &gy[first * sizes.output..][..pictures * sizes.output];
-        let gy = interleaved(pictures, gy, &mut scratch.output);
-        for (row, bias) in gy.chunks_exact(width).zip(&mut partial.bias) {
-            *bias += row.iter().sum::<f32>();
+        if let Some(weight) = &partial.weight {
+            simd.run(Add((weight, grads.weight)));
         }
-        let planes = sizes.group_in * shape.input[1] * shape.input[2];
-        for group in 0..shape.groups {
-            let gy = &gy[group * sizes.group_out * width..][..sizes.group_out * width];
-            let span = group * sizes.group_out * sizes.taps..(group + 1) * sizes.group_out * sizes.taps;
-            let x = group_planes(shape, sizes, group, pictures, x);
-            let gw = &mut partial.weight[span.clone()];
-            let mixed = if gx.is_some() {
-                let mixed = sized(&mut scratch.input_gradient, planes * pictures);
-                mixed.fill(0.0);
-                Some(mixed)
-            } else {
-                None
-            };
-            match points {
-                Some(weight) if pictures.is_multiple_of(winograd::LANES) => {
-                    let this = Group { shape, pictures, group, weight };
-                    this.backward(x, gy, gw, mixed, &mut scratch.points);
+        if let Some(weight) = &partial.direct {
+            this.direct().add_weight_gradient(weight, grads.weight);
+        }
+        simd.run(Add((&partial.bias, grads.bias)));
+    }
+}
+
+impl<'a> Backward<'a> {
+    fn direct(&self) -> &Direct<'a> {
+        self.direct.get_or_init(|| Direct::new(self.shape, self.simd, self.weight, true))
+    }
+
+    fn share(&self, x: &[f32], gy: &[f32], mut gx: Option<&mut [f32]>, scratch: &mut Scratch) -> Partial {
+        let Sizes { input, output, .. } = self.sizes;
+        let len = self.shape.output[0] * self.sizes.taps;
+        let mut partial = Partial { weight: None, direct: None, bias: vec![0.0; self.shape.output[0]] };
+        for (first, pictures) in groups(x.len() / input, self.sizes.pictures) {
+            let x = &x[first * input..][..pictures * input];
+            let gy = &gy[first * output..][..pictures * output];
+            let mut gx = gx.as_deref_mut().map(|gx| &mut gx[first * input..][..pictures * input]);
+            match &self.points {
+                Some(points) if pictures.is_multiple_of(winograd::LANES) => {
+                    let gw = partial.weight.get_or_insert_with(|| vec![0.0; len]);
+                    self.through_points(points, pictures, (x, gy), (gw, &mut partial.bias), gx, scratch);
                 }
                 Some(_) | None => {
-                    let columns = sized(&mut scratch.columns, sizes.taps * width);
-                    backward_columns(shape, sizes, pictures, columns, x, &weight[span], gy, gw, mixed);
+                    let direct = self.direct();
+                    for (i, (x, gy)) in x.chunks_exact(input).zip(gy.chunks_exact(output)).enumerate() {
+                        bias_gradient(gy, self.sizes.plane, &mut partial.bias);
+                        let add = partial.direct.is_some();
+                        let gw = partial.direct.get_or_insert_with(|| vec![0.0; len]);
+                        direct.weight_gradient(x, gy, gw, add, &mut scratch.direct);
+                        if let Some(gx) = &mut gx {
+                            direct.input_gradient(gy, &mut gx[i * input..][..input], &mut scratch.direct);
+                        }
+                    }
                 }
             }
-            if let Some(gx) = gx.as_deref_mut() {
-                let gx = &mut gx[first * sizes.input + group * planes..];
-                deinterleave(pictures, &scratch.input_gradient[..planes * pictures], sizes.input, gx, |gx, g| *gx += g);
+        }
+        partial
+    }
+
+    fn through_points(
+        &self,
+        weight: &Points,
+        pictures: usize,
+        (x, gy): (&[f32], &[f32]),
+        (gw, bias): (&mut [f32], &mut [f32]),
+        mut gx: Option<&mut [f32]>,
+        scratch: &mut Scratch,
+    ) {
+        let Sizes { input, plane, group_in, group_out, taps, .. } = self.sizes;
+        let width = plane * pictures;
+        let x = interleaved(self.simd, pictures, x, &mut scratch.input);
+        let gy = interleaved(self.simd, pictures, gy, &mut scratch.output);
+        bias_gradient(gy, width, bias);
+        let planes = group_in * self.shape.input[1] * self.shape.input[2];
+        for group in 0..self.shape.groups {
+            let gy = &gy[group * group_out * width..][..group_out * width];
+            let gw = &mut gw[group * group_out * taps..][..group_out * taps];
+            let x = group_planes(self.shape, &self.sizes, group, pictures, x);
+            let this = Group { shape: self.shape, simd: self.simd, pictures, group, weight };
+            match gx.as_deref_mut() {
+                Some(gx) => {
+                    let mixed = sized(&mut scratch.input_gradient, planes * pictures);
+                    mixed.fill(0.0);
+                    this.backward(x, gy, gw, Some(&mut *mixed), &mut scratch.points);
+                    let out = &mut gx[group * planes..];
+                    deinterleave(self.simd, pictures, mixed, (out, input), true);
+                }
+                None => this.backward(x, gy, gw, None, &mut scratch.points),
             }
         }
-    }
-    partial
-}
-
-/// One group of channels over some interleaved pictures.
-#[allow(clippy::too_many_arguments)]
-fn backward_columns(
-    shape: &ConvShape,
-    sizes: &Sizes,
-    pictures: usize,
-    columns: &mut [f32],
-    x: &[f32],
-    weight: &[f32],
-    gy: &[f32],
-    gw: &mut [f32],
-    gx: Option<&mut [f32]>,
-) {
-    let width = sizes.plane * pictures;
-    let gy = Matrix::new(gy, sizes.group_out, width, width);
-    im2col(shape, pictures, sizes.group_in, x, columns);
-    matmul(gw, true, gy, Matrix::new(columns, sizes.taps, width, width).transposed(), 1);
-    if let Some(gx) = gx {
-        let weight = Matrix::new(weight, sizes.group_out, sizes.taps, sizes.taps);
-        matmul(columns, false, weight.transposed(), gy, 1);
-        col2im_add(shape, pictures, sizes.group_in, columns, gx);
     }
 }

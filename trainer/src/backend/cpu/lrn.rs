@@ -2,7 +2,11 @@
 
 use super::super::LrnShape;
 
+vectorised!(Forward((&'a LrnShape, &'a [f32], &'a mut [f32], &'a mut [f32])) = forward);
+vectorised!(Backward((&'a LrnShape, [&'a [f32]; 4], &'a mut [f32])) = backward);
+
 /// `base^-beta`; the usual beta of 0.75 takes two square roots.
+#[inline(always)]
 fn power(base: f32, beta: f32) -> f32 {
     if beta == 0.75 {
         let root = base.sqrt();
@@ -13,11 +17,13 @@ fn power(base: f32, beta: f32) -> f32 {
 }
 
 /// Channels `[c - before, c + after]` that exist.
+#[inline(always)]
 fn window(c: usize, before: usize, after: usize, channels: usize) -> std::ops::Range<usize> {
     c.saturating_sub(before)..(c + after + 1).min(channels)
 }
 
-pub(super) fn forward(shape: &LrnShape, x: &[f32], y: &mut [f32], base: &mut [f32]) {
+#[inline(always)]
+fn forward((shape, x, y, base): (&LrnShape, &[f32], &mut [f32], &mut [f32])) {
     let (size, plane) = (shape.attrs.size as usize, shape.plane);
     let scale = shape.attrs.alpha / size as f32;
     for (c, (y, base)) in y.chunks_exact_mut(plane).zip(base.chunks_exact_mut(plane)).enumerate() {
@@ -36,7 +42,8 @@ pub(super) fn forward(shape: &LrnShape, x: &[f32], y: &mut [f32], base: &mut [f3
 
 /// With `t[j] = gy[j] y[j] / base[j]`: `gx[c] += gy[c] base[c]^-beta - 2 alpha beta / size x[c] sum(t[j])`, over the windows `j`
 /// that contain `c`.
-pub(super) fn backward(shape: &LrnShape, x: &[f32], y: &[f32], base: &[f32], gy: &[f32], gx: &mut [f32]) {
+#[inline(always)]
+fn backward((shape, [x, y, base, gy], gx): (&LrnShape, [&[f32]; 4], &mut [f32])) {
     let (size, plane, beta) = (shape.attrs.size as usize, shape.plane, shape.attrs.beta);
     let factor = 2.0 * shape.attrs.alpha / size as f32 * beta;
     let shares: Vec<f32> = gy.iter().zip(y).zip(base).map(|((gy, y), base)| gy * y / base).collect();

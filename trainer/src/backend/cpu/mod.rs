@@ -1,17 +1,35 @@
-//! The CPU backend: im2col and matrix products of the crate `gemm`, spread over a pool of threads.
+//! The CPU backend: matrix products of packed panels, spread over a pool of threads.
 //!
 //! Work is cut into shares by the number of threads alone and partial sums are added in the order of the shares, so results
 //! are the same on every run with the same number of threads.
 
-mod columns;
+/// A type that makes a function of one tuple a [`Loop`](super::raw::simd::Loop).
+macro_rules! vectorised {
+    ($name:ident($arguments:ty) = $function:path) => {
+        pub(super) struct $name<'a>(pub(super) $arguments);
+
+        impl $crate::backend::raw::simd::Loop for $name<'_> {
+            #[inline(always)]
+            fn run(self) {
+                $function(self.0);
+            }
+        }
+    };
+}
+
 mod conv;
+mod direct;
+mod interleave;
 mod linear;
 mod lrn;
 mod pointwise;
 mod pool;
+mod product;
+mod taps;
 mod update;
 mod winograd;
 
+use super::raw::simd::Simd;
 use super::update::{Slots, Update};
 use super::{Backend, ConvShape, LayerGrads, LinearShape, LrnShape, PoolShape, Saved};
 use crate::rng::KeyedRng;
@@ -23,6 +41,7 @@ use std::fmt;
 pub struct CpuBackend {
     pool: rayon::ThreadPool,
     threads: usize,
+    simd: Simd,
 }
 
 /// The threads cannot be started.
@@ -48,7 +67,7 @@ impl CpuBackend {
             .thread_name(|i| format!("kernel-{i}"))
             .build()
             .map_err(PoolError)?;
-        Ok(CpuBackend { threads: pool.current_num_threads(), pool })
+        Ok(CpuBackend { threads: pool.current_num_threads(), pool, simd: Simd::detect() })
     }
 
     /// Number of threads that work on one kernel.
@@ -64,18 +83,18 @@ impl CpuBackend {
 
 impl Backend for CpuBackend {
     fn conv_forward(&self, shape: &ConvShape, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
-        self.pool.install(|| conv::forward(shape, self.threads, x, weight, bias, y));
+        self.pool.install(|| conv::forward(shape, (self.simd, self.threads), x, weight, bias, y));
     }
 
     fn conv_backward(&self, shape: &ConvShape, saved: Saved<'_>, gy: &mut [f32], grads: LayerGrads<'_>) {
-        self.pool.install(|| conv::backward(shape, self.threads, saved, gy, grads));
+        self.pool.install(|| conv::backward(shape, (self.simd, self.threads), saved, gy, grads));
     }
 
     fn max_pool_forward(&self, shape: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
         let (input, output) = (shape.input.iter().product(), shape.output.iter().product());
         self.pool.install(|| {
             let planes = x.par_chunks_exact(input).zip(y.par_chunks_exact_mut(output)).zip(argmax.par_chunks_exact_mut(output));
-            planes.with_min_len(16).for_each(|((x, y), argmax)| pool::forward(shape, x, y, argmax));
+            planes.with_min_len(16).for_each(|((x, y), argmax)| self.simd.run(pool::Forward((shape, x, y, argmax))));
         });
     }
 
@@ -91,7 +110,7 @@ impl Backend for CpuBackend {
         let sample = shape.channels * shape.plane;
         self.pool.install(|| {
             let samples = x.par_chunks_exact(sample).zip(y.par_chunks_exact_mut(sample)).zip(base.par_chunks_exact_mut(sample));
-            samples.for_each(|((x, y), base)| lrn::forward(shape, x, y, base));
+            samples.for_each(|((x, y), base)| self.simd.run(lrn::Forward((shape, x, y, base))));
         });
     }
 
@@ -100,28 +119,29 @@ impl Backend for CpuBackend {
         self.pool.install(|| {
             let saved = x.par_chunks_exact(sample).zip(y.par_chunks_exact(sample)).zip(base.par_chunks_exact(sample));
             let grads = gy.par_chunks_exact(sample).zip(gx.par_chunks_exact_mut(sample));
-            saved.zip(grads).for_each(|(((x, y), base), (gy, gx))| lrn::backward(shape, x, y, base, gy, gx));
+            saved.zip(grads).for_each(|(((x, y), base), (gy, gx))| self.simd.run(lrn::Backward((shape, [x, y, base, gy], gx))));
         });
     }
 
     fn linear_forward(&self, shape: &LinearShape, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
-        self.pool.install(|| linear::forward(shape, self.threads, x, weight, bias, y));
+        self.pool.install(|| linear::forward(shape, self.simd, x, weight, bias, y));
     }
 
     fn linear_backward(&self, shape: &LinearShape, saved: Saved<'_>, gy: &mut [f32], grads: LayerGrads<'_>) {
-        self.pool.install(|| linear::backward(shape, self.threads, saved, gy, grads));
+        self.pool.install(|| linear::backward(shape, (self.simd, self.threads), saved, gy, grads));
     }
 
     fn relu_forward(&self, x: &[f32], y: &mut [f32]) {
         let n = self.chunk(y.len());
-        self.pool.install(|| x.par_chunks(n).zip(y.par_chunks_mut(n)).for_each(|(x, y)| pointwise::relu(x, y)));
+        self.pool
+            .install(|| x.par_chunks(n).zip(y.par_chunks_mut(n)).for_each(|(x, y)| self.simd.run(pointwise::Relu((x, y)))));
     }
 
     fn relu_backward(&self, y: &[f32], gy: &[f32], gx: &mut [f32]) {
         let n = self.chunk(y.len());
         self.pool.install(|| {
             let chunks = y.par_chunks(n).zip(gy.par_chunks(n)).zip(gx.par_chunks_mut(n));
-            chunks.for_each(|((y, gy), gx)| pointwise::relu_backward(y, gy, gx));
+            chunks.for_each(|((y, gy), gx)| self.simd.run(pointwise::ReluBackward((y, gy, gx))));
         });
     }
 
@@ -148,10 +168,10 @@ impl Backend for CpuBackend {
     }
 
     fn update(&self, update: &Update, slots: Slots<'_>) -> f64 {
-        self.pool.install(|| update::update(update, slots))
+        self.pool.install(|| update::update(self.simd, update, slots))
     }
 
     fn sum_of_squares(&self, gradient: &[f32]) -> f64 {
-        self.pool.install(|| update::sum_of_squares(gradient))
+        self.pool.install(|| update::sum_of_squares(self.simd, gradient))
     }
 }

@@ -1,14 +1,37 @@
-//! Element-wise kernels, and the loss.
+//! Element-wise kernels.
 
 use crate::rng::KeyedRng;
 
-pub(super) fn relu(x: &[f32], y: &mut [f32]) {
+vectorised!(Mask((&'a [f32], &'a mut [f32])) = mask);
+vectorised!(Add((&'a [f32], &'a mut [f32])) = add);
+vectorised!(Relu((&'a [f32], &'a mut [f32])) = relu);
+vectorised!(ReluBackward((&'a [f32], &'a [f32], &'a mut [f32])) = relu_backward);
+
+/// Takes the gradient away where the fused ReLU gave 0.
+#[inline(always)]
+fn mask((y, gy): (&[f32], &mut [f32])) {
+    for (g, y) in gy.iter_mut().zip(y) {
+        *g = if *y > 0.0 { *g } else { 0.0 };
+    }
+}
+
+/// `to += from`.
+#[inline(always)]
+fn add((from, to): (&[f32], &mut [f32])) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}
+
+#[inline(always)]
+fn relu((x, y): (&[f32], &mut [f32])) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = if *x < 0.0 { 0.0 } else { *x };
     }
 }
 
-pub(super) fn relu_backward(y: &[f32], gy: &[f32], gx: &mut [f32]) {
+#[inline(always)]
+fn relu_backward((y, gy, gx): (&[f32], &[f32], &mut [f32])) {
     for ((gx, gy), y) in gx.iter_mut().zip(gy).zip(y) {
         *gx += if *y > 0.0 { *gy } else { 0.0 };
     }
@@ -27,4 +50,3 @@ pub(super) fn dropout_backward(mut mask: KeyedRng, ratio: f32, gy: &[f32], gx: &
         *gx += if mask.uniform() < ratio { 0.0 } else { gy * scale };
     }
 }
-

@@ -3,6 +3,8 @@
 use super::super::PoolShape;
 use staticnet::op::Window;
 
+vectorised!(Forward((&'a PoolShape, &'a [f32], &'a mut [f32], &'a mut [u32])) = forward);
+
 /// The largest value so far and where it stood.
 #[derive(Clone, Copy)]
 struct Best {
@@ -12,6 +14,7 @@ struct Best {
 
 impl Best {
     /// The first of equals stays. Written as selections, not as a branch: which tap wins cannot be predicted.
+    #[inline(always)]
     fn or(self, value: f32, index: usize) -> Best {
         // Not `value > self.value`: a NaN must not hide behind a pool.
         let stays = value <= self.value;
@@ -30,7 +33,8 @@ fn taps(window: &Window, axis: usize, out: usize, len: usize) -> std::iter::Step
     ((start + skipped * dilation - pad).min(end)..end).step_by(dilation)
 }
 
-pub(super) fn forward(shape: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
+#[inline(always)]
+fn forward((shape, x, y, argmax): (&PoolShape, &[f32], &mut [f32], &mut [u32])) {
     let window = &shape.window;
     let plain = window.pads == [0; 4] && window.dilation == [1; 2];
     match (plain, window.kernel) {
@@ -58,6 +62,7 @@ fn general(shape: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
 }
 
 /// A square window that never leaves the plane; its size is known to the compiler.
+#[inline(always)]
 fn square<const SIDE: usize>(shape: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
     let (width, out) = (shape.input[1], shape.output[1]);
     let [stride_y, stride_x] = shape.window.stride.map(usize::from);

@@ -3,7 +3,11 @@
 //! Parameters are halved down to pieces that stay in a core's own cache, and each piece is gone through in simple loops. Where
 //! they are cut depends on the length alone and every element on its own place alone, so the number of threads changes nothing.
 
+use super::super::raw::simd::Simd;
 use super::super::update::{Method, STATES, Slots, Update};
+
+vectorised!(Squares((&'a [f32], &'a mut f64)) = squares);
+vectorised!(Velocity((Momentum, &'a mut [f32], &'a mut [f32], &'a [f32])) = with_momentum);
 
 /// Elements of a piece: up to seven vectors of 8 KiB.
 const PIECE: usize = 2048;
@@ -11,12 +15,12 @@ const PIECE: usize = 2048;
 const LANES: usize = 16;
 
 /// Sum of the squares of `gradient`: finite exactly where all of it is.
-pub(super) fn sum_of_squares(gradient: &[f32]) -> f64 {
+pub(super) fn sum_of_squares(simd: Simd, gradient: &[f32]) -> f64 {
     if gradient.len() <= PIECE {
-        return piece_of_squares(gradient);
+        return piece_of_squares(simd, gradient);
     }
     let (left, right) = gradient.split_at(middle(gradient.len()));
-    let (left, right) = rayon::join(|| sum_of_squares(left), || sum_of_squares(right));
+    let (left, right) = rayon::join(|| sum_of_squares(simd, left), || sum_of_squares(simd, right));
     left + right
 }
 
@@ -24,20 +28,20 @@ pub(super) fn sum_of_squares(gradient: &[f32]) -> f64 {
 ///
 /// # Panics
 /// Panics where the slots are not what the method needs.
-pub(super) fn update(update: &Update, slots: Slots<'_>) -> f64 {
+pub(super) fn update(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
     let len = slots.parameter.len();
     let needed = update.method.states().map(|has| if has { len } else { 0 });
     assert_eq!(slots.state.each_ref().map(|s| s.len()), needed, "vectors of state");
     assert_eq!((slots.gradient.len(), slots.average.as_ref().map_or(len, |a| a.len())), (len, len));
-    cut(update, slots)
+    cut(simd, update, slots)
 }
 
-fn cut(update: &Update, slots: Slots<'_>) -> f64 {
+fn cut(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
     if slots.parameter.len() <= PIECE {
-        return piece(update, slots);
+        return piece(simd, update, slots);
     }
     let (left, right) = halves(slots);
-    let (left, right) = rayon::join(|| cut(update, left), || cut(update, right));
+    let (left, right) = rayon::join(|| cut(simd, update, left), || cut(simd, update, right));
     left + right
 }
 
@@ -67,29 +71,58 @@ fn halves(slots: Slots<'_>) -> (Slots<'_>, Slots<'_>) {
 /// Squares that are summed in binary32 before binary64 takes them in.
 const RUN: usize = 16 * LANES;
 
-fn piece_of_squares(gradient: &[f32]) -> f64 {
-    let sum: f64 = gradient.chunks(RUN).map(run_of_squares).sum();
+fn piece_of_squares(simd: Simd, gradient: &[f32]) -> f64 {
+    let mut sum = 0.0;
+    simd.run(Squares((gradient, &mut sum)));
     // Squares may be too large for binary32 where the numbers are not; binary64 holds them all.
     if sum.is_finite() { sum } else { gradient.iter().map(|g| f64::from(*g).powi(2)).sum() }
 }
 
-fn run_of_squares(gradient: &[f32]) -> f64 {
-    let mut sums = [0.0_f32; LANES];
-    let mut chunks = gradient.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (sum, g) in sums.iter_mut().zip(chunk) {
+/// Adds the squares of `gradient` to `sum`.
+#[inline(always)]
+fn squares((gradient, sum): (&[f32], &mut f64)) {
+    for run in gradient.chunks(RUN) {
+        let mut sums = [0.0_f32; LANES];
+        let (chunks, rest) = run.as_chunks::<LANES>();
+        for chunk in chunks {
+            for i in 0..LANES {
+                sums[i] += chunk[i] * chunk[i];
+            }
+        }
+        for (sum, g) in sums.iter_mut().zip(rest) {
             *sum += g * g;
         }
+        for lane in sums {
+            *sum += f64::from(lane);
+        }
     }
-    for (sum, g) in sums.iter_mut().zip(chunks.remainder()) {
-        *sum += g * g;
-    }
-    sums.iter().map(|sum| f64::from(*sum)).sum()
 }
 
-fn piece(update: &Update, slots: Slots<'_>) -> f64 {
+/// A step of SGD with momentum, and what the gradient and the parameter go through before.
+pub(super) struct Momentum {
+    lr: f32,
+    momentum: f32,
+    nesterov: bool,
+    scale: f32,
+    limit: f32,
+    l2: f32,
+    keep: f32,
+}
+
+#[inline(always)]
+fn with_momentum((step, p, v, g): (Momentum, &mut [f32], &mut [f32], &[f32])) {
+    let Momentum { lr, momentum, nesterov, scale, limit, l2, keep } = step;
+    for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
+        let kept = *p * keep;
+        let d = (g * scale).clamp(-limit, limit) + l2 * kept;
+        *v = momentum * *v + d;
+        *p = kept - lr * if nesterov { d + momentum * *v } else { *v };
+    }
+}
+
+fn piece(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
     let Slots { parameter: p, gradient: g, state, average } = slots;
-    let squares = piece_of_squares(g);
+    let squares = piece_of_squares(simd, g);
     let Update { scale, limit, l2, keep, .. } = *update;
     // The parameter that is updated, and the gradient that counts.
     let begin = |p: f32, g: f32| {
@@ -97,11 +130,10 @@ fn piece(update: &Update, slots: Slots<'_>) -> f64 {
         (p, (g * scale).clamp(-limit, limit) + l2 * p)
     };
     match (update.method, state) {
-        (Method::Sgd { lr, momentum, nesterov }, [v, ..]) => match (momentum != 0.0, nesterov) {
-            (false, _) => plain(begin, lr, p, g),
-            (true, false) => with_velocity(begin, |_, v| lr * v, momentum, p, v, g),
-            (true, true) => with_velocity(begin, |d, v| lr * (d + momentum * v), momentum, p, v, g),
-        },
+        (Method::Sgd { lr, momentum: 0.0, .. }, _) => plain(begin, lr, p, g),
+        (Method::Sgd { lr, momentum, nesterov }, [v, ..]) => {
+            simd.run(Velocity((Momentum { lr, momentum, nesterov, scale, limit, l2, keep }, p, v, g)));
+        }
         (Method::Adam { rate, root, beta1, beta2, epsilon }, [m, s, _]) => {
             let (new1, old2, new2, unroot) = ((1.0 - beta1) as f32, beta2 as f32, (1.0 - beta2) as f32, root.recip());
             for (((p, m), s), g) in p.iter_mut().zip(m).zip(s).zip(g) {
@@ -118,10 +150,12 @@ fn piece(update: &Update, slots: Slots<'_>) -> f64 {
                 (*p, *d) = begin(*p, *g);
             }
             over_root(step, alpha, epsilon, centered, s, m);
-            let as_it_is = |p: f32, d: f32| (p, d);
             match momentum != 0.0 {
-                false => plain(as_it_is, lr, p, step),
-                true => with_velocity(as_it_is, |_, v| lr * v, momentum, p, v, step),
+                false => plain(|p, d| (p, d), lr, p, step),
+                true => {
+                    let (scale, limit, l2, keep) = (1.0, f32::INFINITY, 0.0, 1.0);
+                    simd.run(Velocity((Momentum { lr, momentum, nesterov: false, scale, limit, l2, keep }, p, v, step)));
+                }
             }
         }
     }
@@ -138,22 +172,6 @@ fn plain(begin: impl Fn(f32, f32) -> (f32, f32), lr: f32, p: &mut [f32], g: &[f3
     for (p, g) in p.iter_mut().zip(g) {
         let (kept, d) = begin(*p, *g);
         *p = kept - lr * d;
-    }
-}
-
-/// Moves by what `step` makes of the gradient and the velocity.
-fn with_velocity(
-    begin: impl Fn(f32, f32) -> (f32, f32),
-    step: impl Fn(f32, f32) -> f32,
-    momentum: f32,
-    p: &mut [f32],
-    v: &mut [f32],
-    g: &[f32],
-) {
-    for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
-        let (kept, d) = begin(*p, *g);
-        *v = momentum * *v + d;
-        *p = kept - step(d, *v);
     }
 }
 

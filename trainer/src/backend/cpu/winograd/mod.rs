@@ -10,10 +10,12 @@
 mod transforms;
 
 use super::super::ConvShape;
-use super::super::raw::{Matrix, matmul};
+use super::super::raw::simd::{Loop, Simd};
+use super::product::{Blocks, Gather, Lhs, Packed, View, block, multiply, pack, pack_right, sized};
+use rayon::prelude::*;
 pub(super) use transforms::LANES;
-use transforms::{IN, Lane, OUT, both_axes, input_to_points, output_to_points, points_to_input};
-use transforms::{points_to_output, points_to_weight, weight_to_points};
+use transforms::{IN, InputToPoints, Lane, OUT, OutputToPoints, PointsToInput, PointsToOutput, PointsToWeight};
+use transforms::{Transform, WeightToPoints, both_axes};
 
 /// Products of a tile.
 const POINTS: usize = IN * IN;
@@ -36,14 +38,18 @@ pub(super) fn pictures_per_product(shape: &ConvShape) -> usize {
     256_usize.div_ceil(rows * columns).next_power_of_two().clamp(LANES, 64)
 }
 
-/// The weights of one group at the points.
+/// Elements between the matrices of neighbouring points. Their sizes are multiples of large powers of two, and a transform
+/// reads or writes all of them at the same place: without the gap all would want the same few lines of the caches.
+const GAP: usize = 80;
+
+/// The weights at the points, packed once for all pictures.
 pub(super) struct Points {
-    /// `[O, 36, C]` of all groups, `O` over all of them.
-    data: Vec<f32>,
-    channels: usize,
+    /// `[O, C]` of each group and point, or transposed for the way back.
+    packed: Vec<Packed>,
 }
 
 /// As many values as there are, then zeros.
+#[inline(always)]
 fn lane(values: &[f32]) -> Lane {
     match values.first_chunk() {
         Some(lane) => *lane,
@@ -52,48 +58,62 @@ fn lane(values: &[f32]) -> Lane {
 }
 
 /// The values from `at` on.
+#[inline(always)]
 fn full_lane(values: &[f32], at: usize) -> Lane {
     let lane: &[f32; LANES] = values[at..].first_chunk().expect("columns and pictures are multiples of a lane");
     *lane
 }
 
 impl Points {
-    /// Transforms weights `[O, C, 3, 3]`; `C` is the number of channels of a group. Output channels are spread over the current
-    /// thread pool.
-    pub(super) fn of(weight: &[f32], channels: usize) -> Points {
-        use rayon::prelude::*;
+    /// Transforms weights `[O, C, 3, 3]`; `C` is the number of channels of a group. The work is spread over the current thread
+    /// pool.
+    pub(super) fn of(simd: Simd, weight: &[f32], channels: usize, groups: usize, transposed: bool) -> Points {
+        // `[O, 36, C]`, `O` over all groups.
+        let row = POINTS * channels;
         let mut data = vec![0.0; weight.len() / 9 * POINTS];
-        let rows = data.par_chunks_exact_mut(POINTS * channels).zip(weight.par_chunks_exact(9 * channels));
-        rows.for_each(|(points, weight)| {
-            for first in (0..channels).step_by(LANES) {
-                let count = LANES.min(channels - first);
-                let mut tile = [[[0.0; LANES]; 3]; 3];
-                for (i, taps) in weight[9 * first..9 * (first + count)].as_chunks::<9>().0.iter().enumerate() {
-                    for (k, tap) in taps.iter().enumerate() {
-                        tile[k / 3][k % 3][i] = *tap;
-                    }
-                }
-                let mut lanes = [[[0.0; LANES]; IN]; IN];
-                both_axes(&tile, &mut lanes, weight_to_points);
-                for (point, lane) in lanes.as_flattened().iter().enumerate() {
-                    let to = &mut points[point * channels + first..][..count];
-                    to.iter_mut().zip(lane).for_each(|(to, v)| *to = *v);
-                }
-            }
+        let rows = data.par_chunks_exact_mut(row).zip(weight.par_chunks_exact(9 * channels));
+        rows.for_each(|(points, weight)| simd.run(WeightPoints((channels, weight, points))));
+        let outputs = data.len() / row / groups;
+        let packed = (0..groups * POINTS).into_par_iter().map(|i| {
+            let data = &data[i / POINTS * outputs * row + i % POINTS * channels..];
+            let matrix = View { data, rows: outputs, columns: channels, row, column: 1 };
+            Packed::new(simd, if transposed { matrix.transposed() } else { matrix })
         });
-        Points { data, channels }
+        Points { packed: packed.collect() }
     }
 
-    /// `[O, C]` of one point and the output channels `[first, first + count)`.
-    fn at(&self, point: usize, first: usize, count: usize) -> Matrix<'_> {
-        let row = POINTS * self.channels;
-        Matrix::new(&self.data[first * row + point * self.channels..], count, self.channels, row)
+    fn at(&self, group: usize, point: usize) -> Lhs<'_> {
+        self.packed[group * POINTS + point].lhs()
     }
 }
 
-/// Adds the gradient of the weights, given at the points as `[36, O, C]`, to `[O, C, 3, 3]`.
-fn add_weight_gradient(points: &[f32], outputs: usize, channels: usize, gradient: &mut [f32]) {
-    let plane = outputs * channels;
+vectorised!(WeightPoints((usize, &'a [f32], &'a mut [f32])) = weight_points);
+vectorised!(AddWeightGradient((&'a [f32], usize, usize, &'a mut [f32])) = add_weight_gradient);
+
+/// Weights `[C, 3, 3]` of an output channel to points `[36, C]`.
+#[inline(always)]
+fn weight_points((channels, weight, points): (usize, &[f32], &mut [f32])) {
+    for first in (0..channels).step_by(LANES) {
+        let count = LANES.min(channels - first);
+        let mut tile = [[[0.0; LANES]; 3]; 3];
+        for (i, taps) in weight[9 * first..9 * (first + count)].as_chunks::<9>().0.iter().enumerate() {
+            for (k, tap) in taps.iter().enumerate() {
+                tile[k / 3][k % 3][i] = *tap;
+            }
+        }
+        let mut lanes = [[[0.0; LANES]; IN]; IN];
+        both_axes(&tile, &mut lanes, WeightToPoints);
+        for (point, lane) in lanes.as_flattened().iter().enumerate() {
+            let to = &mut points[point * channels + first..][..count];
+            to.iter_mut().zip(lane).for_each(|(to, v)| *to = *v);
+        }
+    }
+}
+
+/// Adds the gradient of the weights, given at the points as `[36, O, C]` with gaps, to `[O, C, 3, 3]`.
+#[inline(always)]
+fn add_weight_gradient((points, outputs, channels, gradient): (&[f32], usize, usize, &mut [f32])) {
+    let plane = outputs * channels + GAP;
     for o in 0..outputs {
         for first in (0..channels).step_by(LANES) {
             let count = LANES.min(channels - first);
@@ -102,7 +122,7 @@ fn add_weight_gradient(points: &[f32], outputs: usize, channels: usize, gradient
                 *to = lane(&points[point * plane + o * channels + first..][..count]);
             }
             let mut taps = [[[0.0; LANES]; 3]; 3];
-            both_axes(&tile, &mut taps, points_to_weight);
+            both_axes(&tile, &mut taps, PointsToWeight);
             let gradient = &mut gradient[(o * channels + first) * 9..][..count * 9];
             for (k, lane) in taps.as_flattened().iter().enumerate() {
                 for (gradient, g) in gradient.as_chunks_mut::<9>().0.iter_mut().zip(lane) {
@@ -140,19 +160,21 @@ impl Tiling {
         self.tiles[0] * self.tiles[1] * self.pictures
     }
 
-    /// Calls `visit(place)` for every tile and every [`LANES`] pictures.
-    fn each(&self, mut visit: impl FnMut(Place)) {
-        for tile_y in 0..self.tiles[0] {
-            for tile_x in 0..self.tiles[1] {
-                for picture in (0..self.pictures).step_by(LANES) {
-                    let column = (tile_y * self.tiles[1] + tile_x) * self.pictures + picture;
-                    visit(Place { top: tile_y * OUT, left: tile_x * OUT, picture, column });
-                }
-            }
-        }
+    /// Number of places: tiles x lanes of pictures.
+    fn places(&self) -> usize {
+        self.columns() / LANES
+    }
+
+    #[inline(always)]
+    fn place(&self, number: usize) -> Place {
+        let lanes = self.pictures / LANES;
+        let tile = number / lanes;
+        let (tile_y, tile_x, picture) = (tile / self.tiles[1], tile % self.tiles[1], number % lanes * LANES);
+        Place { top: tile_y * OUT, left: tile_x * OUT, picture, column: number * LANES }
     }
 
     /// Where pixel `(y, x)` of a tile stands in its plane of `[H, W, NB]`, if inside.
+    #[inline(always)]
     fn pixel(&self, place: &Place, y: usize, x: usize) -> Option<usize> {
         let y = (place.top + y).checked_sub(self.pads[0]).filter(|y| *y < self.plane[0])?;
         let x = (place.left + x).checked_sub(self.pads[1]).filter(|x| *x < self.plane[1])?;
@@ -160,29 +182,14 @@ impl Tiling {
     }
 
     /// The tile; pixels outside are 0.
+    #[inline(always)]
     fn read<const SIDE: usize>(&self, place: &Place, plane: &[f32], tile: &mut [[Lane; SIDE]; SIDE]) {
         for (y, row) in tile.iter_mut().enumerate() {
             for (x, lane) in row.iter_mut().enumerate() {
-                *lane = self.pixel(place, y, x).map_or([0.0; LANES], |at| full_lane(plane, at));
-            }
-        }
-    }
-
-    /// Hands every pixel of the tile inside the plane to `put`.
-    fn write<const SIDE: usize>(
-        &self,
-        place: &Place,
-        tile: &[[Lane; SIDE]; SIDE],
-        plane: &mut [f32],
-        put: impl Fn(&mut f32, f32),
-    ) {
-        for (y, row) in tile.iter().enumerate() {
-            for (x, lane) in row.iter().enumerate() {
-                if let Some(at) = self.pixel(place, y, x) {
-                    for (pixel, value) in plane[at..at + LANES].iter_mut().zip(lane) {
-                        put(pixel, *value);
-                    }
-                }
+                *lane = match self.pixel(place, y, x) {
+                    Some(at) => full_lane(plane, at),
+                    None => [0.0; LANES],
+                };
             }
         }
     }
@@ -197,50 +204,88 @@ struct Place {
     column: usize,
 }
 
-/// Planes `[C, H, W, NB]` to points `[36, C, columns]`, tiles of `SIDE` pixels by way of `transform`.
-fn to_points<const SIDE: usize>(
-    tiling: &Tiling,
-    planes: &[f32],
-    points: &mut [f32],
-    transform: impl Fn(&[Lane; SIDE]) -> [Lane; IN],
-) {
-    let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
-    let columns = tiling.columns();
-    let stride = planes.len() / plane_len * columns;
-    for (c, plane) in planes.chunks_exact(plane_len).enumerate() {
-        tiling.each(|place| {
-            let mut tile = [[[0.0; LANES]; SIDE]; SIDE];
-            tiling.read(&place, plane, &mut tile);
-            let mut result = [[[0.0; LANES]; IN]; IN];
-            both_axes(&tile, &mut result, &transform);
-            for (point, lane) in result.as_flattened().iter().enumerate() {
-                points[point * stride + c * columns + place.column..][..LANES].copy_from_slice(lane);
+/// Planes `[C, H, W, NB]` to points `[36, C, columns]` with gaps, tiles of `SIDE` pixels by way of `T`.
+struct ToPoints<'a, T, const SIDE: usize> {
+    tiling: &'a Tiling,
+    planes: &'a [f32],
+    points: &'a mut [f32],
+    transform: T,
+}
+
+impl<T: Transform<SIDE, IN>, const SIDE: usize> Loop for ToPoints<'_, T, SIDE> {
+    #[inline(always)]
+    fn run(self) {
+        let ToPoints { tiling, planes, points, transform } = self;
+        let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
+        let columns = tiling.columns();
+        let stride = planes.len() / plane_len * columns + GAP;
+        for (c, plane) in planes.chunks_exact(plane_len).enumerate() {
+            for number in 0..tiling.places() {
+                let place = tiling.place(number);
+                let mut tile = [[[0.0; LANES]; SIDE]; SIDE];
+                tiling.read(&place, plane, &mut tile);
+                let mut result = [[[0.0; LANES]; IN]; IN];
+                both_axes(&tile, &mut result, transform);
+                for (point, lane) in result.as_flattened().iter().enumerate() {
+                    points[point * stride + c * columns + place.column..][..LANES].copy_from_slice(lane);
+                }
             }
-        });
+        }
     }
 }
 
-/// Points `[36, C, columns]` to planes `[C, H, W, NB]`, each pixel handed to `put` with its channel.
-fn from_points<const SIDE: usize>(
-    tiling: &Tiling,
-    points: &[f32],
-    planes: &mut [f32],
-    transform: impl Fn(&[Lane; IN]) -> [Lane; SIDE],
-    put: impl Fn(usize, &mut f32, f32),
-) {
-    let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
-    let columns = tiling.columns();
-    let stride = planes.len() / plane_len * columns;
-    for (c, plane) in planes.chunks_exact_mut(plane_len).enumerate() {
-        tiling.each(|place| {
-            let mut tile = [[[0.0; LANES]; IN]; IN];
-            for (point, lane) in tile.as_flattened_mut().iter_mut().enumerate() {
-                *lane = full_lane(points, point * stride + c * columns + place.column);
+/// What becomes of the pixels that come out of points.
+#[derive(Clone, Copy)]
+pub(super) enum Finish<'a> {
+    /// The bias of each channel is added, and what is below the floor raised to it.
+    Activate { bias: &'a [f32], floor: f32 },
+    /// They are added to what is there.
+    Add,
+}
+
+/// Points `[36, C, columns]` with gaps to planes `[C, H, W, NB]`.
+struct FromPoints<'a, T, const SIDE: usize> {
+    tiling: &'a Tiling,
+    points: &'a [f32],
+    planes: &'a mut [f32],
+    finish: Finish<'a>,
+    transform: T,
+}
+
+impl<T: Transform<IN, SIDE>, const SIDE: usize> Loop for FromPoints<'_, T, SIDE> {
+    #[inline(always)]
+    fn run(self) {
+        let FromPoints { tiling, points, planes, finish, transform } = self;
+        let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
+        let columns = tiling.columns();
+        let stride = planes.len() / plane_len * columns + GAP;
+        for (c, plane) in planes.chunks_exact_mut(plane_len).enumerate() {
+            for number in 0..tiling.places() {
+                let place = tiling.place(number);
+                let mut tile = [[[0.0; LANES]; IN]; IN];
+                for (point, lane) in tile.as_flattened_mut().iter_mut().enumerate() {
+                    *lane = full_lane(points, point * stride + c * columns + place.column);
+                }
+                let mut result = [[[0.0; LANES]; SIDE]; SIDE];
+                both_axes(&tile, &mut result, transform);
+                for (y, row) in result.iter().enumerate() {
+                    for (x, lane) in row.iter().enumerate() {
+                        let Some(at) = tiling.pixel(&place, y, x) else { continue };
+                        let pixels = &mut plane[at..at + LANES];
+                        match finish {
+                            Finish::Activate { bias, floor } => {
+                                for (pixel, v) in pixels.iter_mut().zip(lane) {
+                                    let v = v + bias[c];
+                                    // A comparison, not `max`, so that a NaN stays visible.
+                                    *pixel = if v < floor { floor } else { v };
+                                }
+                            }
+                            Finish::Add => pixels.iter_mut().zip(lane).for_each(|(pixel, v)| *pixel += v),
+                        }
+                    }
+                }
             }
-            let mut result = [[[0.0; LANES]; SIDE]; SIDE];
-            both_axes(&tile, &mut result, &transform);
-            tiling.write(&place, &result, plane, |pixel, v| put(c, pixel, v));
-        });
+        }
     }
 }
 
@@ -250,18 +295,14 @@ pub(super) struct Buffers {
     input: Vec<f32>,
     output: Vec<f32>,
     weight: Vec<f32>,
-}
-
-fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
+    lhs: Vec<f32>,
+    rhs: Vec<f32>,
 }
 
 /// One group of channels over some interleaved pictures.
 pub(super) struct Group<'a> {
     pub(super) shape: &'a ConvShape,
+    pub(super) simd: Simd,
     pub(super) pictures: usize,
     /// The group's number.
     pub(super) group: usize,
@@ -273,51 +314,87 @@ impl Group<'_> {
         (self.shape.input[0] / self.shape.groups, self.shape.output[0] / self.shape.groups)
     }
 
-    fn input_points<'a>(&self, x: &[f32], buffer: &'a mut Vec<f32>) -> &'a mut [f32] {
-        let tiling = Tiling::of_input(self.shape, self.pictures);
-        let points = sized(buffer, POINTS * self.channels().0 * tiling.columns());
-        to_points::<IN>(&tiling, x, points, input_to_points);
+    /// `transform` of planes `[C, H, W, NB]`.
+    fn points<'b, T: Transform<SIDE, IN>, const SIDE: usize>(
+        &self,
+        tiling: &Tiling,
+        planes: &[f32],
+        transform: T,
+        buffer: &'b mut Vec<f32>,
+    ) -> &'b mut [f32] {
+        let channels = planes.len() / (tiling.plane[0] * tiling.plane[1] * self.pictures);
+        let points = sized(buffer, POINTS * (channels * tiling.columns() + GAP));
+        self.simd.run(ToPoints { tiling, planes, points: &mut *points, transform });
         points
     }
 
-    /// Planes `[C, H, W, NB]` of the group to its outputs `[O, OH, OW, NB]`, each finished by `activate(channel, sum)`.
-    pub(super) fn forward(&self, x: &[f32], y: &mut [f32], activate: impl Fn(usize, f32) -> f32, buffers: &mut Buffers) {
+    /// Planes `[C, H, W, NB]` of the group to its outputs `[O, OH, OW, NB]`, with bias and, where there is one, the ReLU.
+    pub(super) fn forward(&self, x: &[f32], y: &mut [f32], bias: &[f32], buffers: &mut Buffers) {
         let (inputs, outputs) = self.channels();
-        let tiling = Tiling::of_output(self.shape, self.pictures);
-        let columns = tiling.columns();
-        let points = self.input_points(x, &mut buffers.input);
-        let products = sized(&mut buffers.output, POINTS * outputs * columns);
-        for (point, product) in products.chunks_exact_mut(outputs * columns).enumerate() {
-            let input = Matrix::new(&points[point * inputs * columns..], inputs, columns, columns);
-            matmul(product, false, self.weight.at(point, self.group * outputs, outputs), input, 1);
+        let (simd, tiling) = (self.simd, Tiling::of_output(self.shape, self.pictures));
+        let (columns, places) = (tiling.columns(), Places::new(inputs, tiling.columns()));
+        let points = self.points(&Tiling::of_input(self.shape, self.pictures), x, InputToPoints, &mut buffers.input);
+        let products = sized(&mut buffers.output, POINTS * (outputs * columns + GAP));
+        let matrices = points.chunks_exact(inputs * columns + GAP).zip(products.chunks_exact_mut(outputs * columns + GAP));
+        for (point, (input, product)) in matrices.enumerate() {
+            let weight = self.weight.at(self.group, point);
+            multiply(simd, weight, &places.gather(input), Blocks::USUAL, (product, columns), false);
         }
-        let put = |c: usize, y: &mut f32, v: f32| *y = activate(self.group * outputs + c, v);
-        from_points::<OUT>(&tiling, products, y, points_to_output, put);
+        let bias = &bias[self.group * outputs..];
+        let finish = Finish::Activate { bias, floor: if self.shape.relu { 0.0 } else { f32::NEG_INFINITY } };
+        simd.run(FromPoints { tiling: &tiling, points: products, planes: y, finish, transform: PointsToOutput });
     }
 
-    /// Adds to the gradient `gw` of the group's weights `[O, C, 3, 3]` and, where asked for, to that of its planes.
+    /// Adds to the gradient `gw` of the group's weights `[O, C, 3, 3]` and, where asked for, to that of its planes; the weights
+    /// are given transposed.
     pub(super) fn backward(&self, x: &[f32], gy: &[f32], gw: &mut [f32], gx: Option<&mut [f32]>, buffers: &mut Buffers) {
         let (inputs, outputs) = self.channels();
-        let tiling = Tiling::of_output(self.shape, self.pictures);
-        let columns = tiling.columns();
-        let products = sized(&mut buffers.output, POINTS * outputs * columns);
-        to_points::<OUT>(&tiling, gy, products, output_to_points);
-        let points = self.input_points(x, &mut buffers.input);
-        let weight = sized(&mut buffers.weight, POINTS * outputs * inputs);
-        for (point, product) in products.chunks_exact(outputs * columns).enumerate() {
-            let product = Matrix::new(product, outputs, columns, columns);
-            let input = &mut points[point * inputs * columns..][..inputs * columns];
-            let gradient = &mut weight[point * outputs * inputs..][..outputs * inputs];
-            matmul(gradient, false, product, Matrix::new(input, inputs, columns, columns).transposed(), 1);
+        let (simd, tiling) = (self.simd, Tiling::of_input(self.shape, self.pictures));
+        let (columns, places) = (tiling.columns(), Places::new(outputs, tiling.columns()));
+        let of_output = Tiling::of_output(self.shape, self.pictures);
+        let products = self.points(&of_output, gy, OutputToPoints, &mut buffers.output);
+        let points = self.points(&tiling, x, InputToPoints, &mut buffers.input);
+        let weight = sized(&mut buffers.weight, POINTS * (outputs * inputs + GAP));
+        let matrices = points.chunks_exact_mut(inputs * columns + GAP).zip(products.chunks_exact(outputs * columns + GAP));
+        for (point, (input, product)) in matrices.enumerate() {
+            let gradient = &mut weight[point * (outputs * inputs + GAP)..][..outputs * inputs];
+            let lhs = pack(simd, View::new(product, outputs, columns), &mut buffers.lhs);
+            // Channels whose points stay in the second cache.
+            for first in (0..inputs).step_by(CHANNELS) {
+                let count = CHANNELS.min(inputs - first);
+                let taken = View::new(&input[first * columns..], count, columns);
+                let rhs = (pack_right(simd, taken, &mut buffers.rhs), columns, count);
+                block(simd, lhs, 0, rhs, (&mut gradient[first..], inputs), false);
+            }
             if gx.is_some() {
                 // The input at this point has done its part: its gradient takes its place.
-                matmul(input, false, self.weight.at(point, self.group * outputs, outputs).transposed(), product, 1);
+                let weight = self.weight.at(self.group, point);
+                multiply(simd, weight, &places.gather(product), Blocks::USUAL, (input, columns), false);
             }
         }
-        add_weight_gradient(weight, outputs, inputs, gw);
-        if let Some(gx) = gx {
-            let tiling = Tiling::of_input(self.shape, self.pictures);
-            from_points::<IN>(&tiling, points, gx, points_to_input, |_, gx, g| *gx += g);
+        simd.run(AddWeightGradient((weight, outputs, inputs, gw)));
+        if let Some(planes) = gx {
+            let finish = Finish::Add;
+            simd.run(FromPoints { tiling: &tiling, points, planes, finish, transform: PointsToInput });
         }
+    }
+}
+
+/// Channels whose points are a right factor at once.
+const CHANNELS: usize = 128;
+
+/// Where the elements of a row-major matrix lie.
+struct Places {
+    rows: Vec<usize>,
+    columns: Vec<usize>,
+}
+
+impl Places {
+    fn new(rows: usize, columns: usize) -> Self {
+        Places { rows: (0..rows).map(|r| r * columns).collect(), columns: (0..columns).collect() }
+    }
+
+    fn gather<'a>(&'a self, data: &'a [f32]) -> Gather<'a> {
+        Gather { data, rows: &self.rows, columns: &self.columns }
     }
 }

@@ -24,7 +24,7 @@ fn mix<const N: usize>(terms: [(f32, &Lane); N]) -> Lane {
 
 /// `B^T d`: 6 inputs to 6 points.
 #[inline(always)]
-pub(super) fn input_to_points(d: &[Lane; IN]) -> [Lane; IN] {
+fn input_to_points(d: &[Lane; IN]) -> [Lane; IN] {
     let [d0, d1, d2, d3, d4, d5] = d;
     let (even, odd) = (mix([(1.0, d4), (-4.0, d2)]), mix([(1.0, d3), (-4.0, d1)]));
     let (even2, odd2) = (mix([(1.0, d4), (-1.0, d2)]), mix([(2.0, d3), (-2.0, d1)]));
@@ -40,7 +40,7 @@ pub(super) fn input_to_points(d: &[Lane; IN]) -> [Lane; IN] {
 
 /// `B p`, the transpose of [`input_to_points`].
 #[inline(always)]
-pub(super) fn points_to_input(p: &[Lane; IN]) -> [Lane; IN] {
+fn points_to_input(p: &[Lane; IN]) -> [Lane; IN] {
     let [p0, p1, p2, p3, p4, p5] = p;
     let (sum, difference) = (mix([(1.0, p1), (1.0, p2)]), mix([(1.0, p1), (-1.0, p2)]));
     let (sum2, difference2) = (mix([(1.0, p3), (1.0, p4)]), mix([(1.0, p3), (-1.0, p4)]));
@@ -56,7 +56,7 @@ pub(super) fn points_to_input(p: &[Lane; IN]) -> [Lane; IN] {
 
 /// `A^T p`: 6 points to 4 outputs.
 #[inline(always)]
-pub(super) fn points_to_output(p: &[Lane; IN]) -> [Lane; OUT] {
+fn points_to_output(p: &[Lane; IN]) -> [Lane; OUT] {
     let [p0, p1, p2, p3, p4, p5] = p;
     let (sum, difference) = (mix([(1.0, p1), (1.0, p2)]), mix([(1.0, p1), (-1.0, p2)]));
     let (sum2, difference2) = (mix([(1.0, p3), (1.0, p4)]), mix([(1.0, p3), (-1.0, p4)]));
@@ -70,7 +70,7 @@ pub(super) fn points_to_output(p: &[Lane; IN]) -> [Lane; OUT] {
 
 /// `A y`, the transpose of [`points_to_output`].
 #[inline(always)]
-pub(super) fn output_to_points(y: &[Lane; OUT]) -> [Lane; IN] {
+fn output_to_points(y: &[Lane; OUT]) -> [Lane; IN] {
     let [y0, y1, y2, y3] = y;
     let (even, odd) = (mix([(1.0, y0), (1.0, y2)]), mix([(1.0, y1), (1.0, y3)]));
     let (even2, odd2) = (mix([(1.0, y0), (4.0, y2)]), mix([(2.0, y1), (8.0, y3)]));
@@ -86,7 +86,7 @@ pub(super) fn output_to_points(y: &[Lane; OUT]) -> [Lane; IN] {
 
 /// `G g`: 3 weights to 6 points.
 #[inline(always)]
-pub(super) fn weight_to_points(g: &[Lane; 3]) -> [Lane; IN] {
+fn weight_to_points(g: &[Lane; 3]) -> [Lane; IN] {
     let [g0, g1, g2] = g;
     let (even, odd) = (mix([(-1.0 / 6.0, g0), (-1.0 / 6.0, g2)]), mix([(1.0 / 6.0, g1)]));
     let (even2, odd2) = (mix([(1.0 / 24.0, g0), (1.0 / 6.0, g2)]), mix([(1.0 / 12.0, g1)]));
@@ -102,7 +102,7 @@ pub(super) fn weight_to_points(g: &[Lane; 3]) -> [Lane; IN] {
 
 /// `G^T p`, the transpose of [`weight_to_points`].
 #[inline(always)]
-pub(super) fn points_to_weight(p: &[Lane; IN]) -> [Lane; 3] {
+fn points_to_weight(p: &[Lane; IN]) -> [Lane; 3] {
     let [p0, p1, p2, p3, p4, p5] = p;
     let (sum, difference) = (mix([(1.0, p1), (1.0, p2)]), mix([(1.0, p2), (-1.0, p1)]));
     let (sum2, difference2) = (mix([(1.0, p3), (1.0, p4)]), mix([(1.0, p3), (-1.0, p4)]));
@@ -113,22 +113,52 @@ pub(super) fn points_to_weight(p: &[Lane; IN]) -> [Lane; 3] {
     ]
 }
 
+/// A transform along one axis. A type, not a function value: it is certain to be inlined where it is used.
+pub(super) trait Transform<const FROM: usize, const TO: usize>: Copy {
+    fn apply(self, values: &[Lane; FROM]) -> [Lane; TO];
+}
+
+macro_rules! transform {
+    ($name:ident: $from:expr, $to:expr => $function:ident) => {
+        #[derive(Clone, Copy)]
+        pub(super) struct $name;
+
+        impl Transform<$from, $to> for $name {
+            #[inline(always)]
+            fn apply(self, values: &[Lane; $from]) -> [Lane; $to] {
+                $function(values)
+            }
+        }
+    };
+}
+
+transform!(InputToPoints: IN, IN => input_to_points);
+transform!(PointsToInput: IN, IN => points_to_input);
+transform!(PointsToOutput: IN, OUT => points_to_output);
+transform!(OutputToPoints: OUT, IN => output_to_points);
+transform!(WeightToPoints: 3, IN => weight_to_points);
+transform!(PointsToWeight: IN, 3 => points_to_weight);
+
 /// Applies a transform to the columns of a tile, then to its rows: `T d T^T`.
 #[inline(always)]
 pub(super) fn both_axes<const FROM: usize, const TO: usize>(
     tile: &[[Lane; FROM]; FROM],
     result: &mut [[Lane; TO]; TO],
-    transform: impl Fn(&[Lane; FROM]) -> [Lane; TO],
+    transform: impl Transform<FROM, TO>,
 ) {
     let mut half = [[[0.0; LANES]; FROM]; TO];
     for x in 0..FROM {
-        let column = transform(&std::array::from_fn(|y| tile[y][x]));
+        let mut column = [[0.0; LANES]; FROM];
+        for (lane, row) in column.iter_mut().zip(tile) {
+            *lane = row[x];
+        }
+        let column = transform.apply(&column);
         for (half, lane) in half.iter_mut().zip(&column) {
             half[x] = *lane;
         }
     }
     for (row, half) in result.iter_mut().zip(&half) {
-        *row = transform(half);
+        *row = transform.apply(half);
     }
 }
 

@@ -1,8 +1,9 @@
-//! The one place of this crate with `unsafe`: the data behind a dfdx tensor as a slice, and a bounds-checked front for the
-//! matrix product of the crate `gemm`.
+//! The one place of this crate with `unsafe`: the data behind a dfdx tensor as a slice; in [`simd`] the vector
+//! instructions.
+
+pub mod simd;
 
 use dfdx::prelude::{Cpu, HasShape, Shape, Tensor};
-use gemm::Parallelism;
 
 /// Address offsets (in elements) from the first element to the next one along each axis, and to the last element.
 fn is_contiguous<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>, dims: &[usize]) -> bool {
@@ -58,79 +59,6 @@ pub fn slice_mut<S: Shape, T>(tensor: &mut Tensor<S, f32, Cpu, T>) -> &mut [f32]
     unsafe { std::slice::from_raw_parts_mut(first, len) }
 }
 
-/// A matrix inside a slice: element `(r, c)` stands at `r * row_stride + c * col_stride`.
-#[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
-    data: &'a [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// `rows` x `cols` elements in row-major order, rows `stride` apart.
-    ///
-    /// # Panics
-    /// Panics where the slice is too short.
-    pub fn new(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
-        check_bounds(data.len(), rows, cols, stride);
-        Matrix { data, rows, cols, row_stride: stride, col_stride: 1 }
-    }
-
-    /// The transposed matrix; nothing moves.
-    pub fn transposed(self) -> Self {
-        let Matrix { data, rows, cols, row_stride, col_stride } = self;
-        Matrix { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
-    }
-}
-
-fn check_bounds(len: usize, rows: usize, cols: usize, stride: usize) {
-    assert!(rows > 0 && cols > 0, "an empty matrix");
-    let last = (rows - 1).checked_mul(stride).and_then(|r| r.checked_add(cols - 1));
-    assert!(last.is_some_and(|last| last < len), "a {rows}x{cols} matrix of stride {stride} does not fit {len} elements");
-}
-
-/// `dst = a b`, or `dst += a b` where `accumulate`; `dst` is row-major and dense, `a.rows` x `b.cols`.
-///
-/// Every element of `dst` is one sum in a fixed order whatever `threads` is (the crate splits rows and columns, never the sum).
-/// With more than one thread it runs on the current rayon pool.
-///
-/// # Panics
-/// Panics where sizes do not fit.
-pub fn matmul(dst: &mut [f32], accumulate: bool, a: Matrix<'_>, b: Matrix<'_>, threads: usize) {
-    let (m, n, k) = (a.rows, b.cols, a.cols);
-    assert_eq!(k, b.rows, "inner sizes differ");
-    check_bounds(dst.len(), m, n, n);
-    let parallelism = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
-    let keep = if accumulate { 1.0 } else { 0.0 };
-    // SAFETY: `Matrix` and the check above bound every element of the three matrices inside their slices; `dst` is borrowed
-    // exclusively, so it overlaps neither `a` nor `b`, and its elements are distinct because it is dense.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            dst.as_mut_ptr(),
-            1,
-            n as isize,
-            accumulate,
-            a.data.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
-            keep,
-            1.0_f32,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,22 +81,5 @@ mod tests {
         let row: Tensor<(usize,), f32, Cpu> = device.tensor_from_vec(vec![1.0, 2.0], (2,));
         let view: Tensor<(usize, usize), f32, Cpu> = row.broadcast_like::<_, Axis<0>>(&(3, 2));
         slice(&view);
-    }
-
-    #[test]
-    fn products_by_hand() {
-        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let mut y = [10.0; 4];
-        let m = Matrix::new(&a, 2, 3, 3);
-        matmul(&mut y, false, m, m.transposed(), 1);
-        assert_eq!(y, [14.0, 32.0, 32.0, 77.0]);
-        matmul(&mut y, true, m, m.transposed(), 2);
-        assert_eq!(y, [28.0, 64.0, 64.0, 154.0]);
-    }
-
-    #[test]
-    #[should_panic(expected = "does not fit")]
-    fn a_short_slice_is_refused() {
-        Matrix::new(&[0.0; 5], 2, 3, 3);
     }
 }
