@@ -1,16 +1,16 @@
 //! How a training is described: by the command line, by a TOML file, and resolved in the RUN folder's config.toml.
 
 use crate::augment::Augment;
-use crate::init::Init;
+use crate::init::{Init, InitError};
 use crate::models::Architecture;
-use crate::schedule::{Schedule, ScheduleKind};
+use crate::schedule::{ScheduleKind, ScheduleOptions};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Where the first parameters come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Start {
     /// They are drawn.
@@ -24,9 +24,8 @@ impl FromStr for Start {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "kaiming" => Ok(Start::Drawn(Init::Kaiming)),
-            "gaussian" => Ok(Start::Drawn(Init::Gaussian)),
             "" => Err("kaiming, gaussian, a RUN folder, or a .safetensors or .onnx file is needed".into()),
+            init if Init::is_meant(init) => init.parse().map(Start::Drawn).map_err(|e: InitError| e.to_string()),
             path => Ok(Start::From(PathBuf::from(path))),
         }
     }
@@ -49,8 +48,7 @@ impl From<Start> for String {
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Start::Drawn(Init::Kaiming) => f.write_str("kaiming"),
-            Start::Drawn(Init::Gaussian) => f.write_str("gaussian"),
+            Start::Drawn(init) => write!(f, "{init}"),
             Start::From(path) => write!(f, "{}", path.display()),
         }
     }
@@ -287,15 +285,14 @@ impl Config {
     }
 
     /// The learning rate over the training.
-    pub fn schedule(&self, steps_per_epoch: u64) -> Schedule {
-        Schedule {
-            kind: self.schedule,
+    pub fn schedule(&self) -> ScheduleOptions {
+        ScheduleOptions {
+            schedule: self.schedule,
             lr: self.lr,
             warmup: self.warmup,
             step_epochs: self.step_epochs.clone(),
             step_factor: self.step_factor,
-            steps_per_epoch,
-            epochs: self.epochs,
+            ..ScheduleOptions::default()
         }
     }
 
@@ -318,7 +315,7 @@ mod tests {
         let file: Choices = toml::from_str("data = \"D\"\nepochs = 7\nlr = 0.5\ninit = \"gaussian\"").unwrap();
         let line = Choices { lr: Some(0.25), ..Choices::default() };
         let config = line.over(file).resolve(by_name("alexnet-cifar").unwrap(), 3).unwrap();
-        assert_eq!((config.epochs, config.lr, config.init.clone()), (7, 0.25, Start::Drawn(Init::Gaussian)));
+        assert_eq!((config.epochs, config.lr, config.init.clone()), (7, 0.25, Start::Drawn(Init::GAUSSIAN)));
         assert_eq!((config.batch_size, config.augment), (64, Augment::CropFlip));
         let again: Choices = toml::from_str(&config.to_toml().unwrap()).unwrap();
         assert_eq!(again.resolve(by_name("alexnet-cifar").unwrap(), 3).unwrap(), config);

@@ -4,6 +4,7 @@
 //! what happens; the binary `trainer` is [`cli`] and nothing else.
 pub mod augment;
 pub mod backend;
+pub(crate) mod bits;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
@@ -14,9 +15,11 @@ pub mod forward;
 pub mod init;
 pub mod metrics;
 pub use staticnet_graph::models;
+pub mod nearest;
 pub mod network;
 pub mod ops;
 pub mod optim;
+pub mod option;
 pub mod plan;
 pub mod plot;
 pub mod rng;

@@ -11,6 +11,7 @@ use crate::optim::Sgd;
 use crate::plan::Untrained;
 use crate::plot;
 use crate::run::Run;
+use crate::schedule::{Moment, Plateau};
 use crate::source::{BatchSource, Batches};
 use crate::targets::Target;
 use dfdx::prelude::CpuError;
@@ -288,14 +289,15 @@ fn train_epoch(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<EpochMetrics, TrainError> {
     let steps = source.train_batches() as u64;
-    let schedule = config.schedule(steps);
+    let schedule = config.schedule();
     let first_step = u64::from(epoch) * steps;
     let start = Instant::now();
     let (mut loss_sum, mut samples, mut lr, mut step) = (0.0, 0, 0.0, 0);
     for batch in source.train(epoch, 0) {
         let batch = batch?;
         samples += batch.targets.len();
-        lr = schedule.at(first_step + step);
+        let at = Moment { step: first_step + step, steps_per_epoch: steps, epochs: config.epochs, batches: 1 };
+        lr = schedule.rate(at, &Plateau::default());
         let loss = network.train_step(batch, config.seed, epoch, optimiser, lr as f32)?;
         if !loss.is_finite() {
             return Err(TrainError::Diverged { epoch, step });

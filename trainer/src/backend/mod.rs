@@ -6,9 +6,11 @@
 
 pub mod cpu;
 pub mod raw;
+pub mod update;
 
 use crate::rng::KeyedRng;
 use staticnet::op::{Lrn, Window};
+use update::{Slots, Update};
 
 /// Sizes of a convolution over a batch.
 #[derive(Clone, Copy, Debug)]
@@ -88,17 +90,6 @@ pub struct LayerGrads<'a> {
     pub bias: &'a mut [f32],
 }
 
-/// One step of stochastic gradient descent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SgdStep {
-    /// Learning rate.
-    pub lr: f32,
-    /// Share of the velocity kept from step to step.
-    pub momentum: f32,
-    /// Factor of the parameter added to its gradient (L2).
-    pub weight_decay: f32,
-}
-
 /// Kernels of a device. Slices have exactly the lengths their shapes say; a kernel panics otherwise.
 pub trait Backend: Send + Sync + 'static {
     /// `y = x * weight + bias`, cross-correlation as everywhere in deep learning; weight `[O, C / groups, KH, KW]`.
@@ -144,6 +135,10 @@ pub trait Backend: Send + Sync + 'static {
     /// `gx += factor * gradient`.
     fn add_scaled(&self, factor: f32, gradient: &[f32], gx: &mut [f32]);
 
-    /// `d = gradient + weight_decay * p; velocity = momentum * velocity + d; p -= lr * velocity`, as PyTorch's SGD.
-    fn sgd(&self, step: SgdStep, parameter: &mut [f32], velocity: &mut [f32], gradient: &[f32]);
+    /// Updates a parameter, its state and its average. Returns the sum of the squares of the gradient as it was given: finite
+    /// exactly where all of the gradient is.
+    fn update(&self, update: &Update, slots: Slots<'_>) -> f64;
+
+    /// The sum of the squares alone.
+    fn sum_of_squares(&self, gradient: &[f32]) -> f64;
 }

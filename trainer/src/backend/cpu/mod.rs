@@ -9,9 +9,11 @@ mod linear;
 mod lrn;
 mod pointwise;
 mod pool;
+mod update;
 mod winograd;
 
-use super::{Backend, ConvShape, LayerGrads, LinearShape, LrnShape, PoolShape, Saved, SgdStep};
+use super::update::{Slots, Update};
+use super::{Backend, ConvShape, LayerGrads, LinearShape, LrnShape, PoolShape, Saved};
 use crate::rng::KeyedRng;
 use rayon::prelude::*;
 use std::fmt;
@@ -149,11 +151,11 @@ impl Backend for CpuBackend {
         }
     }
 
-    fn sgd(&self, step: SgdStep, parameter: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
-        let n = self.chunk(parameter.len());
-        self.pool.install(|| {
-            let chunks = parameter.par_chunks_mut(n).zip(velocity.par_chunks_mut(n)).zip(gradient.par_chunks(n));
-            chunks.for_each(|((p, v), g)| pointwise::sgd(step, p, v, g));
-        });
+    fn update(&self, update: &Update, slots: Slots<'_>) -> f64 {
+        self.pool.install(|| update::update(update, slots))
+    }
+
+    fn sum_of_squares(&self, gradient: &[f32]) -> f64 {
+        self.pool.install(|| update::sum_of_squares(gradient))
     }
 }

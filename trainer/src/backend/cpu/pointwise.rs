@@ -1,6 +1,5 @@
 //! Element-wise kernels, and the loss.
 
-use super::super::SgdStep;
 use crate::rng::KeyedRng;
 
 pub(super) fn relu(x: &[f32], y: &mut [f32]) {
@@ -44,12 +43,4 @@ pub(super) fn softmax_cross_entropy(classes: usize, logits: &[f32], labels: &[u3
         }
     }
     (loss / batch as f64) as f32
-}
-
-pub(super) fn sgd(step: SgdStep, parameter: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
-    for ((p, v), g) in parameter.iter_mut().zip(velocity).zip(gradient) {
-        let d = g + step.weight_decay * *p;
-        *v = step.momentum * *v + d;
-        *p -= step.lr * *v;
-    }
 }

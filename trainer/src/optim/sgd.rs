@@ -1,6 +1,7 @@
-//! The optimiser.
+//! SGD with one rate for all parameters, for callers that give the rate themselves.
 
-use crate::backend::{Backend, SgdStep, raw};
+use crate::backend::update::{Method, Slots, Update};
+use crate::backend::{Backend, raw};
 use crate::ops::Weight;
 use dfdx::prelude::{Cpu, CpuError, Gradients};
 use std::collections::BTreeMap;
@@ -44,15 +45,18 @@ impl Sgd {
         grads: &mut Gradients<f32, Cpu>,
         lr: f32,
     ) -> Result<(), CpuError> {
-        let step = SgdStep { lr, momentum: self.momentum, weight_decay: self.weight_decay };
+        let method = Method::Sgd { lr, momentum: self.momentum, nesterov: false };
+        let update = Update { method, scale: 1.0, limit: f32::INFINITY, l2: self.weight_decay, keep: 1.0, average: 1.0 };
+        let [needed, ..] = method.states();
         for (name, param) in params {
             let gradient = grads.get_or_alloc_mut(param)?;
             if !self.velocities.contains_key(name) {
-                self.velocities.insert(name.clone(), vec![0.0; gradient.len()]);
+                self.velocities.insert(name.clone(), vec![0.0; if needed { gradient.len() } else { 0 }]);
             }
             if let Some(velocity) = self.velocities.get_mut(name) {
-                assert_eq!(velocity.len(), gradient.len(), "velocity of {name}");
-                backend.sgd(step, raw::slice_mut(param), velocity, gradient);
+                let parameter = raw::slice_mut(param);
+                let state = [velocity.as_mut_slice(), &mut [], &mut []];
+                backend.update(&update, Slots { parameter, gradient, state, average: None });
             }
         }
         Ok(())
