@@ -130,7 +130,7 @@ impl Metric for Found {
     }
 }
 
-/// Trains for at most `epochs` epochs into the RUN folder at `out`, and until nine of ten spots are found.
+/// Trains for at most `epochs` epochs into the RUN folder at `out`, and until four of five spots are found.
 ///
 /// # Errors
 /// [`TrainError`].
@@ -143,7 +143,7 @@ pub fn train_spots(out: &Path, epochs: u32) -> Result<(Summary, f64), TrainError
         if let Event::Epoch(epoch) = event {
             share = epoch.metrics.get("found").unwrap_or_default();
             println!("epoch {}: {:.0} % found", epoch.metrics.epoch, 100.0 * share);
-            if share >= 0.9 {
+            if share >= 0.8 {
                 return Control::Stop;
             }
         }

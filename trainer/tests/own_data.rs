@@ -7,7 +7,7 @@ mod own_data;
 fn the_example_learns() {
     let dir = tempfile::tempdir().unwrap();
     let (summary, share) = own_data::train_spots(dir.path(), 12).unwrap();
-    assert!(share >= 0.9, "{share} found");
+    assert!(share >= 0.8, "{share} found");
     assert!(dir.path().join("model.onnx").is_file() && summary.epochs >= 1);
     let header = std::fs::read_to_string(dir.path().join("metrics.csv")).unwrap();
     assert!(header.lines().next().unwrap().contains("found"));
