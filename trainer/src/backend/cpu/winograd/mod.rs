@@ -12,8 +12,9 @@ mod transforms;
 
 use super::super::ConvShape;
 use super::super::raw::simd::Simd;
-use super::product::{Blocks, Gather, Lhs, Packed, View, block, multiply, pack, pack_right, sized};
+use super::product::{Blocks, Gather, Lhs, View, block, multiply, pack, pack_into, pack_right, packed_len, sized};
 use rayon::prelude::*;
+use std::cell::RefCell;
 use tiling::{Finish, FromPoints, Tiling, ToPoints};
 pub(super) use transforms::LANES;
 use transforms::{IN, InputToPoints, Lane, OUT, OutputToPoints, PointsToInput, PointsToOutput, PointsToWeight};
@@ -44,10 +45,35 @@ pub(super) fn pictures_per_product(shape: &ConvShape) -> usize {
 /// reads or writes all of them at the same place: without the gap all would want the same few lines of the caches.
 const GAP: usize = 80;
 
+thread_local! {
+    /// Buffers of weights at the points that are not in use. They are large: fresh memory would cost as much as the transform.
+    static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `work` with a buffer, and keeps it for the next one who asks.
+fn with_spare<R>(work: impl FnOnce(&mut Vec<f32>) -> R) -> R {
+    let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let result = work(&mut buffer);
+    SPARE.with_borrow_mut(|spare| spare.push(buffer));
+    result
+}
+
 /// The weights at the points, packed once for all pictures.
 pub(super) struct Points {
-    /// `[O, C]` of each group and point, or transposed for the way back.
-    packed: Vec<Packed>,
+    /// `[rows, depth]` of each group and point, one behind the other.
+    panels: Vec<f32>,
+    /// Elements of one of them.
+    len: usize,
+    /// Output channels of a group and channels of a picture's group, or the other way round for the way back.
+    rows: usize,
+    depth: usize,
+}
+
+impl Drop for Points {
+    fn drop(&mut self) {
+        let panels = std::mem::take(&mut self.panels);
+        SPARE.with_borrow_mut(|spare| spare.push(panels));
+    }
 }
 
 /// As many values as there are, then zeros.
@@ -70,22 +96,29 @@ impl Points {
     /// Transforms weights `[O, C, 3, 3]`; `C` is the number of channels of a group. The work is spread over the current thread
     /// pool.
     pub(super) fn of(simd: Simd, weight: &[f32], channels: usize, groups: usize, transposed: bool) -> Points {
-        // `[O, 36, C]`, `O` over all groups.
         let row = POINTS * channels;
-        let mut data = vec![0.0; weight.len() / 9 * POINTS];
-        let rows = data.par_chunks_exact_mut(row).zip(weight.par_chunks_exact(9 * channels));
-        rows.for_each(|(points, weight)| simd.run(WeightPoints((channels, weight, points))));
-        let outputs = data.len() / row / groups;
-        let packed = (0..groups * POINTS).into_par_iter().map(|i| {
-            let data = &data[i / POINTS * outputs * row + i % POINTS * channels..];
-            let matrix = View { data, rows: outputs, columns: channels, row, column: 1 };
-            Packed::new(simd, if transposed { matrix.transposed() } else { matrix })
+        let outputs = weight.len() / 9 / channels / groups;
+        let (rows, depth) = if transposed { (channels, outputs) } else { (outputs, channels) };
+        let len = packed_len(simd, rows, depth);
+        let mut panels = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        with_spare(|buffer| {
+            // `[O, 36, C]`, `O` over all groups.
+            let data = sized(buffer, weight.len() / 9 * POINTS);
+            let each = data.par_chunks_exact_mut(row).zip(weight.par_chunks_exact(9 * channels));
+            each.for_each(|(points, weight)| simd.run(WeightPoints((channels, weight, points))));
+            let data = &*data;
+            let each = sized(&mut panels, groups * POINTS * len).par_chunks_exact_mut(len).enumerate();
+            each.for_each(|(i, panels)| {
+                let data = &data[i / POINTS * outputs * row + i % POINTS * channels..];
+                let matrix = View { data, rows: outputs, columns: channels, row, column: 1 };
+                pack_into(simd, if transposed { matrix.transposed() } else { matrix }, panels);
+            });
         });
-        Points { packed: packed.collect() }
+        Points { panels, len, rows, depth }
     }
 
     fn at(&self, group: usize, point: usize) -> Lhs<'_> {
-        self.packed[group * POINTS + point].lhs()
+        Lhs::packed(&self.panels[(group * POINTS + point) * self.len..][..self.len], self.rows, self.depth)
     }
 }
 
@@ -184,7 +217,7 @@ impl Group<'_> {
         let matrices = points.chunks_exact(inputs * columns + GAP).zip(products.chunks_exact_mut(outputs * columns + GAP));
         for (point, (input, product)) in matrices.enumerate() {
             let weight = self.weight.at(self.group, point);
-            multiply(simd, weight, &places.gather(input), Blocks::USUAL, (product, columns), false);
+            multiply(simd, weight, &places.gather(input), Blocks::DEEP, (product, columns), false);
         }
         let bias = &bias[self.group * outputs..];
         let finish = Finish::Activate { bias, floor: if self.shape.relu { 0.0 } else { f32::NEG_INFINITY } };
@@ -215,7 +248,7 @@ impl Group<'_> {
             if gx.is_some() {
                 // The input at this point has done its part: its gradient takes its place.
                 let weight = self.weight.at(self.group, point);
-                multiply(simd, weight, &places.gather(product), Blocks::USUAL, (input, columns), false);
+                multiply(simd, weight, &places.gather(product), Blocks::DEEP, (input, columns), false);
             }
         }
         simd.run(AddWeightGradient((weight, outputs, inputs, gw)));
