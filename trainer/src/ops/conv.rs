@@ -85,6 +85,7 @@ mod tests {
 
     fn cases() -> Vec<Case> {
         let odd = Window { kernel: [3, 2], stride: [2, 1], dilation: [1, 2], pads: [1, 2, 0, 1] };
+        let phases = Window { kernel: [2, 4], stride: [1, 3], dilation: [3, 2], pads: [0, 5, 2, 1] };
         let skewed = Window { pads: [2, 0, 0, 1], ..Window::square(3, 1, 0) };
         vec![
             Case { batch: 3, input: [2, 5, 4], out_channels: 3, window: Window::square(3, 1, 1), groups: 1, relu: false },
@@ -94,6 +95,10 @@ mod tests {
             // Enough channels and pictures for Winograd's way, planes that are no multiple of its tiles, a rest of pictures.
             Case { batch: 18, input: [16, 3, 6], out_channels: 16, window: Window::square(3, 1, 1), groups: 1, relu: false },
             Case { batch: 16, input: [34, 5, 2], out_channels: 32, window: skewed, groups: 2, relu: true },
+            // Wide strides, where the taps of a row stand in phases; pixels left over at the edges; single taps.
+            Case { batch: 2, input: [3, 24, 19], out_channels: 7, window: Window::square(11, 4, 2), groups: 1, relu: false },
+            Case { batch: 2, input: [6, 9, 11], out_channels: 9, window: phases, groups: 3, relu: true },
+            Case { batch: 3, input: [5, 6, 7], out_channels: 13, window: Window::square(1, 1, 0), groups: 1, relu: false },
             Case { batch: 1, input: [1, 24, 24], out_channels: 2, window: Window::square(3, 1, 1), groups: 1, relu: false },
         ]
     }

@@ -61,6 +61,19 @@ mod tests {
         }
     }
 
+    /// Samples and outputs that are no multiple of what the kernels take at once, and inputs that are taken in two parts.
+    #[test]
+    fn gradients_of_odd_sizes() {
+        let backend = backend();
+        for (batch, inputs, outputs) in [(19, 37, 13), (33, 18, 6), (2, 300, 7)] {
+            let shape = LinearShape { batch, inputs, outputs, relu: false };
+            let values = vec![normal("w", outputs * inputs), normal("b", outputs)];
+            check(batch, normal("x", batch * inputs), values, |x, p| {
+                linear(&backend, shape, x, LayerParams { weight: &p[0], bias: &p[1] }, true).unwrap()
+            });
+        }
+    }
+
     #[test]
     fn by_hand() {
         let device = Cpu::default();

@@ -74,12 +74,21 @@ impl Packed {
     }
 }
 
+/// Elements of a packed left factor.
+pub(super) fn packed_len(simd: Simd, rows: usize, depth: usize) -> usize {
+    rows.div_ceil(simd.height()) * simd.height() * depth
+}
+
 /// Packs a left factor into `buffer`.
 pub(super) fn pack<'a>(simd: Simd, matrix: View<'_>, buffer: &'a mut Vec<f32>) -> Lhs<'a> {
-    let height = simd.height();
-    let panels = sized(buffer, matrix.rows.div_ceil(height) * height * matrix.columns);
-    simd.run(PackPanels((matrix, height, &mut *panels)));
+    let panels = sized(buffer, packed_len(simd, matrix.rows, matrix.columns));
+    pack_into(simd, matrix, panels);
     Lhs { panels, rows: matrix.rows, depth: matrix.columns }
+}
+
+/// Packs a left factor into panels of [`packed_len`] elements.
+pub(super) fn pack_into(simd: Simd, matrix: View<'_>, panels: &mut [f32]) {
+    simd.run(PackPanels((matrix, simd.height(), panels)));
 }
 
 /// Packs the transposed of a matrix as a right factor, as deep as its rows are long, into `buffer`.
@@ -185,6 +194,8 @@ pub(super) struct Blocks {
 impl Blocks {
     /// A left factor that is used many times: 256 KiB, half of a usual second-level cache.
     pub(super) const USUAL: Blocks = Blocks { depth: 256, columns: 256 };
+    /// Deep enough that most products are written once.
+    pub(super) const DEEP: Blocks = Blocks { depth: 512, columns: 128 };
 }
 
 /// `product = lhs rhs`, or `product += lhs rhs` where `add`; row-major, rows `stride` apart.
@@ -227,6 +238,11 @@ pub(super) fn block(
 }
 
 impl<'a> Lhs<'a> {
+    /// A left factor that lies packed in `panels`.
+    pub(super) fn packed(panels: &'a [f32], rows: usize, depth: usize) -> Self {
+        Lhs { panels, rows, depth }
+    }
+
     /// `count` rows from row `first` on, a multiple of the height of a panel.
     pub(super) fn rows(self, simd: Simd, first: usize, count: usize) -> Lhs<'a> {
         assert!(first.is_multiple_of(simd.height()) && first + count <= self.rows, "rows of whole panels");

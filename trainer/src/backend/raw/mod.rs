@@ -2,6 +2,8 @@
 //! instructions.
 
 pub mod simd;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use dfdx::prelude::{Cpu, HasShape, Shape, Tensor};
 

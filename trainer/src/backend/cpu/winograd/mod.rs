@@ -7,12 +7,15 @@
 //!
 //! Pictures are interleaved, `[C, H, W, NB]`, and every transform works on [`LANES`] pictures at once.
 
+mod tiling;
 mod transforms;
 
 use super::super::ConvShape;
-use super::super::raw::simd::{Loop, Simd};
-use super::product::{Blocks, Gather, Lhs, Packed, View, block, multiply, pack, pack_right, sized};
+use super::super::raw::simd::Simd;
+use super::product::{Blocks, Gather, Lhs, View, block, multiply, pack, pack_into, pack_right, packed_len, sized};
 use rayon::prelude::*;
+use std::cell::RefCell;
+use tiling::{Finish, FromPoints, Tiling, ToPoints};
 pub(super) use transforms::LANES;
 use transforms::{IN, InputToPoints, Lane, OUT, OutputToPoints, PointsToInput, PointsToOutput, PointsToWeight};
 use transforms::{Transform, WeightToPoints, both_axes};
@@ -42,10 +45,35 @@ pub(super) fn pictures_per_product(shape: &ConvShape) -> usize {
 /// reads or writes all of them at the same place: without the gap all would want the same few lines of the caches.
 const GAP: usize = 80;
 
+thread_local! {
+    /// Buffers of weights at the points that are not in use. They are large: fresh memory would cost as much as the transform.
+    static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `work` with a buffer, and keeps it for the next one who asks.
+fn with_spare<R>(work: impl FnOnce(&mut Vec<f32>) -> R) -> R {
+    let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let result = work(&mut buffer);
+    SPARE.with_borrow_mut(|spare| spare.push(buffer));
+    result
+}
+
 /// The weights at the points, packed once for all pictures.
 pub(super) struct Points {
-    /// `[O, C]` of each group and point, or transposed for the way back.
-    packed: Vec<Packed>,
+    /// `[rows, depth]` of each group and point, one behind the other.
+    panels: Vec<f32>,
+    /// Elements of one of them.
+    len: usize,
+    /// Output channels of a group and channels of a picture's group, or the other way round for the way back.
+    rows: usize,
+    depth: usize,
+}
+
+impl Drop for Points {
+    fn drop(&mut self) {
+        let panels = std::mem::take(&mut self.panels);
+        SPARE.with_borrow_mut(|spare| spare.push(panels));
+    }
 }
 
 /// As many values as there are, then zeros.
@@ -68,22 +96,29 @@ impl Points {
     /// Transforms weights `[O, C, 3, 3]`; `C` is the number of channels of a group. The work is spread over the current thread
     /// pool.
     pub(super) fn of(simd: Simd, weight: &[f32], channels: usize, groups: usize, transposed: bool) -> Points {
-        // `[O, 36, C]`, `O` over all groups.
         let row = POINTS * channels;
-        let mut data = vec![0.0; weight.len() / 9 * POINTS];
-        let rows = data.par_chunks_exact_mut(row).zip(weight.par_chunks_exact(9 * channels));
-        rows.for_each(|(points, weight)| simd.run(WeightPoints((channels, weight, points))));
-        let outputs = data.len() / row / groups;
-        let packed = (0..groups * POINTS).into_par_iter().map(|i| {
-            let data = &data[i / POINTS * outputs * row + i % POINTS * channels..];
-            let matrix = View { data, rows: outputs, columns: channels, row, column: 1 };
-            Packed::new(simd, if transposed { matrix.transposed() } else { matrix })
+        let outputs = weight.len() / 9 / channels / groups;
+        let (rows, depth) = if transposed { (channels, outputs) } else { (outputs, channels) };
+        let len = packed_len(simd, rows, depth);
+        let mut panels = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        with_spare(|buffer| {
+            // `[O, 36, C]`, `O` over all groups.
+            let data = sized(buffer, weight.len() / 9 * POINTS);
+            let each = data.par_chunks_exact_mut(row).zip(weight.par_chunks_exact(9 * channels));
+            each.for_each(|(points, weight)| simd.run(WeightPoints((channels, weight, points))));
+            let data = &*data;
+            let each = sized(&mut panels, groups * POINTS * len).par_chunks_exact_mut(len).enumerate();
+            each.for_each(|(i, panels)| {
+                let data = &data[i / POINTS * outputs * row + i % POINTS * channels..];
+                let matrix = View { data, rows: outputs, columns: channels, row, column: 1 };
+                pack_into(simd, if transposed { matrix.transposed() } else { matrix }, panels);
+            });
         });
-        Points { packed: packed.collect() }
+        Points { panels, len, rows, depth }
     }
 
     fn at(&self, group: usize, point: usize) -> Lhs<'_> {
-        self.packed[group * POINTS + point].lhs()
+        Lhs::packed(&self.panels[(group * POINTS + point) * self.len..][..self.len], self.rows, self.depth)
     }
 }
 
@@ -127,162 +162,6 @@ fn add_weight_gradient((points, outputs, channels, gradient): (&[f32], usize, us
             for (k, lane) in taps.as_flattened().iter().enumerate() {
                 for (gradient, g) in gradient.as_chunks_mut::<9>().0.iter_mut().zip(lane) {
                     gradient[k] += g;
-                }
-            }
-        }
-    }
-}
-
-/// Interleaved planes cut into tiles.
-struct Tiling {
-    /// Height and width of a plane.
-    plane: [usize; 2],
-    /// Tiles of a plane: rows, columns.
-    tiles: [usize; 2],
-    /// How far up and left of the plane the first tile begins.
-    pads: [usize; 2],
-    /// Pictures.
-    pictures: usize,
-}
-
-impl Tiling {
-    fn of_input(shape: &ConvShape, pictures: usize) -> Self {
-        let pads = [shape.window.pads[0] as usize, shape.window.pads[1] as usize];
-        Tiling { plane: [shape.input[1], shape.input[2]], tiles: tiles(shape), pads, pictures }
-    }
-
-    fn of_output(shape: &ConvShape, pictures: usize) -> Self {
-        Tiling { plane: [shape.output[1], shape.output[2]], tiles: tiles(shape), pads: [0, 0], pictures }
-    }
-
-    /// Columns of the matrix products.
-    fn columns(&self) -> usize {
-        self.tiles[0] * self.tiles[1] * self.pictures
-    }
-
-    /// Number of places: tiles x lanes of pictures.
-    fn places(&self) -> usize {
-        self.columns() / LANES
-    }
-
-    #[inline(always)]
-    fn place(&self, number: usize) -> Place {
-        let lanes = self.pictures / LANES;
-        let tile = number / lanes;
-        let (tile_y, tile_x, picture) = (tile / self.tiles[1], tile % self.tiles[1], number % lanes * LANES);
-        Place { top: tile_y * OUT, left: tile_x * OUT, picture, column: number * LANES }
-    }
-
-    /// Where pixel `(y, x)` of a tile stands in its plane of `[H, W, NB]`, if inside.
-    #[inline(always)]
-    fn pixel(&self, place: &Place, y: usize, x: usize) -> Option<usize> {
-        let y = (place.top + y).checked_sub(self.pads[0]).filter(|y| *y < self.plane[0])?;
-        let x = (place.left + x).checked_sub(self.pads[1]).filter(|x| *x < self.plane[1])?;
-        Some((y * self.plane[1] + x) * self.pictures + place.picture)
-    }
-
-    /// The tile; pixels outside are 0.
-    #[inline(always)]
-    fn read<const SIDE: usize>(&self, place: &Place, plane: &[f32], tile: &mut [[Lane; SIDE]; SIDE]) {
-        for (y, row) in tile.iter_mut().enumerate() {
-            for (x, lane) in row.iter_mut().enumerate() {
-                *lane = match self.pixel(place, y, x) {
-                    Some(at) => full_lane(plane, at),
-                    None => [0.0; LANES],
-                };
-            }
-        }
-    }
-}
-
-/// A tile and some pictures.
-struct Place {
-    top: usize,
-    left: usize,
-    picture: usize,
-    /// The first column of the matrix products it stands in.
-    column: usize,
-}
-
-/// Planes `[C, H, W, NB]` to points `[36, C, columns]` with gaps, tiles of `SIDE` pixels by way of `T`.
-struct ToPoints<'a, T, const SIDE: usize> {
-    tiling: &'a Tiling,
-    planes: &'a [f32],
-    points: &'a mut [f32],
-    transform: T,
-}
-
-impl<T: Transform<SIDE, IN>, const SIDE: usize> Loop for ToPoints<'_, T, SIDE> {
-    #[inline(always)]
-    fn run(self) {
-        let ToPoints { tiling, planes, points, transform } = self;
-        let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
-        let columns = tiling.columns();
-        let stride = planes.len() / plane_len * columns + GAP;
-        for (c, plane) in planes.chunks_exact(plane_len).enumerate() {
-            for number in 0..tiling.places() {
-                let place = tiling.place(number);
-                let mut tile = [[[0.0; LANES]; SIDE]; SIDE];
-                tiling.read(&place, plane, &mut tile);
-                let mut result = [[[0.0; LANES]; IN]; IN];
-                both_axes(&tile, &mut result, transform);
-                for (point, lane) in result.as_flattened().iter().enumerate() {
-                    points[point * stride + c * columns + place.column..][..LANES].copy_from_slice(lane);
-                }
-            }
-        }
-    }
-}
-
-/// What becomes of the pixels that come out of points.
-#[derive(Clone, Copy)]
-pub(super) enum Finish<'a> {
-    /// The bias of each channel is added, and what is below the floor raised to it.
-    Activate { bias: &'a [f32], floor: f32 },
-    /// They are added to what is there.
-    Add,
-}
-
-/// Points `[36, C, columns]` with gaps to planes `[C, H, W, NB]`.
-struct FromPoints<'a, T, const SIDE: usize> {
-    tiling: &'a Tiling,
-    points: &'a [f32],
-    planes: &'a mut [f32],
-    finish: Finish<'a>,
-    transform: T,
-}
-
-impl<T: Transform<IN, SIDE>, const SIDE: usize> Loop for FromPoints<'_, T, SIDE> {
-    #[inline(always)]
-    fn run(self) {
-        let FromPoints { tiling, points, planes, finish, transform } = self;
-        let plane_len = tiling.plane[0] * tiling.plane[1] * tiling.pictures;
-        let columns = tiling.columns();
-        let stride = planes.len() / plane_len * columns + GAP;
-        for (c, plane) in planes.chunks_exact_mut(plane_len).enumerate() {
-            for number in 0..tiling.places() {
-                let place = tiling.place(number);
-                let mut tile = [[[0.0; LANES]; IN]; IN];
-                for (point, lane) in tile.as_flattened_mut().iter_mut().enumerate() {
-                    *lane = full_lane(points, point * stride + c * columns + place.column);
-                }
-                let mut result = [[[0.0; LANES]; SIDE]; SIDE];
-                both_axes(&tile, &mut result, transform);
-                for (y, row) in result.iter().enumerate() {
-                    for (x, lane) in row.iter().enumerate() {
-                        let Some(at) = tiling.pixel(&place, y, x) else { continue };
-                        let pixels = &mut plane[at..at + LANES];
-                        match finish {
-                            Finish::Activate { bias, floor } => {
-                                for (pixel, v) in pixels.iter_mut().zip(lane) {
-                                    let v = v + bias[c];
-                                    // A comparison, not `max`, so that a NaN stays visible.
-                                    *pixel = if v < floor { floor } else { v };
-                                }
-                            }
-                            Finish::Add => pixels.iter_mut().zip(lane).for_each(|(pixel, v)| *pixel += v),
-                        }
-                    }
                 }
             }
         }
@@ -338,7 +217,7 @@ impl Group<'_> {
         let matrices = points.chunks_exact(inputs * columns + GAP).zip(products.chunks_exact_mut(outputs * columns + GAP));
         for (point, (input, product)) in matrices.enumerate() {
             let weight = self.weight.at(self.group, point);
-            multiply(simd, weight, &places.gather(input), Blocks::USUAL, (product, columns), false);
+            multiply(simd, weight, &places.gather(input), Blocks::DEEP, (product, columns), false);
         }
         let bias = &bias[self.group * outputs..];
         let finish = Finish::Activate { bias, floor: if self.shape.relu { 0.0 } else { f32::NEG_INFINITY } };
@@ -369,7 +248,7 @@ impl Group<'_> {
             if gx.is_some() {
                 // The input at this point has done its part: its gradient takes its place.
                 let weight = self.weight.at(self.group, point);
-                multiply(simd, weight, &places.gather(product), Blocks::USUAL, (input, columns), false);
+                multiply(simd, weight, &places.gather(product), Blocks::DEEP, (input, columns), false);
             }
         }
         simd.run(AddWeightGradient((weight, outputs, inputs, gw)));
