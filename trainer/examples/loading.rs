@@ -91,25 +91,60 @@ impl Bench {
         Ok((Network::new(Arc::new(CpuBackend::new(0)?), graph)?, optimiser))
     }
 
-    /// Images/s of the loader alone.
-    fn read(&self, augment: Augment, epoch: u32, threads: usize) -> Result<f64> {
-        let start = Instant::now();
-        let images: usize =
-            self.loader(augment, epoch, threads)?.map(|batch| Ok(batch?.indices.len())).sum::<Result<usize>>()?;
-        Ok(images as f64 / start.elapsed().as_secs_f64())
+    /// The loader alone.
+    fn read(&self, augment: Augment, epoch: u32, threads: usize) -> Result<Cost> {
+        let loader = self.loader(augment, epoch, threads)?;
+        Cost::of(|| loader.map(|batch| Ok(batch?.indices.len())).sum())
     }
 }
 
-/// Images/s of a training on these batches.
-fn train(network: &mut Network<CpuBackend>, sgd: &mut Optimiser, batches: impl Iterator<Item = Result<Batch>>) -> Result<f64> {
-    let (start, mut images) = (Instant::now(), 0);
-    for batch in batches {
+/// A training on these batches.
+fn train(network: &mut Network<CpuBackend>, sgd: &mut Optimiser, batches: impl Iterator<Item = Result<Batch>>) -> Result<Cost> {
+    let mut step = |batch: Result<Batch>| {
         let batch = batch?;
-        images += batch.indices.len();
+        let images = batch.indices.len();
         let mut pass = network.backward(batch, &CrossEntropy::default(), (1, 0), None, None)?;
         network.update(sgd, &mut pass.gradients, Moment { step: 0, steps_per_epoch: 1, epochs: 1, batches: 1 })?;
+        Ok(images)
+    };
+    Cost::of(|| batches.map(&mut step).sum())
+}
+
+/// Images/s, and CPU time of the whole process for an image, in ms: what does not depend on who else uses the machine.
+#[derive(Clone, Copy)]
+struct Cost {
+    images_per_s: f64,
+    cpu_ms: f64,
+}
+
+impl Cost {
+    /// Of doing something that says how many images it did.
+    fn of(work: impl FnOnce() -> Result<usize>) -> Result<Cost> {
+        let (start, cpu) = (Instant::now(), cpu_ms()?);
+        let images = work()? as f64;
+        Ok(Cost { images_per_s: images / start.elapsed().as_secs_f64(), cpu_ms: (cpu_ms()? - cpu) / images })
     }
-    Ok(images as f64 / start.elapsed().as_secs_f64())
+}
+
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} images/s ({:.1} ms of CPU each)", self.images_per_s, self.cpu_ms)
+    }
+}
+
+/// User and system time of this process, in ms. Linux counts them in 1/100 s (USER_HZ).
+fn cpu_ms() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The second field is a name in parentheses, which may hold anything.
+    let (_, fields) = stat.rsplit_once(')').ok_or("no process state")?;
+    // Fields 14 and 15, of which the third comes first here.
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<std::result::Result<f64, _>>()?;
+    Ok(ticks * 10.0)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn cores() -> usize {
@@ -140,7 +175,7 @@ fn memory(arguments: &[String]) -> Result<()> {
         }
     }
     let pictures = bench.data.len();
-    let decoded = pictures * (SIDE * SIDE * 3) as usize >> 20;
+    let decoded = (pictures * (SIDE * SIDE * 3) as usize) >> 20;
     println!("{what}: {pictures} pictures, {decoded} MiB decoded, {CACHE_MB} MiB kept at most: peak {} MiB", peak_mb()?);
     Ok(())
 }
@@ -155,15 +190,16 @@ fn main() -> Result<()> {
     let (batch_size, pictures, rounds) = (number(1, 16)?, number(2, 256)?, number(3, 7)?);
     let root = tempfile::tempdir()?;
     draw(&root.path().join("small/train"), pictures)?;
-    draw(&root.path().join("large/train"), 8 * pictures)?;
+    draw(&root.path().join("large/train"), 4 * pictures)?;
 
     // Nothing is kept: every epoch decodes every picture.
     let bench = Bench::open(arch, batch_size, &root.path().join("small"), 0)?;
     for augment in [Augment::None, Augment::CropFlip, Augment::ResizedCrop] {
         for threads in [1, cores()] {
-            let mut speeds = (0..3).map(|epoch| bench.read(augment, epoch, threads)).collect::<Result<Vec<f64>>>()?;
-            speeds.sort_by(f64::total_cmp);
-            println!("loader alone, {augment}, {threads} threads: {:.0} images/s", speeds[1]);
+            let costs = (0..3).map(|epoch| bench.read(augment, epoch, threads)).collect::<Result<Vec<Cost>>>()?;
+            let images_per_s = median(costs.iter().map(|cost| cost.images_per_s).collect());
+            let cpu_ms = median(costs.iter().map(|cost| cost.cpu_ms).collect());
+            println!("loader alone, {augment}, {threads} threads: {}", Cost { images_per_s, cpu_ms });
         }
     }
 
@@ -171,25 +207,26 @@ fn main() -> Result<()> {
     let augment = Augment::ResizedCrop;
     // The first steps allocate.
     train(&mut network, &mut sgd, bench.loader(augment, 0, cores())?.take(2).map(|batch| Ok(batch?)))?;
-    let mut ratios = Vec::new();
+    let (mut speeds, mut cpu) = (Vec::new(), Vec::new());
     for epoch in 0..rounds as u32 {
         let mut in_memory: Vec<Batch> = bench.loader(augment, epoch, cores())?.collect::<std::result::Result<_, _>>()?;
-        // Either goes first every other time.
-        let memory_first = epoch % 2 == 0;
-        let (mut folder, mut memory) = (0.0, 0.0);
-        for from_memory in [memory_first, !memory_first] {
-            if from_memory {
-                let batches = std::mem::take(&mut in_memory);
-                memory = train(&mut network, &mut sgd, batches.into_iter().map(Ok))?;
-            } else {
-                folder = train(&mut network, &mut sgd, bench.loader(augment, epoch, cores())?.map(|batch| Ok(batch?)))?;
+        let mut run = |reading: bool| match reading {
+            true => {
+                let loader = bench.loader(augment, epoch, cores())?;
+                train(&mut network, &mut sgd, loader.map(|batch| Ok(batch?)))
             }
-        }
-        println!("{arch}, batch {batch_size}: {folder:.1} images/s from the folder, {memory:.1} from memory");
-        ratios.push(folder / memory);
+            false => train(&mut network, &mut sgd, std::mem::take(&mut in_memory).into_iter().map(Ok)),
+        };
+        // Either goes first every other time.
+        let reading_first = epoch % 2 == 0;
+        let (first, second) = (run(reading_first)?, run(!reading_first)?);
+        let (folder, memory) = if reading_first { (first, second) } else { (second, first) };
+        println!("{arch}, batch {batch_size}: from the folder {folder}, from memory {memory}");
+        speeds.push(folder.images_per_s / memory.images_per_s);
+        cpu.push(memory.cpu_ms / folder.cpu_ms);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("from the folder / from memory, median of {rounds}: {:.3}", ratios[ratios.len() / 2]);
+    let (speed, cpu) = (median(speeds), median(cpu));
+    println!("speed from the folder / from memory, median of {rounds}: {speed:.3}; CPU time the other way round: {cpu:.3}");
 
     let this = std::env::current_exe()?;
     for (what, folder) in [("read", "small"), ("read", "large"), ("train", "small"), ("train", "large")] {

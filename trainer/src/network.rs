@@ -69,8 +69,11 @@ impl<B: Backend> Network<B> {
     }
 
     fn batch(&self, images: Vec<f32>, count: usize) -> Result<Activation, CpuError> {
-        let elements = images.len() / count;
-        self.device.try_tensor_from_vec(images, (count, elements))
+        // The device keeps the buffer of a dropped tensor for the next of its size. One that it did not hand out itself would never be
+        // asked for again: each batch would stay in memory.
+        let mut batch = self.device.try_zeros_like(&(count, images.len() / count))?;
+        batch.copy_from(&images);
+        Ok(batch)
     }
 
     /// Scores (logits) of `count` samples `[N, C, H, W]`, as `count` rows of [`Network::classes`].
