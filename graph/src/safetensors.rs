@@ -187,6 +187,7 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Tensor;
     use crate::models::{ARCHITECTURES, by_name};
 
     fn net() -> Graph {
@@ -227,6 +228,21 @@ mod tests {
         let at = 8 + header_len + bias["data_offsets"][0].as_u64().unwrap() as usize;
         assert_eq!(bytes[at..at + 4], (-0.25f32).to_le_bytes());
         assert_eq!(header["fc.weight"]["shape"], serde_json::json!([2, 3]));
+    }
+
+    #[test]
+    fn vectors_come_back_bit_for_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.safetensors");
+        let vectors =
+            BTreeMap::from([("a/momentum".to_string(), vec![0.1, f32::MIN_POSITIVE, -0.0]), ("b".to_string(), vec![])]);
+        save_vectors(&vectors, &path).unwrap();
+        let bits = |v: &BTreeMap<String, Vec<f32>>| {
+            v.iter().map(|(n, v)| (n.clone(), v.iter().map(|x| x.to_bits()).collect())).collect::<Vec<(String, Vec<u32>)>>()
+        };
+        assert_eq!(bits(&load_vectors(&path).unwrap()), bits(&vectors));
+        std::fs::write(&path, b"short").unwrap();
+        assert!(load_vectors(&path).unwrap_err().to_string().contains("state.safetensors"));
     }
 
     #[test]
