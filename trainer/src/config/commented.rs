@@ -39,11 +39,11 @@ pub(super) fn text(config: &Config) -> Result<String, ConfigError> {
             let _ = writeln!(text, "# ---- {} ----\n", heading.unwrap_or("What to train, and for how long"));
             section = heading;
         }
-        text += &comment(&argument.get_help().map(ToString::to_string).unwrap_or_default());
+        let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
+        text += &comment(&help);
         let choices: Vec<String> = argument.get_possible_values().iter().map(|v| v.get_name().to_string()).collect();
-        if !choices.is_empty() && !argument.get_action().takes_values() {
-            // A switch is true or false; that needs no words.
-        } else if !choices.is_empty() {
+        // What a switch can be needs no words.
+        if !choices.is_empty() && choices != ["true", "false"] {
             text += &comment(&format!("One of {}.", choices.join(", ")));
         }
         let _ = match table.get(name) {

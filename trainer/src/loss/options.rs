@@ -81,7 +81,7 @@ pub struct LossOptions {
     /// Share of every target that is spread evenly over all classes, from 0 to below 1; for cross-entropy.
     #[arg(long, value_name = "SHARE", default_value_t = LossOptions::default().label_smoothing)]
     #[serde(default)]
-    pub label_smoothing: f32,
+    pub label_smoothing: f64,
     /// Weights of the classes: none, balanced (rare classes count more) or a list like 1,2,0.5; for cross-entropy.
     #[arg(long, value_name = "WEIGHTS", default_value_t = LossOptions::default().class_weights)]
     #[serde(default)]
@@ -133,7 +133,7 @@ impl LossOptions {
         match self.loss {
             LossKind::CrossEntropy => {
                 let weights = self.weights(labels, counts)?;
-                Ok(Box::new(CrossEntropy { smoothing: exact(self.label_smoothing), weights }))
+                Ok(Box::new(CrossEntropy { smoothing: self.label_smoothing, weights }))
             }
             LossKind::Sigmoid => Ok(Box::new(SigmoidCrossEntropy)),
             LossKind::Mse => Ok(Box::new(SquaredError)),
@@ -154,11 +154,6 @@ impl LossOptions {
             ClassWeights::Balanced => refuse("balanced needs a data set of classes; its samples have none to count".into()),
         }
     }
-}
-
-/// The number that was written: 0.1 as binary32 is a little more than 0.1, which binary64 would show.
-fn exact(number: f32) -> f64 {
-    number.to_string().parse().unwrap_or(f64::from(number))
 }
 
 #[cfg(test)]
@@ -202,7 +197,7 @@ mod tests {
         let name = |options: LossOptions| options.build(2, &[]).unwrap_err().name;
         let base = LossOptions::default;
         assert_eq!(name(LossOptions { label_smoothing: 1.0, ..base() }), "label_smoothing");
-        assert_eq!(name(LossOptions { label_smoothing: f32::NAN, ..base() }), "label_smoothing");
+        assert_eq!(name(LossOptions { label_smoothing: f64::NAN, ..base() }), "label_smoothing");
         assert_eq!(name(LossOptions { label_smoothing: 0.1, loss: LossKind::Mse, ..base() }), "label_smoothing");
         for list in [vec![1.0], vec![1.0, -1.0], vec![0.0, 0.0], vec![1.0, f64::INFINITY]] {
             assert_eq!(name(LossOptions { class_weights: ClassWeights::List(list), ..base() }), "class_weights");
