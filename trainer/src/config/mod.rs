@@ -55,7 +55,8 @@ pub struct Config {
     /// Where the kernels run.
     #[arg(long, value_enum, default_value_t = Config::default().device)]
     pub device: Device,
-    /// Threads of the kernels; 0 for as many as the machine has cores. Results are the same bit for bit for the same number.
+    /// Threads of the kernels; 0 for as many as the machine has cores. Results are the same bit for bit for the same number, which a
+    /// RUN's config.toml keeps.
     #[arg(long, value_name = "N", default_value_t = Config::default().threads)]
     pub threads: usize,
     /// Key of all random numbers.
@@ -281,6 +282,10 @@ impl Config {
         };
         self.arch = architecture.name.to_string();
         self.augment.get_or_insert(augment);
+        if self.threads == 0 {
+            // Results depend on it: the number is kept, so that a training can be resumed on a machine with more cores.
+            self.threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        }
         self.check()?;
         Ok(self)
     }

@@ -37,6 +37,7 @@ fn the_saved_file_is_the_same_description() {
     std::fs::write(&path, &text).unwrap();
     assert_eq!(Config::read(&path).unwrap(), config);
     assert_eq!(config.augment, Some(Augment::CropFlip));
+    assert!(config.threads > 0, "the number of threads is decided, too");
     for name in layers::names() {
         assert!(text.contains(&format!("\n{name} = ")) || text.contains(&format!("\n# {name} =\n")), "{name} is missing");
     }
