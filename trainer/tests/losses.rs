@@ -1,7 +1,7 @@
 //! Losses and gradients against PyTorch's, from golden/losses.json, which scripts/golden_losses.py made.
 
 use serde::Deserialize;
-use staticnet_trainer::loss::LossOptions;
+use staticnet_trainer::loss::{ClassWeights, LossKind, LossOptions};
 use staticnet_trainer::targets::Targets;
 
 #[derive(Deserialize)]
@@ -12,8 +12,9 @@ struct Golden {
 #[derive(Deserialize)]
 struct Case {
     name: String,
-    #[serde(flatten)]
-    options: LossOptions,
+    loss: LossKind,
+    label_smoothing: f64,
+    class_weights: ClassWeights,
     outputs: usize,
     scores: Vec<f32>,
     classes: Option<Vec<u32>>,
@@ -30,7 +31,8 @@ fn losses_and_gradients_are_pytorchs() {
     let golden: Golden = serde_json::from_str(include_str!("golden/losses.json")).unwrap();
     assert_eq!(golden.cases.len(), 12);
     for case in golden.cases {
-        let loss = case.options.build(case.outputs, &[]).unwrap();
+        let Case { loss, label_smoothing, class_weights, .. } = case;
+        let loss = LossOptions { loss, label_smoothing, class_weights }.build(case.outputs, &[]).unwrap();
         let targets = match (case.classes, case.values) {
             (Some(classes), _) => Targets::Classes(classes),
             (None, Some(data)) => Targets::Values { data, outputs: case.outputs },

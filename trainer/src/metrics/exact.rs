@@ -1,8 +1,7 @@
 //! Numbers that are the same bit for bit after JSON.
 //!
 //! As JSON's own numbers they would not be: what is not finite has none (`null` is written), and serde_json's reader may be off
-//! in the last place. So a number is written as text, the shortest that Rust reads back exactly. JSON's numbers, as older
-//! checkpoints have them, are read too.
+//! in the last place. So a number is written as text, the shortest that Rust reads back exactly.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -10,14 +9,6 @@ use std::collections::BTreeMap;
 /// A number as text.
 #[derive(Clone, Copy)]
 struct Exact(f64);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Text(String),
-    Number(f64),
-    Nothing(()),
-}
 
 impl Serialize for Exact {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -27,13 +18,8 @@ impl Serialize for Exact {
 
 impl<'de> Deserialize<'de> for Exact {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Written::deserialize(deserializer)? {
-            Written::Text(text) => {
-                text.parse().map(Exact).map_err(|_| serde::de::Error::custom(format!("`{text}` is no number")))
-            }
-            Written::Number(number) => Ok(Exact(number)),
-            Written::Nothing(()) => Ok(Exact(f64::NAN)),
-        }
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Exact).map_err(|_| serde::de::Error::custom(format!("`{text}` is no number")))
     }
 }
 
