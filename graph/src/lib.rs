@@ -2,6 +2,7 @@
 pub mod diagnostic;
 pub mod file;
 pub mod graph;
+pub mod memory;
 pub mod models;
 pub mod npy;
 pub mod onnx;

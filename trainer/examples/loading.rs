@@ -6,6 +6,7 @@
 
 use image::ExtendedColorType;
 use staticnet_exporter::data::{DataSet, Split};
+use staticnet_graph::memory::peak_rss;
 use staticnet_trainer::augment::Augment;
 use staticnet_trainer::backend::cpu::CpuBackend;
 use staticnet_trainer::dataset::{Batch, Loader, LoaderOptions, Order};
@@ -151,13 +152,6 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
-/// The most memory this process has taken, in MiB.
-fn peak_mb() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? >> 10)
-}
-
 /// `memory read|train ARCH BATCH ROOT`: two epochs of reading, or one of training, and what that took.
 fn memory(arguments: &[String]) -> Result<()> {
     let [what, arch, batch_size, root] = arguments else { return Err("memory read|train ARCH BATCH ROOT".into()) };
@@ -176,7 +170,10 @@ fn memory(arguments: &[String]) -> Result<()> {
     }
     let pictures = bench.data.len();
     let decoded = (pictures * (SIDE * SIDE * 3) as usize) >> 20;
-    println!("{what}: {pictures} pictures, {decoded} MiB decoded, {CACHE_MB} MiB kept at most: peak {} MiB", peak_mb()?);
+    println!(
+        "{what}: {pictures} pictures, {decoded} MiB decoded, {CACHE_MB} MiB kept at most: peak {} MiB",
+        peak_rss().ok_or("no VmHWM")? >> 20
+    );
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! another one, so the old checkpoint steps aside first, to `NAME.previous`; whoever finds no `NAME` takes that one. At every
 //! instant one of the two is whole.
 
+use crate::exact;
 use crate::metrics::EpochMetrics;
 use crate::models;
 use serde::{Deserialize, Serialize};
@@ -37,8 +38,10 @@ pub struct Position {
     /// Steps of the optimiser done in all.
     pub step: u64,
     /// Sum of the losses of the batches done in this epoch.
+    #[serde(with = "exact")]
     pub loss_sum: f64,
     /// Seconds spent on this epoch.
+    #[serde(with = "exact")]
     pub seconds: f64,
 }
 
@@ -214,6 +217,10 @@ impl Checkpoint {
         [folder.to_path_buf(), beside(folder, ".previous")].into_iter().find(|folder| folder.join(STATE).exists())
     }
 
+    fn existing(folder: &Path) -> Result<PathBuf, CheckpointError> {
+        Self::place(folder).ok_or_else(|| CheckpointError::Missing { folder: folder.to_path_buf() })
+    }
+
     /// Whether there is a checkpoint to [`load`](Checkpoint::load) from `folder`.
     pub fn is_at(folder: &Path) -> bool {
         Self::place(folder).is_some()
@@ -224,7 +231,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError`] naming the folder or file at fault.
     pub fn load(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-        let folder = Self::place(folder).ok_or_else(|| CheckpointError::Missing { folder: folder.to_path_buf() })?;
+        let folder = Self::existing(folder)?;
         let (mut graph, position, history) = read_state(&folder.join(STATE))?;
         safetensors::load(&mut graph, &folder.join(WEIGHTS)).map_err(CheckpointError::Parameters)?;
         let optimiser = safetensors::load_vectors(&folder.join(OPTIMISER)).map_err(CheckpointError::Parameters)?;
@@ -234,6 +241,15 @@ impl Checkpoint {
             false => None,
         };
         Ok(Checkpoint { graph, average, optimiser, position, history })
+    }
+
+    /// How pictures become the input of the network in `folder`, without reading its parameters.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] naming the folder or file at fault.
+    pub fn preprocess(folder: &Path) -> Result<Option<Preprocess>, CheckpointError> {
+        let place = Self::existing(folder)?;
+        read_state(&place.join(STATE)).map(|(graph, ..)| graph.preprocess)
     }
 
     /// The network that is measured and exported: with the averages of the parameters, where there are any.

@@ -4,6 +4,7 @@ use crate::nearest::nearest;
 use crate::optim::{Groups, OptimOptions, Role, RuleError};
 use crate::rng::{KeyedRng, stream};
 use crate::schedule::ScheduleOptions;
+use crate::text::written_as_text;
 use serde::{Deserialize, Serialize};
 use staticnet_graph::graph::{Graph, Op};
 use std::fmt;
@@ -100,19 +101,7 @@ impl fmt::Display for Init {
     }
 }
 
-impl TryFrom<String> for Init {
-    type Error = InitError;
-
-    fn try_from(text: String) -> Result<Self, InitError> {
-        text.parse()
-    }
-}
-
-impl From<Init> for String {
-    fn from(init: Init) -> String {
-        init.to_string()
-    }
-}
+written_as_text!(Init);
 
 impl Init {
     /// The weights of the AlexNet paper: normal with standard deviation 0.01.

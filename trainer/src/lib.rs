@@ -12,6 +12,7 @@ pub mod config;
 pub mod dataset;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod exact;
 pub mod forward;
 pub mod init;
 pub mod lines;

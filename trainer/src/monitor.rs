@@ -12,10 +12,10 @@ use std::path::Path;
 
 /// How often to look.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
 pub struct MonitorOptions {
     /// Steps between two looks at the weights, gradients and outputs of every layer, into monitor.csv; 0 for none.
     #[arg(long, value_name = "STEPS", default_value_t = MonitorOptions::default().monitor)]
-    #[serde(default)]
     pub monitor: u64,
 }
 
@@ -160,6 +160,13 @@ pub struct Row {
     pub statistics: Statistics,
 }
 
+impl Row {
+    /// Looks at `values`.
+    pub fn of(step: u64, layer: &str, what: What, values: &[f32]) -> Self {
+        Row { step, layer: layer.into(), what, statistics: Statistics::of(values) }
+    }
+}
+
 const HEADER: [&str; 12] = ["step", "layer", "what", "n", "mean", "std", "min", "max", "norm", "nan", "infinite", "bad"];
 
 /// monitor.csv.
@@ -264,15 +271,12 @@ mod tests {
         }
     }
 
-    fn row(step: u64, layer: &str, what: What, values: &[f32]) -> Row {
-        Row { step, layer: layer.into(), what, statistics: Statistics::of(values) }
-    }
-
     #[test]
     fn a_resumed_file_has_every_step_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("monitor.csv");
-        let looks = |steps: &[u64]| steps.iter().map(|s| row(*s, "c,1", What::Weight, &[*s as f32, 0.5])).collect::<Vec<_>>();
+        let looks =
+            |steps: &[u64]| steps.iter().map(|s| Row::of(*s, "c,1", What::Weight, &[*s as f32, 0.5])).collect::<Vec<_>>();
         let mut file = MonitorFile::open(&path, None).unwrap();
         file.add(&looks(&[5, 10, 15, 20])).unwrap();
         drop(file);
@@ -294,8 +298,10 @@ mod tests {
 
     #[test]
     fn rows_line_up() {
-        let rows =
-            [row(1, "features.0.weight", What::Gradient, &[1.0, f32::NAN, 3.0]), row(1, "fc", What::Output, &[-0.5; 12])];
+        let rows = [
+            Row::of(1, "features.0.weight", What::Gradient, &[1.0, f32::NAN, 3.0]),
+            Row::of(1, "fc", What::Output, &[-0.5; 12]),
+        ];
         let expected = "\
 layer              what       n        mean        std         min         max       norm
 features.0.weight  gradient   3     2.000e0    1.000e0     1.000e0     3.000e0    3.162e0  1 bad, first at 1

@@ -37,9 +37,14 @@ impl Run {
         self.folder.join("monitor.csv")
     }
 
+    /// Where pictures are drawn.
+    pub fn plots(&self) -> PathBuf {
+        self.folder.join("plots")
+    }
+
     /// How often which class was taken for which, after the last epoch.
     pub fn confusion(&self) -> PathBuf {
-        self.folder.join("plots").join("confusion.svg")
+        self.plots().join("confusion.svg")
     }
 
     /// One line per epoch.
@@ -74,7 +79,7 @@ impl Run {
 
     /// Loss and accuracy over the epochs.
     pub fn curve(&self) -> PathBuf {
-        self.folder.join("plots").join("curve.svg")
+        self.plots().join("curve.svg")
     }
 
     /// Whether a training has left a checkpoint here.

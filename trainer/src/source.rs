@@ -178,11 +178,7 @@ impl BatchSource for Pictures {
     }
 
     fn counts(&self) -> Vec<u64> {
-        let mut counts = vec![0; self.train.labels.len()];
-        for i in 0..self.train.len() {
-            counts[self.train.label(i)] += 1;
-        }
-        counts
+        self.train.counts()
     }
 
     fn test_len(&self) -> usize {

@@ -23,6 +23,16 @@ pub enum Target<'a> {
     Values(&'a [f32]),
 }
 
+impl Target<'_> {
+    /// What output `output` should be, if it has a target: a class stands for 1 at its own output and 0 elsewhere.
+    pub fn wanted(self, output: usize) -> Option<f32> {
+        match self {
+            Target::Class(class) => Some(if class == output { 1.0 } else { 0.0 }),
+            Target::Values(values) => values.get(output).copied(),
+        }
+    }
+}
+
 impl Targets {
     /// Number of samples.
     pub fn len(&self) -> usize {

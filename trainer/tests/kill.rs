@@ -4,10 +4,11 @@
 use staticnet_trainer::rng::KeyedRng;
 use staticnet_trainer::synth::{SynthOptions, generate};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Starts `trainer train`, saving after every step, so that most of its time is spent in the middle of a save.
 fn start(data: &Path, out: &Path, arguments: &[&str]) -> Child {
@@ -18,9 +19,14 @@ fn start(data: &Path, out: &Path, arguments: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-fn pictures(folder: &Path) {
+/// A folder, pictures in it, and the RUN of a training that nobody stopped.
+fn left_alone() -> (TempDir, PathBuf, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, whole) = (dir.path().join("data"), dir.path().join("whole"));
     let options = SynthOptions { train_per_class: 16, test_per_class: 2, ..SynthOptions::default() };
-    generate(folder, &options, &mut |_, _| {}).unwrap();
+    generate(&data, &options, &mut |_, _| {}).unwrap();
+    assert!(start(&data, &whole, &[]).wait().unwrap().success());
+    (dir, data, whole)
 }
 
 fn same_weights(a: &Path, b: &Path) {
@@ -40,10 +46,8 @@ fn first_save(out: &Path) {
 
 #[test]
 fn killed_again_and_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let (data, whole, killed) = (dir.path().join("data"), dir.path().join("whole"), dir.path().join("killed"));
-    pictures(&data);
-    assert!(start(&data, &whole, &[]).wait().unwrap().success());
+    let (dir, data, whole) = left_alone();
+    let killed = dir.path().join("killed");
     let mut rng = KeyedRng::new(7, 0, 0, 0);
     let mut child = start(&data, &killed, &[]);
     first_save(&killed);
@@ -66,10 +70,8 @@ fn killed_again_and_again() {
 
 #[test]
 fn an_interrupt_saves_and_ends_well() {
-    let dir = tempfile::tempdir().unwrap();
-    let (data, whole, stopped) = (dir.path().join("data"), dir.path().join("whole"), dir.path().join("stopped"));
-    pictures(&data);
-    assert!(start(&data, &whole, &[]).wait().unwrap().success());
+    let (dir, data, whole) = left_alone();
+    let stopped = dir.path().join("stopped");
     let child = start(&data, &stopped, &[]);
     first_save(&stopped);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());

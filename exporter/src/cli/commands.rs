@@ -15,6 +15,7 @@ use staticnet::record::{HostType, TensorInfo};
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::{read_at_most, write_atomically, write_parts_atomically};
 use staticnet_graph::graph::{Graph, Tensor};
+use staticnet_graph::memory::peak_rss;
 use staticnet_graph::{models, npy, onnx, safetensors};
 use std::path::Path;
 
@@ -142,13 +143,6 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
         "bound_bytes": plan.bound.ram, "gap": plan.gap(), "peak": peak, "peak_rss_bytes": peak_rss(),
     }));
     Ok(true)
-}
-
-/// The most memory that this process has had, where the system tells (Linux).
-fn peak_rss() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(1024 * kibibytes.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
 }
 
 /// Samples as the ONNX model takes them, `[N, C, H, W]`: from a .npy, or a data set through the model's preprocessing.

@@ -149,6 +149,13 @@ impl DataSet {
         }
     }
 
+    /// Number of samples of each class, by the places of the labels.
+    pub fn counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.labels.len()];
+        (0..self.len()).for_each(|i| counts[self.label(i)] += 1);
+        counts
+    }
+
     /// The file of sample `i`, or `file#index` where a file holds many; for messages.
     pub fn name(&self, i: usize) -> String {
         match &self.source {

@@ -91,10 +91,10 @@ impl Stats {
         let (width, height) = (self.size, self.size);
         let base = Preprocess { width, height, channels, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3] };
         let filled = statistics(&train, base)?;
-        let count = |data: &DataSet, class| (0..data.len()).filter(|&i| data.label(i) == class).count();
+        let counts = train.counts().into_iter().zip(test.counts());
         println!("{:24} {:>8} {:>8}", "class", "train", "test");
-        for (class, label) in train.labels.iter().enumerate() {
-            println!("{label:24} {:>8} {:>8}", count(&train, class), count(&test, class));
+        for (label, (train, test)) in train.labels.iter().zip(counts) {
+            println!("{label:24} {train:>8} {test:>8}");
         }
         let used = ..channels as usize;
         println!(

@@ -38,7 +38,7 @@ pub(super) fn open(
     let channels = DataSet::open(&config.data, Split::Train)?.channels()?;
     let config = config.decide(architecture, channels)?;
     let begun = match run {
-        Some((run, true)) => Checkpoint::load(&run.last())?.graph.preprocess,
+        Some((run, true)) => Checkpoint::preprocess(&run.last())?,
         Some((_, false)) | None => None,
     };
     let normalise = begun.map_or(Normalise::Measured(base_preprocess(architecture, channels)), Normalise::Given);

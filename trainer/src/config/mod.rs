@@ -17,6 +17,7 @@ use crate::monitor::MonitorOptions;
 use crate::optim::OptimOptions;
 use crate::option::OptionError;
 use crate::schedule::ScheduleOptions;
+use crate::text::written_as_text;
 use clap::ArgMatches;
 use serde::{Deserialize, Serialize};
 pub use start::Start;
@@ -184,19 +185,7 @@ impl FromStr for Span {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> String {
-        span.to_string()
-    }
-}
+written_as_text!(Span);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! Where the first parameters come from.
 
 use crate::init::{Init, InitError};
+use crate::text::written_as_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -34,19 +35,7 @@ impl FromStr for Start {
     }
 }
 
-impl TryFrom<String> for Start {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Start> for String {
-    fn from(start: Start) -> String {
-        start.to_string()
-    }
-}
+written_as_text!(Start);
 
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

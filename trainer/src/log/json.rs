@@ -3,10 +3,9 @@
 use super::StepRecord;
 use crate::lines::Lines;
 use crate::metrics::EpochMetrics;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use staticnet_graph::file::FileError;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The lines. `kind` says what one is about: `step`, `epoch` or `event`; every one has `step`, the optimiser steps done. What is
@@ -21,24 +20,21 @@ pub struct JsonLines {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Line<'a> {
     Step(&'a StepRecord),
-    Epoch(Epoch<'a>),
-    Event { step: u64, text: &'a str },
+    Epoch {
+        epoch: u32,
+        step: u64,
+        #[serde(flatten, serialize_with = "numbers")]
+        metrics: &'a EpochMetrics,
+    },
+    Event {
+        step: u64,
+        text: &'a str,
+    },
 }
 
 /// [`EpochMetrics`] with numbers as JSON has them.
-#[derive(Serialize)]
-struct Epoch<'a> {
-    epoch: u32,
-    step: u64,
-    train_loss: f64,
-    lr: f64,
-    test_loss: f64,
-    top1: f64,
-    top5: f64,
-    images_per_s: f64,
-    seconds: f64,
-    #[serde(flatten)]
-    more: &'a BTreeMap<String, f64>,
+fn numbers<S: Serializer>(metrics: &EpochMetrics, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(metrics.numbers())
 }
 
 /// The steps done at the time of a line; none where it is no such line.
@@ -75,8 +71,8 @@ impl JsonLines {
     /// # Errors
     /// [`FileError`] naming the file.
     pub fn epoch(&mut self, metrics: &EpochMetrics) -> Result<(), FileError> {
-        let EpochMetrics { epoch, step, train_loss, lr, test_loss, top1, top5, images_per_s, seconds, ref more } = *metrics;
-        self.add(&Line::Epoch(Epoch { epoch, step, train_loss, lr, test_loss, top1, top5, images_per_s, seconds, more }))
+        let EpochMetrics { epoch, step, .. } = *metrics;
+        self.add(&Line::Epoch { epoch, step, metrics })
     }
 
     /// Adds `{"kind": "event", "step", "text"}`.
@@ -91,6 +87,7 @@ impl JsonLines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
     use std::fs;
 
     fn record(step: u64) -> StepRecord {

@@ -19,23 +19,14 @@ use std::path::Path;
 
 /// What is written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
 pub struct LogOptions {
     /// Steps between two lines about steps in log.jsonl and TensorBoard; 0 for none, epochs are always there.
     #[arg(long, value_name = "STEPS", default_value_t = LogOptions::default().log_every)]
-    #[serde(default = "log_every")]
     pub log_every: u64,
     /// Whether event files for TensorBoard are written (true or false).
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = LogOptions::default().tensorboard)]
-    #[serde(default = "tensorboard")]
     pub tensorboard: bool,
-}
-
-fn log_every() -> u64 {
-    LogOptions::default().log_every
-}
-
-fn tensorboard() -> bool {
-    LogOptions::default().tensorboard
 }
 
 impl Default for LogOptions {
@@ -108,9 +99,7 @@ impl Log {
     /// [`FileError`] naming the file.
     pub fn epoch(&mut self, m: &EpochMetrics) -> Result<(), FileError> {
         self.json.epoch(m)?;
-        let fixed = [("train_loss", m.train_loss), ("test_loss", m.test_loss), ("top1", m.top1), ("top5", m.top5)];
-        let fixed = fixed.into_iter().chain([("lr", m.lr), ("images_per_s", m.images_per_s), ("seconds", m.seconds)]);
-        self.scalars("epoch", m.step, fixed.chain(m.more.iter().map(|(name, value)| (name.as_str(), *value))))
+        self.scalars("epoch", m.step, m.numbers())
     }
 
     /// Writes down something that happened after `step` steps.

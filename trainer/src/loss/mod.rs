@@ -145,12 +145,9 @@ fn check(target: Target<'_>, outputs: usize, needed: &'static str, fits: fn(f32)
     }
 }
 
-/// What output `output` should be: a class stands for 1 at its own output and 0 elsewhere.
+/// What output `output` should be; NaN where there is no target, which [`check`] does not let pass.
 fn wanted(target: Target<'_>, output: usize) -> f64 {
-    match target {
-        Target::Class(class) => f64::from(u8::from(class == output)),
-        Target::Values(values) => f64::from(values[output]),
-    }
+    target.wanted(output).map_or(f64::NAN, f64::from)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{CrossEntropy, Loss, SigmoidCrossEntropy, SquaredError};
 use crate::option::OptionError;
+use crate::text::written_as_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -47,19 +48,7 @@ impl FromStr for ClassWeights {
     }
 }
 
-impl TryFrom<String> for ClassWeights {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<ClassWeights> for String {
-    fn from(weights: ClassWeights) -> String {
-        weights.to_string()
-    }
-}
+written_as_text!(ClassWeights);
 
 impl fmt::Display for ClassWeights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,26 +61,18 @@ impl fmt::Display for ClassWeights {
 }
 
 /// What the training makes small.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
 pub struct LossOptions {
     /// Loss: cross-entropy for one class a sample, sigmoid for any number of labels, mse for numbers.
     #[arg(long, value_name = "LOSS", default_value = "cross-entropy")]
-    #[serde(default)]
     pub loss: LossKind,
     /// Share of every target that is spread evenly over all classes, from 0 to below 1; for cross-entropy.
     #[arg(long, value_name = "SHARE", default_value_t = LossOptions::default().label_smoothing)]
-    #[serde(default)]
     pub label_smoothing: f64,
     /// Weights of the classes: none, balanced (rare classes count more) or a list like 1,2,0.5; for cross-entropy.
     #[arg(long, value_name = "WEIGHTS", default_value_t = LossOptions::default().class_weights)]
-    #[serde(default)]
     pub class_weights: ClassWeights,
-}
-
-impl Default for LossOptions {
-    fn default() -> Self {
-        LossOptions { loss: LossKind::CrossEntropy, label_smoothing: 0.0, class_weights: ClassWeights::None }
-    }
 }
 
 impl LossOptions {

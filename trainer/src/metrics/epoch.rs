@@ -1,6 +1,6 @@
 //! What is known after an epoch.
 
-use super::exact;
+use crate::exact;
 use crate::text::csv_field;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,16 +45,21 @@ pub struct EpochMetrics {
 impl EpochMetrics {
     /// The value in the column `name`, if there is one.
     pub fn get(&self, name: &str) -> Option<f64> {
-        match name {
-            "train_loss" => Some(self.train_loss),
-            "lr" => Some(self.lr),
-            "test_loss" => Some(self.test_loss),
-            "top1" => Some(self.top1),
-            "top5" => Some(self.top5),
-            "images_per_s" => Some(self.images_per_s),
-            "seconds" => Some(self.seconds),
-            name => self.more.get(name).copied(),
-        }
+        self.numbers().find(|(column, _)| *column == name).map(|(_, value)| value)
+    }
+
+    /// All that was measured, by the names of its columns and in their order.
+    pub fn numbers(&self) -> impl Iterator<Item = (&str, f64)> {
+        let fixed = [
+            ("train_loss", self.train_loss),
+            ("lr", self.lr),
+            ("test_loss", self.test_loss),
+            ("top1", self.top1),
+            ("top5", self.top5),
+            ("images_per_s", self.images_per_s),
+            ("seconds", self.seconds),
+        ];
+        fixed.into_iter().chain(self.more.iter().map(|(name, value)| (name.as_str(), *value)))
     }
 }
 

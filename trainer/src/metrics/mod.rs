@@ -7,7 +7,6 @@
 mod accuracy;
 mod confusion;
 mod epoch;
-mod exact;
 mod options;
 mod outputs;
 mod per_class;
@@ -75,14 +74,6 @@ fn class_of(target: Target<'_>) -> Option<usize> {
     match target {
         Target::Class(class) => Some(class),
         Target::Values(values) => first_of_highest(values),
-    }
-}
-
-/// What output `output` should say, if the target has something for it. A class stands for 1 at its own output and 0 elsewhere.
-fn wanted(target: Target<'_>, output: usize) -> Option<f32> {
-    match target {
-        Target::Class(class) => Some(if class == output { 1.0 } else { 0.0 }),
-        Target::Values(values) => values.get(output).copied(),
     }
 }
 

@@ -1,29 +1,20 @@
 //! How metrics are asked for.
 
-use super::{Better, BinaryAccuracy, Metric, PerClass, Rmse, Score, TopK};
+use super::{Better, BinaryAccuracy, EpochMetrics, Metric, PerClass, Rmse, Score, TopK};
 use crate::nearest::meant;
 use crate::option::OptionError;
 use serde::{Deserialize, Serialize};
 
 /// What is measured on the test samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
 pub struct MetricOptions {
     /// Metrics: topK and topK-error for any K, rmse, binary-accuracy, precision, recall, f1.
     #[arg(long, value_name = "NAME,NAME,..", value_delimiter = ',', default_values_t = MetricOptions::default().metrics)]
-    #[serde(default = "metrics")]
     pub metrics: Vec<String>,
     /// What the best network is best by: a metric, a class of one (f1/cat), or test_loss.
     #[arg(long, value_name = "NAME", default_value_t = MetricOptions::default().best_by)]
-    #[serde(default = "best_by")]
     pub best_by: String,
-}
-
-fn metrics() -> Vec<String> {
-    MetricOptions::default().metrics
-}
-
-fn best_by() -> String {
-    MetricOptions::default().best_by
 }
 
 impl Default for MetricOptions {
@@ -131,6 +122,16 @@ impl MetricOptions {
     /// As [`MetricOptions::check`].
     pub fn better(&self) -> Result<Better, OptionError> {
         Ok(self.best()?.map_or(Better::Lower, |best| best.kind.build(&[]).better()))
+    }
+
+    /// The epoch that is best by [`MetricOptions::best_by`], the first of equals.
+    ///
+    /// # Errors
+    /// As [`MetricOptions::check`].
+    pub fn best_epoch<'a>(&self, history: &'a [EpochMetrics]) -> Result<Option<&'a EpochMetrics>, OptionError> {
+        let better = self.better()?;
+        let value = |metrics: &EpochMetrics| metrics.get(&self.best_by).unwrap_or(f64::NAN);
+        Ok(history.iter().reduce(|best, next| if better.beats(value(next), Some(value(best))) { next } else { best }))
     }
 
     /// The metrics that are asked for, each once, and the one that the best network is best by.

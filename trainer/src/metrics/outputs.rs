@@ -1,6 +1,6 @@
 //! Metrics that look at every output by itself.
 
-use super::{Better, Metric, share, wanted};
+use super::{Better, Metric, share};
 use crate::targets::Target;
 
 /// Root of the mean squared difference between scores and targets, over all outputs of all samples.
@@ -22,7 +22,7 @@ impl Metric for Rmse {
     fn add(&mut self, scores: &[f32], target: Target<'_>) {
         for (output, score) in scores.iter().enumerate() {
             // What has no target is off by more than can be said.
-            let difference = wanted(target, output).map_or(f64::INFINITY, |wanted| f64::from(*score) - f64::from(wanted));
+            let difference = target.wanted(output).map_or(f64::INFINITY, |wanted| f64::from(*score) - f64::from(wanted));
             self.squares += difference * difference;
         }
         self.n += scores.len() as u64;
@@ -52,7 +52,7 @@ impl Metric for BinaryAccuracy {
 
     fn add(&mut self, scores: &[f32], target: Target<'_>) {
         for (output, score) in scores.iter().enumerate() {
-            let right = wanted(target, output).is_some_and(|wanted| if wanted > 0.5 { *score > 0.0 } else { *score <= 0.0 });
+            let right = target.wanted(output).is_some_and(|wanted| if wanted > 0.5 { *score > 0.0 } else { *score <= 0.0 });
             self.right += u64::from(right);
         }
         self.n += scores.len() as u64;

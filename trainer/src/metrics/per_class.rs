@@ -1,6 +1,6 @@
 //! Precision, recall and F1.
 
-use super::{Better, Metric, first_of_highest, wanted};
+use super::{Better, Metric, first_of_highest};
 use crate::targets::Target;
 
 /// Which of the three.
@@ -76,7 +76,7 @@ impl Metric for PerClass {
     fn add(&mut self, scores: &[f32], target: Target<'_>) {
         let best = first_of_highest(scores);
         for (class, counts) in self.counts.iter_mut().enumerate() {
-            let is = wanted(target, class).is_some_and(|wanted| wanted > 0.5);
+            let is = target.wanted(class).is_some_and(|wanted| wanted > 0.5);
             let said = match target {
                 Target::Class(_) => best == Some(class),
                 Target::Values(_) => scores.get(class).is_some_and(|score| *score > 0.0),

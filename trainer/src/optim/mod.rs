@@ -20,10 +20,10 @@ use crate::metrics::Better;
 use crate::ops::Weight;
 pub use crate::schedule::Moment;
 use crate::schedule::{ScheduleKind, ScheduleOptions};
+use crate::text::aligned;
 use dfdx::prelude::{Cpu, CpuError, Gradients};
 use staticnet_graph::graph::Graph;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// What a step tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -183,31 +183,20 @@ impl Optimiser {
 
     /// Which rule is for which parameter, one line each, with the rates of the step at `at`.
     pub fn table(&self, at: Moment) -> String {
-        let mut rows = vec![["parameter", "rules", "optimizer", "lr", "weight_decay", "schedule"].map(String::from)];
+        let header = ["parameter", "rules", "optimizer", "lr", "weight_decay", "schedule"];
+        let mut rows = vec![header.map(String::from).to_vec()];
         for group in self.groups() {
             let Settings { optim, schedule, freeze, .. } = &group.settings;
             for name in &group.parameters {
                 let (label, lr, decay) = (group.label.clone(), format!("{:.3e}", group.lr(at)), optim.weight_decay.to_string());
                 rows.push(if *freeze {
-                    [name.clone(), label, "frozen".into(), "".into(), "".into(), "".into()]
+                    vec![name.clone(), label, "frozen".into()]
                 } else {
-                    [name.clone(), label, optim.optimizer.to_string(), lr, decay, schedule.schedule.to_string()]
+                    vec![name.clone(), label, optim.optimizer.to_string(), lr, decay, schedule.schedule.to_string()]
                 });
             }
         }
-        let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-        let mut text = String::new();
-        for row in &rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                // Writing to a String cannot fail.
-                let _ = write!(line, "{cell:<width$}  ");
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
+        aligned(&rows, header.len())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::settings::Settings;
 use crate::option::OptionError;
+use crate::text::written_as_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -115,16 +116,4 @@ impl fmt::Display for Rule {
     }
 }
 
-impl TryFrom<String> for Rule {
-    type Error = RuleError;
-
-    fn try_from(text: String) -> Result<Self, RuleError> {
-        text.parse()
-    }
-}
-
-impl From<Rule> for String {
-    fn from(rule: Rule) -> String {
-        rule.to_string()
-    }
-}
+written_as_text!(Rule);

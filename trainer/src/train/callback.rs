@@ -52,7 +52,7 @@ pub struct EpochEnd<'a> {
     pub metrics: &'a EpochMetrics,
     /// Whether it is the best so far.
     pub best: bool,
-    /// The network as it was measured.
+    /// The network after the last step; where averages are kept, those were measured.
     pub network: &'a Network<CpuBackend>,
 }
 

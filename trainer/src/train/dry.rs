@@ -9,6 +9,7 @@ use crate::optim::{Moment, Optimiser};
 use crate::source::BatchSource;
 use serde::Serialize;
 use staticnet_graph::graph::Graph;
+use staticnet_graph::memory::peak_rss;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -70,16 +71,9 @@ pub fn dry_run(config: &Config, source: &impl BatchSource) -> Result<(Graph, Dry
         parameter_bytes: 4 * parameters,
         optimiser_bytes: 4 * (vectors + averages),
         activation_bytes: 4 * outputs * batch.targets.len(),
-        resident_bytes: resident_bytes(),
+        resident_bytes: peak_rss(),
         loss: first.unwrap_or_default(),
         step_seconds: seconds,
     };
     Ok((graph, report))
-}
-
-/// Linux counts the largest resident memory of every process.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| 1024 * kib)
 }

@@ -155,9 +155,7 @@ fn finish(config: &Config, run: &Run, history: &[EpochMetrics], stopped: bool) -
         safetensors::save(&graph, &run.safetensors())?;
         onnx::export(&graph, &run.onnx())?;
     }
-    let better = config.metrics.better()?;
-    let value = |m: &EpochMetrics| m.get(&config.metrics.best_by).unwrap_or(f64::NAN);
-    let top = history.iter().reduce(|top, m| if better.beats(value(m), Some(value(top))) { m } else { top });
+    let top = config.metrics.best_epoch(history)?;
     Ok(Summary {
         epochs: history.len() as u32,
         top1: top.map_or(0.0, |m| m.top1),

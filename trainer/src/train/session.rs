@@ -10,8 +10,8 @@ use crate::dataset::Batch;
 use crate::log::{Log, StepRecord};
 use crate::loss::Loss;
 use crate::metrics::{Better, EpochMetrics, Tally};
-use crate::monitor::{MonitorFile, Row, Statistics, What, table};
-use crate::network::{Network, ParamGradients, Pass};
+use crate::monitor::{MonitorFile, Row, What, table};
+use crate::network::{Network, ParamGradients, Pass, Tap};
 use crate::optim::{Moment, Optimiser};
 use crate::run::Run;
 use crate::source::BatchSource;
@@ -69,9 +69,8 @@ impl<'a, S: BatchSource> Session<'a, S> {
             let optimiser = Optimiser::new(&graph, &config.optim, &config.schedule)?;
             (graph, optimiser, Position { batches, ..Position::default() }, Vec::new())
         };
-        for folder in [run.folder().to_path_buf(), run.curve().parent().unwrap_or(run.folder()).to_path_buf()] {
-            fs::create_dir_all(&folder).map_err(|source| CheckpointError::Io { path: folder, source })?;
-        }
+        let plots = run.plots();
+        fs::create_dir_all(&plots).map_err(|source| CheckpointError::Io { path: plots, source })?;
         let resumed = resume.then_some(position.step);
         let log = Log::open(run.folder(), &config.log, resumed)?;
         let monitor = (config.monitor.monitor > 0).then(|| MonitorFile::open(&run.monitor(), resumed)).transpose()?;
@@ -92,7 +91,7 @@ impl<'a, S: BatchSource> Session<'a, S> {
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<Control, TrainError> {
         if self.steps(until, callbacks)? == Control::Stop {
-            self.save()?;
+            self.save(&self.checkpoint())?;
             return Ok(Control::Stop);
         }
         // What is measured and exported is the average, where one is kept.
@@ -102,16 +101,17 @@ impl<'a, S: BatchSource> Session<'a, S> {
         self.network.exchange(&mut average);
         let metrics = measured?;
         let watched = self.watched(&metrics)?;
-        let before = self.history.iter().filter_map(|m| m.get(&self.config.metrics.best_by));
-        let best = self.better.beats(watched, before.reduce(|a, b| if self.better.beats(b, Some(a)) { b } else { a }));
+        let before = self.config.metrics.best_epoch(&self.history)?.and_then(|m| m.get(&self.config.metrics.best_by));
+        let best = self.better.beats(watched, before);
         self.optimiser.end_of_epoch(watched, self.better);
         self.history.push(metrics);
         self.position = Position { epoch: self.position.epoch + 1, batch: 0, loss_sum: 0.0, seconds: 0.0, ..self.position };
         // The best one first: a run killed between the two repeats this epoch and writes the same again.
+        let checkpoint = self.checkpoint();
         if best {
-            self.checkpoint().save(&self.run.best())?;
+            checkpoint.save(&self.run.best())?;
         }
-        self.save()?;
+        self.save(&checkpoint)?;
         write_history(self.run, &self.history)?;
         let metrics = &self.history[self.history.len() - 1];
         self.log.epoch(metrics)?;
@@ -167,10 +167,16 @@ impl<'a, S: BatchSource> Session<'a, S> {
                 return Ok(Control::Stop);
             }
             if config.save_every > 0 && step.is_multiple_of(config.save_every) && self.position.batch < batches {
-                self.save()?;
+                self.save(&self.checkpoint())?;
             }
         }
         Ok(Control::Continue)
+    }
+
+    /// The place of the step that comes next, over so many batches.
+    fn moment(&self, batches: u32) -> Moment {
+        let steps_per_epoch = self.position.batches.div_ceil(u64::from(self.config.accumulate));
+        Moment { step: self.position.step, steps_per_epoch, epochs: self.config.epochs, batches }
     }
 
     /// Whether the step that comes next is one to look at closely.
@@ -187,10 +193,8 @@ impl<'a, S: BatchSource> Session<'a, S> {
     ) -> Result<Pass, TrainError> {
         let (epoch, step, seed) = (self.position.epoch, self.position.step, self.config.seed);
         let mut rows = Vec::new();
-        let mut tap = |layer: &str, output: &[f32]| {
-            rows.push(Row { step: step + 1, layer: layer.into(), what: What::Output, statistics: Statistics::of(output) });
-        };
-        let tap: Option<crate::network::Tap<'_>> = if self.looks() { Some(&mut tap) } else { None };
+        let mut tap = |layer: &str, output: &[f32]| rows.push(Row::of(step + 1, layer, What::Output, output));
+        let tap: Option<Tap<'_>> = if self.looks() { Some(&mut tap) } else { None };
         let pass = self.network.backward(batch, self.loss.as_ref(), (seed, epoch), before, tap)?;
         self.show(&rows, callbacks)?;
         if pass.loss.is_finite() {
@@ -207,30 +211,20 @@ impl<'a, S: BatchSource> Session<'a, S> {
         batches: u32,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<(f64, f32), TrainError> {
-        let Position { epoch, step, batches: in_epoch, .. } = self.position;
+        let Position { epoch, step, .. } = self.position;
         let looks = self.looks();
         let mut rows = Vec::new();
         if looks {
-            let names: Vec<String> = self.network.parameters().map(|(name, _)| name.to_string()).collect();
-            for name in names {
-                if let Some(gradient) = self.network.gradient(&name, &mut gradients)? {
-                    let statistics = Statistics::of(gradient);
-                    rows.push(Row { step: step + 1, layer: name, what: What::Gradient, statistics });
+            for (name, _) in self.network.parameters() {
+                if let Some(gradient) = self.network.gradient(name, &mut gradients)? {
+                    rows.push(Row::of(step + 1, name, What::Gradient, gradient));
                 }
             }
         }
-        let steps_per_epoch = in_epoch.div_ceil(u64::from(self.config.accumulate));
-        let at = Moment { step, steps_per_epoch, epochs: self.config.epochs, batches };
+        let at = self.moment(batches);
         let stepped = self.network.update(&mut self.optimiser, &mut gradients, at)?;
         if looks {
-            let weights = self.network.parameters();
-            let row = |(name, numbers): (&str, &[f32])| Row {
-                step: step + 1,
-                layer: name.into(),
-                what: What::Weight,
-                statistics: Statistics::of(numbers),
-            };
-            rows.extend(weights.map(row));
+            rows.extend(self.network.parameters().map(|(name, numbers)| Row::of(step + 1, name, What::Weight, numbers)));
         }
         self.show(&rows, callbacks)?;
         if let Some(name) = stepped.broken {
@@ -266,8 +260,7 @@ impl<'a, S: BatchSource> Session<'a, S> {
         if !test.loss.is_finite() {
             return Err(TrainError::Diverged { what: "the loss on the test samples is".into(), epoch, step });
         }
-        let steps_per_epoch = batches.div_ceil(u64::from(self.config.accumulate));
-        let last = Moment { step: step.saturating_sub(1), steps_per_epoch, epochs: self.config.epochs, batches: 1 };
+        let last = Moment { step: step.saturating_sub(1), ..self.moment(1) };
         Ok(EpochMetrics {
             epoch: epoch + 1,
             step,
@@ -293,8 +286,8 @@ impl<'a, S: BatchSource> Session<'a, S> {
     }
 
     /// Writes the last checkpoint, and keeps it where some are kept.
-    fn save(&self) -> Result<(), TrainError> {
-        self.checkpoint().save(&self.run.last())?;
+    fn save(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        checkpoint.save(&self.run.last())?;
         if self.config.keep > 0 {
             self.run.keep(self.position.step, self.config.keep as usize)?;
         }
@@ -303,9 +296,7 @@ impl<'a, S: BatchSource> Session<'a, S> {
 
     /// Which rule holds for which parameter, as a table.
     pub(super) fn rules(&self) -> String {
-        let Position { step, batches, .. } = self.position;
-        let steps_per_epoch = batches.div_ceil(u64::from(self.config.accumulate));
-        self.optimiser.table(Moment { step, steps_per_epoch, epochs: self.config.epochs, batches: 1 })
+        self.optimiser.table(self.moment(1))
     }
 }
 

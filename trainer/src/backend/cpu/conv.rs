@@ -4,7 +4,7 @@ use super::super::raw::simd::Simd;
 use super::super::{ConvShape, LayerGrads, Saved};
 use super::direct::{self, Direct, bias_gradient};
 use super::interleave::{deinterleave, groups, interleave};
-use super::pointwise::{Add, Mask};
+use super::pointwise::{Add, Mask, at_least, floor};
 use super::product::sized;
 use super::winograd::{self, Group, Points};
 use rayon::prelude::*;
@@ -61,16 +61,31 @@ impl Sizes {
     }
 }
 
-/// Runs a convolution forward.
-struct Forward<'a> {
+/// A convolution and its weights, made ready for one direction.
+struct Ready<'a> {
     shape: &'a ConvShape,
     sizes: Sizes,
     simd: Simd,
-    bias: &'a [f32],
     weight: &'a [f32],
+    /// Whether for the way back.
+    transposed: bool,
+    /// The weights at Winograd's points, where that way is taken.
     points: Option<Points>,
     /// Made when the first pictures come that cannot go through the points.
     direct: OnceLock<Direct<'a>>,
+}
+
+impl<'a> Ready<'a> {
+    fn new(shape: &'a ConvShape, (simd, threads): (Simd, usize), weight: &'a [f32], transposed: bool) -> Self {
+        let sizes = Sizes::of(shape, threads);
+        let points = (winograd::applies(shape) && sizes.pictures >= winograd::LANES)
+            .then(|| Points::of(simd, weight, sizes.group_in, shape.groups, transposed));
+        Ready { shape, sizes, simd, weight, transposed, points, direct: OnceLock::new() }
+    }
+
+    fn direct(&self) -> &Direct<'a> {
+        self.direct.get_or_init(|| Direct::new(self.shape, self.simd, self.weight, self.transposed))
+    }
 }
 
 pub(super) fn forward(
@@ -84,27 +99,27 @@ pub(super) fn forward(
     let sizes = Sizes::of(shape, threads);
     assert_eq!((x.len(), y.len()), (shape.batch * sizes.input, shape.batch * sizes.output));
     assert_eq!((weight.len(), bias.len()), (shape.output[0] * sizes.taps, shape.output[0]));
+    let this = Ready::new(shape, (simd, threads), weight, false);
     // Several shares a thread even out what else the machine does.
     let share = shape.batch.div_ceil(4 * threads).next_multiple_of(sizes.pictures);
-    let points = points(shape, simd, &sizes, weight, false);
-    let this = Forward { shape, sizes, simd, bias, weight, points, direct: OnceLock::new() };
     let shares = x.par_chunks(share * sizes.input).zip(y.par_chunks_mut(share * sizes.output));
     shares.for_each(|(x, y)| {
         SCRATCH.with_borrow_mut(|scratch| {
             for (first, pictures) in groups(x.len() / sizes.input, sizes.pictures) {
                 let x = &x[first * sizes.input..][..pictures * sizes.input];
                 let y = &mut y[first * sizes.output..][..pictures * sizes.output];
-                this.some(pictures, x, y, scratch);
+                this.forward(pictures, x, bias, y, scratch);
             }
         });
     });
 }
 
-impl Forward<'_> {
-    fn some(&self, pictures: usize, x: &[f32], y: &mut [f32], scratch: &mut Scratch) {
+impl Ready<'_> {
+    /// As many pictures as are taken at once.
+    fn forward(&self, pictures: usize, x: &[f32], bias: &[f32], y: &mut [f32], scratch: &mut Scratch) {
         let Sizes { input, output, plane, group_out, .. } = self.sizes;
-        let activate = activation(self.shape);
-        let finish = |channel: usize, v: f32| activate(v + self.bias[channel]);
+        let floor = floor(self.shape.relu);
+        let finish = |channel: usize, v: f32| at_least(floor, v + bias[channel]);
         match &self.points {
             Some(weight) if pictures.is_multiple_of(winograd::LANES) => {
                 let x = interleaved(self.simd, pictures, x, &mut scratch.input);
@@ -112,32 +127,19 @@ impl Forward<'_> {
                 for group in 0..self.shape.groups {
                     let this = Group { shape: self.shape, simd: self.simd, pictures, group, weight };
                     let planes = group_planes(self.shape, &self.sizes, group, pictures, x);
-                    this.forward(planes, products, self.bias, &mut scratch.points);
+                    this.forward(planes, products, bias, &mut scratch.points);
                     let y = &mut y[group * group_out * plane..];
                     deinterleave(self.simd, pictures, products, (y, output), false);
                 }
             }
             Some(_) | None => {
-                let direct = self.direct.get_or_init(|| Direct::new(self.shape, self.simd, self.weight, false));
+                let direct = self.direct();
                 for (x, y) in x.chunks_exact(input).zip(y.chunks_exact_mut(output)) {
                     direct.forward(x, y, finish, &mut scratch.direct);
                 }
             }
         }
     }
-}
-
-/// The ReLU, where there is one.
-fn activation(shape: &ConvShape) -> impl Fn(f32) -> f32 + use<> {
-    let floor = if shape.relu { 0.0 } else { f32::NEG_INFINITY };
-    // A comparison, not `max`, so that a NaN stays visible.
-    move |v| if v < floor { floor } else { v }
-}
-
-/// The weights at Winograd's points, where that way is taken.
-fn points(shape: &ConvShape, simd: Simd, sizes: &Sizes, weight: &[f32], transposed: bool) -> Option<Points> {
-    (winograd::applies(shape) && sizes.pictures >= winograd::LANES)
-        .then(|| Points::of(simd, weight, sizes.group_in, shape.groups, transposed))
 }
 
 /// The pictures interleaved.
@@ -161,17 +163,6 @@ struct Partial {
     bias: Vec<f32>,
 }
 
-/// Runs a convolution backward.
-struct Backward<'a> {
-    shape: &'a ConvShape,
-    sizes: Sizes,
-    simd: Simd,
-    weight: &'a [f32],
-    points: Option<Points>,
-    /// Made when the first pictures come that cannot go through the points.
-    direct: OnceLock<Direct<'a>>,
-}
-
 pub(super) fn backward(
     shape: &ConvShape,
     (simd, threads): (Simd, usize),
@@ -179,9 +170,8 @@ pub(super) fn backward(
     gy: &mut [f32],
     grads: LayerGrads<'_>,
 ) {
-    let sizes = Sizes::of(shape, threads);
-    let points = points(shape, simd, &sizes, saved.weight, true);
-    let this = Backward { shape, sizes, simd, weight: saved.weight, points, direct: OnceLock::new() };
+    let this = Ready::new(shape, (simd, threads), saved.weight, true);
+    let sizes = this.sizes;
     let share = shape.batch.div_ceil(threads);
     let mut gx_shares: Vec<Option<&mut [f32]>> = match grads.x {
         Some(gx) => gx.chunks_mut(share * sizes.input).map(Some).collect(),
@@ -194,7 +184,7 @@ pub(super) fn backward(
             if shape.relu {
                 simd.run(Mask((y, &mut *gy)));
             }
-            SCRATCH.with_borrow_mut(|scratch| this.share(x, gy, gx.as_deref_mut(), scratch))
+            SCRATCH.with_borrow_mut(|scratch| this.backward(x, gy, gx.as_deref_mut(), scratch))
         })
         .collect();
     for partial in &partials {
@@ -208,12 +198,9 @@ pub(super) fn backward(
     }
 }
 
-impl<'a> Backward<'a> {
-    fn direct(&self) -> &Direct<'a> {
-        self.direct.get_or_init(|| Direct::new(self.shape, self.simd, self.weight, true))
-    }
-
-    fn share(&self, x: &[f32], gy: &[f32], mut gx: Option<&mut [f32]>, scratch: &mut Scratch) -> Partial {
+impl Ready<'_> {
+    /// Gradients over one share of the batch.
+    fn backward(&self, x: &[f32], gy: &[f32], mut gx: Option<&mut [f32]>, scratch: &mut Scratch) -> Partial {
         let Sizes { input, output, .. } = self.sizes;
         let len = self.shape.output[0] * self.sizes.taps;
         let mut partial = Partial { weight: None, direct: None, bias: vec![0.0; self.shape.output[0]] };
@@ -224,7 +211,7 @@ impl<'a> Backward<'a> {
             match &self.points {
                 Some(points) if pictures.is_multiple_of(winograd::LANES) => {
                     let gw = partial.weight.get_or_insert_with(|| vec![0.0; len]);
-                    self.through_points(points, pictures, (x, gy), (gw, &mut partial.bias), gx, scratch);
+                    self.backward_through_points(points, pictures, (x, gy), (gw, &mut partial.bias), gx, scratch);
                 }
                 Some(_) | None => {
                     let direct = self.direct();
@@ -243,7 +230,7 @@ impl<'a> Backward<'a> {
         partial
     }
 
-    fn through_points(
+    fn backward_through_points(
         &self,
         weight: &Points,
         pictures: usize,

@@ -4,7 +4,7 @@
 
 use super::super::raw::simd::{COLUMNS, ROWS, Simd};
 use super::super::{LayerGrads, LinearShape, Saved};
-use super::pointwise::Mask;
+use super::pointwise::{Add, Mask, at_least, floor};
 use super::product::{Blocks, Gather, View, block, multiply, pack};
 use rayon::prelude::*;
 
@@ -43,13 +43,12 @@ pub(super) fn forward(shape: &LinearShape, simd: Simd, x: &[f32], weight: &[f32]
             }
         }
     });
-    let floor = if shape.relu { 0.0 } else { f32::NEG_INFINITY };
+    let floor = floor(shape.relu);
     for (s, y) in y.chunks_exact_mut(o).enumerate() {
         let groups = sums.iter().skip(s / COLUMNS).step_by(panels);
         let sums = groups.flatten().map(|row| row[s % COLUMNS]);
         for ((y, bias), sum) in y.iter_mut().zip(bias).zip(sums) {
-            let v = sum + bias;
-            *y = if v < floor { floor } else { v };
+            *y = at_least(floor, sum + bias);
         }
     }
 }
@@ -66,9 +65,7 @@ pub(super) fn backward(
         simd.run(Mask((saved.y, &mut *gy)));
     }
     for row in gy.chunks_exact(o) {
-        for (bias, g) in grads.bias.iter_mut().zip(row) {
-            *bias += g;
-        }
+        simd.run(Add((row, grads.bias)));
     }
     let gy = View::new(gy, n, o);
     weight_gradient(shape, simd, saved.x, gy, grads.weight);
@@ -114,7 +111,7 @@ fn input_gradient(shape: &LinearShape, (simd, threads): (Simd, usize), weight: &
     });
     for (s, gx) in gx.chunks_exact_mut(i).enumerate() {
         for (gx, from) in gx.chunks_mut(share).zip(shares.chunks_exact(n * share)) {
-            gx.iter_mut().zip(&from[s * share..]).for_each(|(gx, g)| *gx += g);
+            simd.run(Add((&from[s * share..], gx)));
         }
     }
 }

@@ -7,6 +7,17 @@ vectorised!(Add((&'a [f32], &'a mut [f32])) = add);
 vectorised!(Relu((&'a [f32], &'a mut [f32])) = relu);
 vectorised!(ReluBackward((&'a [f32], &'a [f32], &'a mut [f32])) = relu_backward);
 
+/// What outputs are raised to: 0 where a ReLU is fused.
+pub(super) fn floor(relu: bool) -> f32 {
+    if relu { 0.0 } else { f32::NEG_INFINITY }
+}
+
+/// `v`, at least `floor`. A comparison, not `max`, so that a NaN stays visible.
+#[inline(always)]
+pub(super) fn at_least(floor: f32, v: f32) -> f32 {
+    if v < floor { floor } else { v }
+}
+
 /// Takes the gradient away where the fused ReLU gave 0.
 #[inline(always)]
 fn mask((y, gy): (&[f32], &mut [f32])) {
@@ -26,7 +37,7 @@ fn add((from, to): (&[f32], &mut [f32])) {
 #[inline(always)]
 fn relu((x, y): (&[f32], &mut [f32])) {
     for (y, x) in y.iter_mut().zip(x) {
-        *y = if *x < 0.0 { 0.0 } else { *x };
+        *y = at_least(0.0, *x);
     }
 }
 

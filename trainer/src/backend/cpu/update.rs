@@ -98,23 +98,40 @@ fn squares((gradient, sum): (&[f32], &mut f64)) {
     }
 }
 
-/// A step of SGD with momentum, and what the gradient and the parameter go through before.
-pub(super) struct Momentum {
-    lr: f32,
-    momentum: f32,
-    nesterov: bool,
+/// What gradient and parameter go through before any method.
+#[derive(Clone, Copy)]
+struct Begin {
     scale: f32,
     limit: f32,
     l2: f32,
     keep: f32,
 }
 
+impl Begin {
+    /// Both stay as they are.
+    const NOTHING: Begin = Begin { scale: 1.0, limit: f32::INFINITY, l2: 0.0, keep: 1.0 };
+
+    /// The parameter that is updated, and the gradient that counts.
+    #[inline(always)]
+    fn of(self, p: f32, g: f32) -> (f32, f32) {
+        let p = p * self.keep;
+        (p, (g * self.scale).clamp(-self.limit, self.limit) + self.l2 * p)
+    }
+}
+
+/// A step of SGD with momentum, and what the gradient and the parameter go through before.
+pub(super) struct Momentum {
+    lr: f32,
+    momentum: f32,
+    nesterov: bool,
+    begin: Begin,
+}
+
 #[inline(always)]
 fn with_momentum((step, p, v, g): (Momentum, &mut [f32], &mut [f32], &[f32])) {
-    let Momentum { lr, momentum, nesterov, scale, limit, l2, keep } = step;
+    let Momentum { lr, momentum, nesterov, begin } = step;
     for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
-        let kept = *p * keep;
-        let d = (g * scale).clamp(-limit, limit) + l2 * kept;
+        let (kept, d) = begin.of(*p, *g);
         *v = momentum * *v + d;
         *p = kept - lr * if nesterov { d + momentum * *v } else { *v };
     }
@@ -124,20 +141,16 @@ fn piece(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
     let Slots { parameter: p, gradient: g, state, average } = slots;
     let squares = piece_of_squares(simd, g);
     let Update { scale, limit, l2, keep, .. } = *update;
-    // The parameter that is updated, and the gradient that counts.
-    let begin = |p: f32, g: f32| {
-        let p = p * keep;
-        (p, (g * scale).clamp(-limit, limit) + l2 * p)
-    };
+    let begin = Begin { scale, limit, l2, keep };
     match (update.method, state) {
         (Method::Sgd { lr, momentum: 0.0, .. }, _) => plain(begin, lr, p, g),
         (Method::Sgd { lr, momentum, nesterov }, [v, ..]) => {
-            simd.run(Velocity((Momentum { lr, momentum, nesterov, scale, limit, l2, keep }, p, v, g)));
+            simd.run(Velocity((Momentum { lr, momentum, nesterov, begin }, p, v, g)));
         }
         (Method::Adam { rate, root, beta1, beta2, epsilon }, [m, s, _]) => {
             let (new1, old2, new2, unroot) = ((1.0 - beta1) as f32, beta2 as f32, (1.0 - beta2) as f32, root.recip());
             for (((p, m), s), g) in p.iter_mut().zip(m).zip(s).zip(g) {
-                let (kept, d) = begin(*p, *g);
+                let (kept, d) = begin.of(*p, *g);
                 *m += new1 * (d - *m);
                 *s = old2 * *s + new2 * d * d;
                 *p = kept - rate * *m / (s.sqrt() * unroot + epsilon);
@@ -147,14 +160,14 @@ fn piece(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
             let mut step = [0.0; PIECE];
             let step = &mut step[..p.len()];
             for ((d, p), g) in step.iter_mut().zip(p.iter_mut()).zip(g) {
-                (*p, *d) = begin(*p, *g);
+                (*p, *d) = begin.of(*p, *g);
             }
             over_root(step, alpha, epsilon, centered, s, m);
             match momentum != 0.0 {
-                false => plain(|p, d| (p, d), lr, p, step),
+                false => plain(Begin::NOTHING, lr, p, step),
                 true => {
-                    let (scale, limit, l2, keep) = (1.0, f32::INFINITY, 0.0, 1.0);
-                    simd.run(Velocity((Momentum { lr, momentum, nesterov: false, scale, limit, l2, keep }, p, v, step)));
+                    let method = Momentum { lr, momentum, nesterov: false, begin: Begin::NOTHING };
+                    simd.run(Velocity((method, p, v, step)));
                 }
             }
         }
@@ -168,9 +181,9 @@ fn piece(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
     squares
 }
 
-fn plain(begin: impl Fn(f32, f32) -> (f32, f32), lr: f32, p: &mut [f32], g: &[f32]) {
+fn plain(begin: Begin, lr: f32, p: &mut [f32], g: &[f32]) {
     for (p, g) in p.iter_mut().zip(g) {
-        let (kept, d) = begin(*p, *g);
+        let (kept, d) = begin.of(*p, *g);
         *p = kept - lr * d;
     }
 }

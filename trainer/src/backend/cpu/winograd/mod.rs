@@ -12,6 +12,7 @@ mod transforms;
 
 use super::super::ConvShape;
 use super::super::raw::simd::Simd;
+use super::pointwise::floor;
 use super::product::{Blocks, Gather, Lhs, View, block, multiply, pack, pack_into, pack_right, packed_len, sized};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -220,7 +221,7 @@ impl Group<'_> {
             multiply(simd, weight, &places.gather(input), Blocks::DEEP, (product, columns), false);
         }
         let bias = &bias[self.group * outputs..];
-        let finish = Finish::Activate { bias, floor: if self.shape.relu { 0.0 } else { f32::NEG_INFINITY } };
+        let finish = Finish::Activate { bias, floor: floor(self.shape.relu) };
         simd.run(FromPoints { tiling: &tiling, points: products, planes: y, finish, transform: PointsToOutput });
     }
 

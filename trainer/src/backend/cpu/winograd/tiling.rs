@@ -2,6 +2,7 @@
 
 use super::super::super::ConvShape;
 use super::super::super::raw::simd::Loop;
+use super::super::pointwise::at_least;
 use super::transforms::{IN, LANES, Lane, OUT, Transform, both_axes};
 use super::{GAP, full_lane, tiles};
 
@@ -147,9 +148,7 @@ impl<T: Transform<IN, SIDE>, const SIDE: usize> Loop for FromPoints<'_, T, SIDE>
                         match finish {
                             Finish::Activate { bias, floor } => {
                                 for (pixel, v) in pixels.iter_mut().zip(lane) {
-                                    let v = v + bias[c];
-                                    // A comparison, not `max`, so that a NaN stays visible.
-                                    *pixel = if v < floor { floor } else { v };
+                                    *pixel = at_least(floor, v + bias[c]);
                                 }
                             }
                             Finish::Add => pixels.iter_mut().zip(lane).for_each(|(pixel, v)| *pixel += v),

@@ -24,26 +24,26 @@ impl<'de> Deserialize<'de> for Exact {
 }
 
 /// Writes a number.
-pub(super) fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     Exact(*number).serialize(serializer)
 }
 
 /// Reads a number.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Exact::deserialize(deserializer).map(|number| number.0)
 }
 
 /// Numbers by name.
-pub(super) mod map {
+pub(crate) mod map {
     use super::{BTreeMap, Deserialize, Deserializer, Exact, Serializer};
 
     /// Writes all of them.
-    pub(in crate::metrics) fn serialize<S: Serializer>(numbers: &BTreeMap<String, f64>, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(numbers: &BTreeMap<String, f64>, to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(numbers.iter().map(|(name, number)| (name, Exact(*number))))
     }
 
     /// Reads all of them.
-    pub(in crate::metrics) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, f64>, D::Error> {
         let numbers = BTreeMap::<String, Exact>::deserialize(from)?;
         Ok(numbers.into_iter().map(|(name, number)| (name, number.0)).collect())
     }
