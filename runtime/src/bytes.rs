@@ -1,5 +1,7 @@
 //! Little-endian fields and the checksum, as `const fn` so that a firmware's build can read its artifact.
 
+use crate::kernels::arch;
+
 /// The 16-bit field at `at`. Callers have checked that it is inside.
 pub(crate) const fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
@@ -25,84 +27,21 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
 }
 
-/// Fletcher's checksum over little-endian 32-bit words: the sum of the words in the low half, the sum of the running sums in
-/// the high half, both modulo 2^32. A last word of fewer than four bytes is filled with zeros. A change within one word
-/// always shows in the low half; two exchanged words show in the high half.
+/// The checksum: a sum of little-endian 32-bit words for each of four lanes, modulo 2^32. Word `i` belongs to lane `i % 4`, whose sum
+/// begins at 1, and is [`FACTOR`] times what it was plus the word. A last word of fewer than four bytes is filled with zeros. The low
+/// half of the checksum joins the lanes' sums in the same way, the high half is their exclusive or, lane `i`'s turned left by `8 i` bits.
 ///
-/// Where the bytes begin at a multiple of four it takes less than an instruction a byte on a Cortex-M, and a quarter of one with vectors.
+/// The factor being odd, a change within one word always shows, and two exchanged words nearly always. Where the bytes begin at a multiple
+/// of four a Cortex-M takes a third of an instruction a byte, and an eighth with vectors.
 pub fn checksum(bytes: &[u8]) -> u64 {
-    let (sums, rest) = if cfg!(staticnet_vectors) { of_blocks(bytes) } else { (START, bytes) };
-    joined(add_lanes(sums, rest))
-}
-
-/// The sums of as many blocks of 64 words as there are, and what is behind them; nothing where the bytes are not aligned. In a block
-/// each word is multiplied with how often it is counted, so that the compiler makes vectors of a whole block. Without them the
-/// multiplications make it slower than [`add_lanes`].
-fn of_blocks(bytes: &[u8]) -> (Sums, &[u8]) {
-    let (blocks, rest) = bytes.as_chunks::<256>();
-    let Ok(blocks) = bytemuck::try_cast_slice::<[u8; 256], [u32; 64]>(blocks) else { return (START, bytes) };
-    let sums = blocks.iter().fold(START, |sums, block| {
-        let (mut low, mut high) = START;
-        for (i, word) in (0u32..).zip(block) {
-            let word = u32::from_le(*word);
-            low = low.wrapping_add(word);
-            high = high.wrapping_add(word.wrapping_mul(64 - i));
-        }
-        appended(sums, 64, (low, high))
-    });
-    (sums, rest)
-}
-
-/// `sums` with the words of `bytes` behind them.
-fn add_lanes(sums: Sums, bytes: &[u8]) -> Sums {
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    let mut lanes = Lanes::default();
-    match bytemuck::try_cast_slice::<[u8; 32], [[u32; 4]; 2]>(blocks) {
-        Ok(blocks) => {
-            for [first, second] in blocks {
-                lanes.add(first);
-                lanes.add(second);
-            }
-        }
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    let mut lanes = START;
+    match bytemuck::try_cast_slice::<[u8; 16], [u32; 4]>(blocks) {
+        Ok(words) => arch::add_words(words, &mut lanes),
         // Not aligned.
-        Err(_) => {
-            for block in blocks {
-                let [first, second] = bytemuck::pod_read_unaligned::<[[u32; 4]; 2]>(block);
-                lanes.add(&first);
-                lanes.add(&second);
-            }
-        }
+        Err(_) => blocks.iter().for_each(|block| arch::add_words(&[bytemuck::pod_read_unaligned(block)], &mut lanes)),
     }
-    let words = (blocks.len() * 8) as u32;
-    add_words(appended(sums, words, lanes.sums()), rest, rest.len(), 0)
-}
-
-/// Every fourth word has sums of its own, which do not wait for each other.
-#[derive(Default)]
-struct Lanes {
-    low: [u32; 4],
-    high: [u32; 4],
-}
-
-impl Lanes {
-    #[inline(always)]
-    fn add(&mut self, words: &[u32; 4]) {
-        for ((low, high), word) in self.low.iter_mut().zip(&mut self.high).zip(words) {
-            *low = low.wrapping_add(u32::from_le(*word));
-            *high = high.wrapping_add(*low);
-        }
-    }
-
-    /// The sums over all words. Of n words in each lane, word j of lane i is counted `4 (n - j) - i` times in all, and `n - j` times in
-    /// its lane.
-    fn sums(&self) -> Sums {
-        let (mut low, mut high) = START;
-        for (i, (l, h)) in (0u32..).zip(self.low.iter().zip(&self.high)) {
-            low = low.wrapping_add(*l);
-            high = high.wrapping_add(h.wrapping_mul(4)).wrapping_sub(l.wrapping_mul(i));
-        }
-        (low, high)
-    }
+    joined(add_words(lanes, rest, rest.len(), 0))
 }
 
 /// [`checksum`] while compiling.
@@ -116,27 +55,24 @@ pub(crate) const fn checksum_skipping(bytes: &[u8], hole: usize, len: usize) -> 
     joined(add_words(START, bytes, hole, len))
 }
 
-/// Sum of the words, and sum of the running sums.
-type Sums = (u32, u32);
+/// What a lane's sum is multiplied with for each word: an odd number without regularity (2^32 over the golden ratio).
+pub(crate) const FACTOR: u32 = 0x9E37_79B1;
 
-const START: Sums = (0, 0);
+/// The lanes' sums of nothing.
+const START: [u32; 4] = [1; 4];
 
-const fn joined((low, high): Sums) -> u64 {
+const fn joined([a, b, c, d]: [u32; 4]) -> u64 {
+    let low = add(add(add(a, b), c), d);
+    let high = a ^ b.rotate_left(8) ^ c.rotate_left(16) ^ d.rotate_left(24);
     low as u64 | (high as u64) << 32
 }
 
-/// The sums of what `sums` are of and, behind it, so many words with `more` as theirs.
-fn appended((low, high): Sums, words: u32, more: Sums) -> Sums {
-    (low.wrapping_add(more.0), high.wrapping_add(low.wrapping_mul(words)).wrapping_add(more.1))
+const fn add(sum: u32, word: u32) -> u32 {
+    sum.wrapping_mul(FACTOR).wrapping_add(word)
 }
 
-const fn add((low, high): Sums, word: u32) -> Sums {
-    let low = low.wrapping_add(word);
-    (low, high.wrapping_add(low))
-}
-
-/// The words of `bytes`, with the `len` bytes from `hole` read as zeros.
-const fn add_words(mut sums: Sums, bytes: &[u8], hole: usize, len: usize) -> Sums {
+/// The sums with the words of `bytes`, of which the first belongs to lane 0, and the `len` bytes from `hole` are read as zeros.
+const fn add_words(mut lanes: [u32; 4], bytes: &[u8], hole: usize, len: usize) -> [u32; 4] {
     let mut at = 0;
     while at < bytes.len() {
         let word = if at >= hole && at < hole + len {
@@ -152,10 +88,11 @@ const fn add_words(mut sums: Sums, bytes: &[u8], hole: usize, len: usize) -> Sum
             }
             word
         };
-        sums = add(sums, word);
+        let lane = at / 4 % 4;
+        lanes[lane] = add(lanes[lane], word);
         at += 4;
     }
-    sums
+    lanes
 }
 
 #[cfg(test)]
@@ -174,15 +111,35 @@ mod tests {
                 let bytes = &bytes[start..start + len];
                 let want = const_checksum(bytes);
                 assert_eq!(checksum(bytes), want, "{len} bytes from {start}");
-                // What another target does.
-                assert_eq!(joined(add_lanes(START, bytes)), want, "{len} bytes from {start} in lanes");
-                let (sums, rest) = of_blocks(bytes);
-                assert!(start % 4 != 0 || rest.len() < 256, "{len} bytes from {start}");
-                assert_eq!(joined(add_lanes(sums, rest)), want, "{len} bytes from {start} in blocks");
             }
         }
-        // 1, then 2 with the last word filled with zeros.
-        assert_eq!(checksum(&[1, 0, 0, 0, 2]), 3 | 4 << 32);
-        assert_eq!(checksum_skipping(&[1, 0, 0, 0, 9, 9, 9, 9, 2, 0, 0, 0], 4, 4), 3 | 5 << 32);
+        // Words 1 and 2, the last one filled with zeros: sums f + 1, f + 2, 1 and 1.
+        let f = FACTOR;
+        let joined = |[a, b]: [u32; 2]| {
+            (a.wrapping_mul(f).wrapping_add(b).wrapping_mul(f).wrapping_add(1).wrapping_mul(f) + 1) as u64
+                | ((a ^ b.rotate_left(8) ^ 1 << 16 ^ 1 << 24) as u64) << 32
+        };
+        assert_eq!(checksum(&[1, 0, 0, 0, 2]), joined([f + 1, f + 2]));
+        assert_eq!(checksum_skipping(&[1, 0, 0, 0, 9, 9, 9, 9], 4, 4), joined([f + 1, f]));
+    }
+
+    #[test]
+    fn changes_within_a_word_and_exchanges_show() {
+        let mut bytes = [0u8; 96];
+        bytes.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 37 + i / 8 * 11) as u8);
+        let right = checksum(&bytes);
+        for bit in 0..8 * bytes.len() {
+            let mut other = bytes;
+            other[bit / 8] ^= 1 << (bit % 8);
+            // As a whole, and in its low half alone.
+            assert_ne!(checksum(&other) as u32, right as u32, "bit {bit}");
+        }
+        for first in 0..24 {
+            for second in first + 1..24 {
+                let mut other = bytes;
+                (0..4).for_each(|i| other.swap(4 * first + i, 4 * second + i));
+                assert_ne!(checksum(&other), right, "words {first} and {second}");
+            }
+        }
     }
 }

@@ -123,20 +123,20 @@ impl TensorInfo {
         self.width as u64 * self.channels as u64 * self.dtype.bytes()
     }
 
-    pub(crate) const fn decode(b: &[u8], at: usize) -> Option<Self> {
-        let Some(dtype) = DType::from_code(b[at]) else { return None };
-        let Some(host) = HostType::from_code(b[at + 20]) else { return None };
+    pub(crate) const fn decode(b: &[u8; Self::SIZE]) -> Option<Self> {
+        let Some(dtype) = DType::from_code(b[0]) else { return None };
+        let Some(host) = HostType::from_code(b[20]) else { return None };
         Some(TensorInfo {
             dtype,
-            rank: b[at + 1],
-            channels_last: b[at + 3] & 1 != 0,
+            rank: b[1],
+            channels_last: b[3] & 1 != 0,
             host,
-            dims: [u16_at(b, at + 24), u16_at(b, at + 26), u16_at(b, at + 28), u16_at(b, at + 30)],
-            zero_point: b[at + 2] as i8,
-            height: u32_at(b, at + 4),
-            width: u32_at(b, at + 8),
-            channels: u32_at(b, at + 12),
-            scale: f32_at(b, at + 16),
+            dims: [u16_at(b, 24), u16_at(b, 26), u16_at(b, 28), u16_at(b, 30)],
+            zero_point: b[2] as i8,
+            height: u32_at(b, 4),
+            width: u32_at(b, 8),
+            channels: u32_at(b, 12),
+            scale: f32_at(b, 16),
         })
     }
 
@@ -201,14 +201,8 @@ impl Slot {
         (offset + first as u64 * row, offset + end as u64 * row)
     }
 
-    pub(crate) const fn decode(b: &[u8], at: usize) -> Self {
-        Slot {
-            tensor: u16_at(b, at),
-            c0: u16_at(b, at + 2),
-            channels: u16_at(b, at + 12),
-            offset: u32_at(b, at + 4),
-            rows: u32_at(b, at + 8),
-        }
+    pub(crate) const fn decode(b: &[u8; Self::SIZE]) -> Self {
+        Slot { tensor: u16_at(b, 0), c0: u16_at(b, 2), channels: u16_at(b, 12), offset: u32_at(b, 4), rows: u32_at(b, 8) }
     }
 
     /// The record's bytes.
@@ -256,20 +250,20 @@ impl Step {
     /// Bytes of a record.
     pub const SIZE: usize = 32;
 
-    pub(crate) const fn decode(b: &[u8], at: usize) -> Self {
+    pub(crate) const fn decode(b: &[u8; Self::SIZE]) -> Self {
         Step {
-            layer: u16_at(b, at),
-            input: u16_at(b, at + 2),
-            input2: u16_at(b, at + 4),
-            output: u16_at(b, at + 6),
-            r0: u16_at(b, at + 8),
-            r1: u16_at(b, at + 10),
-            c0: u16_at(b, at + 12),
-            c1: u16_at(b, at + 14),
-            chunk: u32_at(b, at + 16),
-            scratch: u32_at(b, at + 20),
-            place: u32_at(b, at + 24),
-            load: u16_at(b, at + 28) & 1 != 0,
+            layer: u16_at(b, 0),
+            input: u16_at(b, 2),
+            input2: u16_at(b, 4),
+            output: u16_at(b, 6),
+            r0: u16_at(b, 8),
+            r1: u16_at(b, 10),
+            c0: u16_at(b, 12),
+            c1: u16_at(b, 14),
+            chunk: u32_at(b, 16),
+            scratch: u32_at(b, 20),
+            place: u32_at(b, 24),
+            load: u16_at(b, 28) & 1 != 0,
         }
     }
 
@@ -303,8 +297,8 @@ impl Chunk {
     /// Bytes of a record.
     pub const SIZE: usize = 16;
 
-    pub(crate) const fn decode(b: &[u8], at: usize) -> Self {
-        Chunk { offset: u32_at(b, at), len: u32_at(b, at + 4), checksum: u64_at(b, at + 8) }
+    pub(crate) const fn decode(b: &[u8; Self::SIZE]) -> Self {
+        Chunk { offset: u32_at(b, 0), len: u32_at(b, 4), checksum: u64_at(b, 8) }
     }
 
     /// The record's bytes.
@@ -337,10 +331,10 @@ mod tests {
         };
         for (dtype, host) in [(DType::I8, HostType::U8), (DType::F32, HostType::Real), (DType::I32, HostType::I64)] {
             (tensor.dtype, tensor.host, tensor.channels_last) = (dtype, host, host == HostType::U8);
-            assert_eq!(TensorInfo::decode(&tensor.encode(), 0), Some(tensor));
+            assert_eq!(TensorInfo::decode(&tensor.encode()), Some(tensor));
         }
         let slot = Slot { tensor: 5, c0: 3, channels: 9, offset: 64, rows: 7 };
-        assert_eq!(Slot::decode(&slot.encode(), 0), slot);
+        assert_eq!(Slot::decode(&slot.encode()), slot);
         let mut step = Step {
             layer: 1,
             input: 2,
@@ -355,10 +349,10 @@ mod tests {
             place: 32,
             load: true,
         };
-        assert_eq!(Step::decode(&step.encode(), 0), step);
+        assert_eq!(Step::decode(&step.encode()), step);
         step.load = false;
-        assert_eq!(Step::decode(&step.encode(), 0), step);
+        assert_eq!(Step::decode(&step.encode()), step);
         let chunk = Chunk { offset: 16, len: 5, checksum: u64::MAX - 1 };
-        assert_eq!(Chunk::decode(&chunk.encode(), 0), chunk);
+        assert_eq!(Chunk::decode(&chunk.encode()), chunk);
     }
 }

@@ -94,9 +94,10 @@ fn candidates(planned: &Planned, setting: Setting) -> Vec<Candidate> {
     found
 }
 
-/// All of the channels, and powers of two below.
+/// All of the channels, and what is below of 1, 2, 3, and 4 to 7 times a power of two.
 fn block_sizes(all: u32, in_blocks: bool) -> impl Iterator<Item = u32> {
-    let smaller = (0..12).rev().map(|p| 1 << p).filter(move |&b| in_blocks && b < all);
+    let octaves = (0..10).rev().flat_map(|p| (4..8).rev().map(move |m| m << p));
+    let smaller = octaves.chain([3, 2, 1]).filter(move |&b| in_blocks && b < all);
     std::iter::once(all).chain(smaller)
 }
 

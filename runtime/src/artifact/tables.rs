@@ -1,10 +1,23 @@
 //! The records of an artifact, by their numbers.
 
 use super::Artifact;
+use super::sections::Table;
 use crate::bytes::u16_at;
 use crate::record::{Chunk, DType, Layer, NONE32, Slot, Step, TensorInfo};
 
 impl Artifact<'_> {
+    /// Record `i` of a table, all of which have `SIZE` bytes; `None` past the end. Its length being known, its fields are read
+    /// without a check for each byte.
+    const fn record<const SIZE: usize>(&self, table: Table, i: usize) -> Option<&[u8; SIZE]> {
+        if i >= table.count {
+            return None;
+        }
+        match self.head.split_at_checked(table.at + i * SIZE) {
+            Some((_, rest)) => rest.first_chunk(),
+            None => None,
+        }
+    }
+
     /// Number of tensors.
     pub const fn tensor_count(&self) -> usize {
         self.tensors.count
@@ -12,10 +25,10 @@ impl Artifact<'_> {
 
     /// A tensor; `None` past the end.
     pub const fn tensor(&self, i: usize) -> Option<TensorInfo> {
-        if i >= self.tensors.count {
-            return None;
+        match self.record(self.tensors, i) {
+            Some(bytes) => TensorInfo::decode(bytes),
+            None => None,
         }
-        TensorInfo::decode(self.head, self.tensors.at + i * TensorInfo::SIZE)
     }
 
     /// Number of layers.
@@ -25,10 +38,10 @@ impl Artifact<'_> {
 
     /// A layer; `None` past the end.
     pub const fn layer(&self, i: usize) -> Option<Layer> {
-        if i >= self.layers.count {
-            return None;
+        match self.record(self.layers, i) {
+            Some(bytes) => Layer::decode(bytes),
+            None => None,
         }
-        Layer::decode(self.head, self.layers.at + i * Layer::SIZE)
     }
 
     /// Number of slots.
@@ -38,10 +51,10 @@ impl Artifact<'_> {
 
     /// A slot; `None` past the end.
     pub const fn slot(&self, i: usize) -> Option<Slot> {
-        if i >= self.slots.count {
-            return None;
+        match self.record(self.slots, i) {
+            Some(bytes) => Some(Slot::decode(bytes)),
+            None => None,
         }
-        Some(Slot::decode(self.head, self.slots.at + i * Slot::SIZE))
     }
 
     /// Number of steps.
@@ -51,10 +64,10 @@ impl Artifact<'_> {
 
     /// A step; `None` past the end.
     pub const fn step(&self, i: usize) -> Option<Step> {
-        if i >= self.steps.count {
-            return None;
+        match self.record(self.steps, i) {
+            Some(bytes) => Some(Step::decode(bytes)),
+            None => None,
         }
-        Some(Step::decode(self.head, self.steps.at + i * Step::SIZE))
     }
 
     /// Number of weight chunks.
@@ -64,10 +77,13 @@ impl Artifact<'_> {
 
     /// A chunk; `None` past the end (also for [`NONE32`]).
     pub const fn chunk(&self, i: u32) -> Option<Chunk> {
-        if i == NONE32 || i as usize >= self.chunks.count {
+        if i == NONE32 {
             return None;
         }
-        Some(Chunk::decode(self.head, self.chunks.at + i as usize * Chunk::SIZE))
+        match self.record(self.chunks, i as usize) {
+            Some(bytes) => Some(Chunk::decode(bytes)),
+            None => None,
+        }
     }
 
     /// Number of network inputs.

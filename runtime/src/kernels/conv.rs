@@ -175,7 +175,8 @@ impl<E: Element> Source<'_, E> {
     fn add_runs(&self, (oy, ox): (usize, usize), pixels: usize, weights: &[E], pads: &[E], sums: &mut [[E::Sum; PIXELS]]) {
         let (window, x, n) = (&self.attrs.window, self.x, self.channels.len());
         let ([lines, kernel], (runs, len)) = (window.kernel.map(usize::from), self.runs());
-        let pad = window.pads[1] as usize;
+        let (pad, row_len, k) = (window.pads[1] as usize, x.width * x.channels, lines * runs * len);
+        let top = (oy * window.stride[0] as usize).wrapping_sub(window.pads[0] as usize);
         for run in 0..runs {
             // Taps before the picture, and where the others begin in a row.
             let starts = [0, 1, 2, 3].map(|p| {
@@ -183,22 +184,38 @@ impl<E: Element> Source<'_, E> {
                 let inside = left.saturating_sub(pad).min(x.width) * x.channels + self.channels.start;
                 (pad.saturating_sub(left).min(kernel) * n, inside)
             });
-            for ky in 0..lines {
-                let iy =
-                    (oy * window.stride[0] as usize + ky * window.dilation[0] as usize).wrapping_sub(window.pads[0] as usize);
-                let row = if iy < x.height { x.row(iy) } else { &[] };
-                let weights = &weights[(ky * runs + run) * len..];
-                let mut from = 0;
-                while from < len {
-                    // As far as each pixel's taps lie side by side, in the picture or outside.
-                    let rows = starts.map(|(outside, inside)| match from.checked_sub(outside) {
-                        Some(skip) => row.get(inside + skip..).filter(|rest| !rest.is_empty()).unwrap_or(pads),
-                        None => &pads[..pads.len().min(outside - from)],
+            let mut from = 0;
+            while from < len {
+                // As far as each pixel's taps lie side by side, in the picture or outside; it is the same in every line.
+                let mut part = len - from;
+                let places = starts.map(|(outside, inside)| {
+                    let place = from.checked_sub(outside).map(|skip| inside + skip).filter(|&place| place < row_len);
+                    part = part.min(match place {
+                        Some(place) => row_len - place,
+                        None if from < outside => pads.len().min(outside - from),
+                        None => pads.len(),
                     });
-                    let part = rows.iter().fold(len - from, |part, row| part.min(row.len()));
-                    E::add_dots_apart(&weights[from..], lines * runs * len, rows.map(|row| &row[..part]), sums);
-                    from += part;
+                    place
+                });
+                let (mut iy, mut weights) = (top, &weights[run * len + from..]);
+                for _ in 0..lines {
+                    if iy < x.height {
+                        let row = x.row(iy);
+                        let taps = |place: Option<usize>| match place {
+                            Some(place) => &row[place..place + part],
+                            None => &pads[..part],
+                        };
+                        E::add_dots_apart(weights, k, places.map(taps), sums);
+                    } else {
+                        for done in (0..part).step_by(pads.len()) {
+                            let pads = &pads[..pads.len().min(part - done)];
+                            E::add_dots_apart(&weights[done..], k, [pads; PIXELS], sums);
+                        }
+                    }
+                    iy = iy.wrapping_add(window.dilation[0] as usize);
+                    weights = weights.get(runs * len..).unwrap_or_default();
                 }
+                from += part;
             }
         }
     }

@@ -73,7 +73,7 @@ impl Element for i8 {
     }
 
     fn max_row(best: &mut [i8], x: &[i8]) {
-        arch::max_row(best, x);
+        arch::max_row_i8(best, x);
     }
 }
 
@@ -98,7 +98,7 @@ impl Element for f32 {
     }
 
     fn max_row(best: &mut [f32], x: &[f32]) {
-        arch::max_row(best, x);
+        arch::max_row_f32(best, x);
     }
 }
 
@@ -123,16 +123,10 @@ impl Requantize<'_> {
         self.make(sum, self.bias[i], self.multiplier[i])
     }
 
-    /// Makes the sums of the block's channels from `i` on their outputs: pixel by pixel, without a check for each channel, so that
-    /// they can be vectors. Not inlined, for the stack's sake.
+    /// Makes the sums of the block's channels from `i` on their outputs. Not inlined, for the stack's sake.
     #[inline(never)]
     pub fn apply_all(&self, i: usize, sums: &mut [[i32; arch::PIXELS]]) {
-        let (bias, multiplier) = (&self.bias[i..], &self.multiplier[i..]);
-        for p in 0..arch::PIXELS {
-            for ((sums, bias), multiplier) in sums.iter_mut().zip(bias).zip(multiplier) {
-                sums[p] = self.make(sums[p], *bias, *multiplier).into();
-            }
-        }
+        arch::requantize(sums, &self.bias[i..], &self.multiplier[i..], self.zero_point, [self.lo, self.hi]);
     }
 
     fn make(&self, sum: i32, bias: i32, multiplier: f32) -> i8 {

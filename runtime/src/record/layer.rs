@@ -32,30 +32,27 @@ impl Layer {
     /// Bytes of a record.
     pub const SIZE: usize = 64;
 
-    pub(crate) const fn decode(b: &[u8], at: usize) -> Option<Self> {
+    pub(crate) const fn decode(b: &[u8; Self::SIZE]) -> Option<Self> {
         let window = Window {
-            kernel: [u16_at(b, at + 32), u16_at(b, at + 34)],
-            stride: [u16_at(b, at + 36), u16_at(b, at + 38)],
-            dilation: [u16_at(b, at + 40), u16_at(b, at + 42)],
-            pads: [u16_at(b, at + 44), u16_at(b, at + 46), u16_at(b, at + 48), u16_at(b, at + 50)],
+            kernel: [u16_at(b, 32), u16_at(b, 34)],
+            stride: [u16_at(b, 36), u16_at(b, 38)],
+            dilation: [u16_at(b, 40), u16_at(b, 42)],
+            pads: [u16_at(b, 44), u16_at(b, 46), u16_at(b, 48), u16_at(b, 50)],
         };
-        let extra = u16_at(b, at + 52);
-        let Some(code) = OpCode::from_code(b[at]) else { return None };
+        let extra = u16_at(b, 52);
+        let Some(code) = OpCode::from_code(b[0]) else { return None };
         let op = match code {
             OpCode::Conv2d => Op::Conv2d(Conv2d { window, groups: extra }),
             OpCode::Linear => Op::Linear,
             OpCode::MaxPool => Op::MaxPool(MaxPool { window }),
-            OpCode::Lrn => {
-                Op::Lrn(Lrn { size: extra, alpha: f32_at(b, at + 32), beta: f32_at(b, at + 36), k: f32_at(b, at + 40) })
-            }
+            OpCode::Lrn => Op::Lrn(Lrn { size: extra, alpha: f32_at(b, 32), beta: f32_at(b, 36), k: f32_at(b, 40) }),
             OpCode::Relu => Op::Relu,
-            OpCode::AveragePool => Op::AveragePool(AveragePool {
-                window,
-                counted: [extra, u16_at(b, at + 54), u16_at(b, at + 56), u16_at(b, at + 58)],
-            }),
+            OpCode::AveragePool => {
+                Op::AveragePool(AveragePool { window, counted: [extra, u16_at(b, 54), u16_at(b, 56), u16_at(b, 58)] })
+            }
             OpCode::Unary => {
-                let (p, q) = (f32_at(b, at + 36), f32_at(b, at + 40));
-                Op::Unary(match b[at + 32] {
+                let (p, q) = (f32_at(b, 36), f32_at(b, 40));
+                Op::Unary(match b[32] {
                     0 => Function::Identity,
                     1 => Function::LeakyRelu { alpha: p },
                     2 => Function::Clip { lo: p, hi: q },
@@ -67,7 +64,7 @@ impl Layer {
                 })
             }
             OpCode::PRelu => Op::PRelu,
-            OpCode::Binary => Op::Binary(match b[at + 32] {
+            OpCode::Binary => Op::Binary(match b[32] {
                 0 => BinaryOp::Add,
                 1 => BinaryOp::Sub,
                 2 => BinaryOp::Mul,
@@ -75,47 +72,39 @@ impl Layer {
             }),
             OpCode::Constant => Op::Constant,
             OpCode::Rearrange => Op::Rearrange(Rearrange {
-                base: u32_at(b, at + 32),
-                row: u32_at(b, at + 36) as i32,
-                size: [u16_at(b, at + 40), u16_at(b, at + 42), u16_at(b, at + 44), u16_at(b, at + 46)],
-                stride: [
-                    u32_at(b, at + 48) as i32,
-                    u32_at(b, at + 52) as i32,
-                    u32_at(b, at + 56) as i32,
-                    u32_at(b, at + 60) as i32,
-                ],
+                base: u32_at(b, 32),
+                row: u32_at(b, 36) as i32,
+                size: [u16_at(b, 40), u16_at(b, 42), u16_at(b, 44), u16_at(b, 46)],
+                stride: [u32_at(b, 48) as i32, u32_at(b, 52) as i32, u32_at(b, 56) as i32, u32_at(b, 60) as i32],
             }),
             OpCode::Pad => Op::Pad(Pad {
-                before: [u16_at(b, at + 32), u16_at(b, at + 34), u16_at(b, at + 36)],
-                mode: match b[at + 38] {
+                before: [u16_at(b, 32), u16_at(b, 34), u16_at(b, 36)],
+                mode: match b[38] {
                     0 => PadMode::Constant,
                     1 => PadMode::Reflect,
                     2 => PadMode::Edge,
                     3 => PadMode::Wrap,
                     _ => return None,
                 },
-                value_i8: b[at + 39] as i8,
-                value: f32_at(b, at + 40),
+                value_i8: b[39] as i8,
+                value: f32_at(b, 40),
             }),
-            OpCode::Place => Op::Place(Place {
-                offset: [u16_at(b, at + 32), u16_at(b, at + 34), u16_at(b, at + 36)],
-                table: b[at + 38] & 1 != 0,
-            }),
+            OpCode::Place => Op::Place(Place { offset: [u16_at(b, 32), u16_at(b, 34), u16_at(b, 36)], table: b[38] & 1 != 0 }),
             OpCode::Resize => Op::Resize,
             OpCode::Softmax => Op::Softmax,
-            OpCode::ArgMax => Op::ArgMax { last: b[at + 32] & 1 != 0 },
-            OpCode::Convert => Op::Convert(Convert { per_channel: b[at + 32] & 1 != 0 }),
+            OpCode::ArgMax => Op::ArgMax { last: b[32] & 1 != 0 },
+            OpCode::Convert => Op::Convert(Convert { per_channel: b[32] & 1 != 0 }),
         };
         Some(Layer {
             op,
-            input: u16_at(b, at + 2),
-            input2: u16_at(b, at + 4),
-            output: u16_at(b, at + 6),
-            range_i8: [b[at + 8] as i8, b[at + 9] as i8],
-            range_f32: [f32_at(b, at + 12), f32_at(b, at + 16)],
-            table_shift: b[at + 10],
-            multiplier: f32_at(b, at + 20),
-            multiplier2: f32_at(b, at + 24),
+            input: u16_at(b, 2),
+            input2: u16_at(b, 4),
+            output: u16_at(b, 6),
+            range_i8: [b[8] as i8, b[9] as i8],
+            range_f32: [f32_at(b, 12), f32_at(b, 16)],
+            table_shift: b[10],
+            multiplier: f32_at(b, 20),
+            multiplier2: f32_at(b, 24),
         })
     }
 
@@ -255,7 +244,7 @@ mod tests {
                 multiplier: 0.25,
                 multiplier2: -0.5,
             };
-            assert_eq!(Layer::decode(&layer.encode(), 0), Some(layer));
+            assert_eq!(Layer::decode(&layer.encode()), Some(layer));
         }
     }
 }

@@ -32,18 +32,18 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
-/// The format's checksum: the sum of the 32-bit words below, the sum of the running sums above.
-pub fn fletcher(bytes: &[u8]) -> u64 {
-    let words = bytes.chunks(4).map(|chunk| {
-        let mut word = [0; 4];
-        word[..chunk.len()].copy_from_slice(chunk);
-        u32::from_le_bytes(word)
-    });
-    let (sum, sums) = words.fold((0u32, 0u32), |(sum, sums), word| {
-        let sum = sum.wrapping_add(word);
-        (sum, sums.wrapping_add(sum))
-    });
-    (sums as u64) << 32 | sum as u64
+/// The format's checksum, word by word.
+pub fn checksum(bytes: &[u8]) -> u64 {
+    const FACTOR: u64 = 2_654_435_761;
+    let step = |sum: u64, word: u64| (sum * FACTOR + word) % (1 << 32);
+    let mut lanes = [1u64; 4];
+    for (i, chunk) in bytes.chunks(4).enumerate() {
+        let word = chunk.iter().rev().fold(0, |word, &byte| word << 8 | byte as u64);
+        lanes[i % 4] = step(lanes[i % 4], word);
+    }
+    let low = step(step(step(lanes[0], lanes[1]), lanes[2]), lanes[3]);
+    let turned = (0..4).map(|i| (lanes[i] << (8 * i)) % (1 << 32) | lanes[i] >> (32 - 8 * i));
+    turned.fold(0, |high, lane| high ^ lane) << 32 | low
 }
 
 /// First byte and length of the sections that lie inside the file, with the place of their table entries.
@@ -59,14 +59,14 @@ fn entries(bytes: &[u8]) -> Vec<(usize, usize, usize)> {
 /// Makes all checksums of the head right again, as far as its lengths make sense.
 pub fn repair(bytes: &mut [u8]) {
     for (entry, at, len) in entries(bytes) {
-        let sum = fletcher(&bytes[at..at + len]);
+        let sum = checksum(&bytes[at..at + len]);
         // A section that lies over the table makes the table's own sum wrong; one pass is enough for all others.
         put(bytes, entry + 16, &sum.to_le_bytes());
     }
     let table = 64 + 32 * u32_at(bytes, 16).min(256) as usize;
     if table <= bytes.len() {
         put(bytes, 40, &[0; 8]);
-        let sum = fletcher(&bytes[..table]);
+        let sum = checksum(&bytes[..table]);
         put(bytes, 40, &sum.to_le_bytes());
     }
 }

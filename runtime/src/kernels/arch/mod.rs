@@ -4,6 +4,9 @@
 //! that means the same bytes (wrapping i32 sums do not depend on their order); for f32 the portable order of summation, eight
 //! interleaved partial sums, is part of the contract, so the bytes are the same as well.
 
+#[cfg(staticnet_vectors)]
+#[allow(unsafe_code)] // Instructions that `build.rs` knows the core to have.
+mod mve;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)] // Intrinsics, behind a run-time check of the processor.
@@ -66,8 +69,34 @@ pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     portable::dot_f32(a, b)
 }
 
+/// Makes the sums of channels their outputs: those of `sums[i]` with bias and multiplier `i`, by [`requantize`](crate::quant::requantize)
+/// onto `zero_point`, at least `lo` and then at most `hi`.
+pub fn requantize(sums: &mut [[i32; PIXELS]], bias: &[i32], multiplier: &[f32], zero_point: i8, range: [i8; 2]) {
+    #[cfg(staticnet_vectors)]
+    mve::requantize(sums, bias, multiplier, zero_point, range);
+    #[cfg(not(staticnet_vectors))]
+    portable::requantize(sums, bias, multiplier, zero_point, range);
+}
+
+/// Adds words to the sums of four lanes as [`checksum`](crate::checksum) does, wrapping: for each lane of each element, in order,
+/// `sum = FACTOR * sum + word`.
+pub fn add_words(words: &[[u32; 4]], sums: &mut [u32; 4]) {
+    #[cfg(staticnet_vectors)]
+    mve::add_words(words, sums);
+    #[cfg(not(staticnet_vectors))]
+    portable::add_words(words, sums);
+}
+
 /// Element-wise `best = max(best, x)`.
-pub fn max_row<E: Copy + PartialOrd>(best: &mut [E], x: &[E]) {
+pub fn max_row_i8(best: &mut [i8], x: &[i8]) {
+    #[cfg(staticnet_vectors)]
+    mve::max_row(best, x);
+    #[cfg(not(staticnet_vectors))]
+    portable::max_row(best, x);
+}
+
+/// Element-wise `best = max(best, x)`; what is not a number is not larger.
+pub fn max_row_f32(best: &mut [f32], x: &[f32]) {
     portable::max_row(best, x);
 }
 

@@ -1,6 +1,7 @@
 //! The primitives in plain Rust: their definition, and what runs where nothing faster is compiled in.
 
 use super::PIXELS;
+use crate::bytes::FACTOR;
 
 /// Interleaved partial sums of an f32 dot product.
 pub(super) const LANES: usize = 8;
@@ -111,6 +112,30 @@ pub(super) fn add_dots_apart_f32(weights: &[f32], stride: usize, pixels: [&[f32]
             *sum += reduce(*lanes);
         }
     }
+}
+
+#[cfg_attr(staticnet_vectors, allow(dead_code))]
+pub(super) fn requantize(sums: &mut [[i32; PIXELS]], bias: &[i32], multiplier: &[f32], zero_point: i8, [lo, hi]: [i8; 2]) {
+    for ((sums, bias), multiplier) in sums.iter_mut().zip(bias).zip(multiplier) {
+        *sums = sums.map(|sum| crate::quant::requantize(sum.wrapping_add(*bias), *multiplier, zero_point, lo, hi).into());
+    }
+}
+
+pub(super) fn add_words(words: &[[u32; 4]], sums: &mut [u32; 4]) {
+    // A copy stays in registers; two at a time take half the branches.
+    let mut lanes = *sums;
+    let mut add = |words: &[u32; 4]| {
+        for (sum, word) in lanes.iter_mut().zip(words) {
+            *sum = sum.wrapping_mul(FACTOR).wrapping_add(u32::from_le(*word));
+        }
+    };
+    let (pairs, last) = words.as_chunks::<2>();
+    for [first, second] in pairs {
+        add(first);
+        add(second);
+    }
+    last.iter().for_each(add);
+    *sums = lanes;
 }
 
 pub(super) fn max_row<E: Copy + PartialOrd>(best: &mut [E], x: &[E]) {

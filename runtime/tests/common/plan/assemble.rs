@@ -1,7 +1,7 @@
 //! From a network and a plan to the bytes of an artifact.
 
 use super::super::net::{Net, Weights};
-use super::super::surgery::{Parts, Section, fletcher};
+use super::super::surgery::{Parts, Section, checksum};
 use super::Plan;
 use staticnet::preprocess::row_memory_bytes;
 use staticnet::record::{Chunk, DType, NONE16, NONE32, Slot, Step};
@@ -103,7 +103,7 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
         let chunk = weights.chunk(work.rows.clone(), work.channels.clone()).map(|bytes| {
             *known.entry((work.layer, work.channels.clone(), rows)).or_insert_with(|| {
                 payload.resize(payload.len().next_multiple_of(16), 0);
-                chunks.push(Chunk { offset: payload.len() as u32, len: bytes.len() as u32, checksum: fletcher(&bytes) });
+                chunks.push(Chunk { offset: payload.len() as u32, len: bytes.len() as u32, checksum: checksum(&bytes) });
                 payload.extend(bytes);
                 chunks.len() as u32 - 1
             })
@@ -168,13 +168,13 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
     let section = |(id, bytes): (u16, Vec<u8>)| Section { id, version: 1, required: id < 7, bytes };
     let mut header = vec![0; 64];
     put(&mut header, 0, b"SNET");
-    put(&mut header, 4, &3u16.to_le_bytes());
+    put(&mut header, 4, &4u16.to_le_bytes());
     put(&mut header, 6, &(if plan.places > 0 { 2u16 } else { 0 }).to_le_bytes());
     put(&mut header, 12, &(payload.len() as u32).to_le_bytes());
     put(&mut header, 24, &ram.to_le_bytes());
     put(&mut header, 28, &end.to_le_bytes());
     put(&mut header, 32, &ops.to_le_bytes());
-    put(&mut header, 48, &fletcher(&payload).to_le_bytes());
+    put(&mut header, 48, &checksum(&payload).to_le_bytes());
     put(&mut header, 56, &2048u32.to_le_bytes());
     Parts { header, sections: sections.into_iter().map(section).collect(), payload }.assemble()
 }
