@@ -23,7 +23,7 @@ const LONGEST: usize = 24;
 const TWICE: f64 = 0.005;
 
 /// Instructions that the least RAM may cost, by estimate; with weights in storage small blocks are worth more.
-const DEARER: [f64; 2] = [0.03, 0.06];
+const DEARER: [f64; 2] = [0.03, 0.055];
 
 /// A segment that may be part of a plan.
 #[derive(Clone, Copy, Debug)]
