@@ -34,7 +34,7 @@ fn inspect_in_json() {
         let number = |field: &str| json[field].as_u64().unwrap_or_else(|| panic!("{field}: {json}"));
         let side = SIDE as u64;
         let (conv, fc) = (side * side * 8 * 27, 3 * 8 * side * side / 4);
-        assert_eq!((number("format_version"), &json["target"]), (3, &Value::from("portable")));
+        assert_eq!((number("format_version"), &json["target"]), (4, &Value::from("portable")));
         assert_eq!(number("macs"), conv + fc);
         let per_channel = if element == 1 { 8 } else { 4 };
         let of_layer = [8 * (27 * element + per_channel), 0, 3 * (8 * side * side / 4 * element + per_channel)];

@@ -42,7 +42,7 @@ pub fn checksum(bytes: &[u8]) -> u64 {
         lanes[i % 4] = step(lanes[i % 4], word);
     }
     let low = step(step(step(lanes[0], lanes[1]), lanes[2]), lanes[3]);
-    let turned = (0..4).map(|i| (lanes[i] << (8 * i)) % (1 << 32) | lanes[i] >> (32 - 8 * i));
+    let turned = (0..4).map(|i| ((lanes[i] << (8 * i)) % (1 << 32)) | (lanes[i] >> (32 - 8 * i)));
     turned.fold(0, |high, lane| high ^ lane) << 32 | low
 }
 
