@@ -47,6 +47,11 @@ fn a_description_is_written_and_read() {
     let error = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2));
     assert!(error.contains("net.toml") && error.contains("`batchsize`; do you mean `batch_size`?"), "{error}");
+
+    // The folder to go on with stands behind --out, not where the data set does.
+    let nowhere = trainer(&["train", "runs/first", "--resume"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(text(&nowhere.stderr).contains("--resume needs --out RUN"), "{}", text(&nowhere.stderr));
 }
 
 #[test]

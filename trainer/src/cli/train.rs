@@ -4,7 +4,7 @@ use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::summary::layers;
 use super::{CliError, prepare};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::models::Architecture;
 use crate::run::Run;
 use crate::train::{TrainError, Training, dry_run};
@@ -40,6 +40,9 @@ impl Train {
     pub(super) fn run(self, typed: &ArgMatches) -> Result<(), CliError> {
         let saved = self.out.as_ref().filter(|_| self.resume).map(|out| Run::at(out).config());
         let files: Vec<_> = self.config.iter().chain(&saved).map(PathBuf::as_path).collect();
+        if self.resume && self.out.is_none() && files.is_empty() && self.options.arch.is_empty() {
+            return Err(ConfigError::Missing { what: "--resume needs --out RUN, the folder to go on with" }.into());
+        }
         let (config, architecture) = prepare::decided(&self.options, typed, &files)?;
         if self.dry_run {
             return dry(config, architecture);

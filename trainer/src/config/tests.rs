@@ -25,6 +25,10 @@ fn the_command_line_wins_over_files_and_they_over_defaults() {
     assert_eq!((&config.schedule.step_epochs[..], config.batch_size), (&[3, 4][..], 64));
     assert_eq!(config.max_time, Some(Span(Duration::from_secs(5400))));
     assert_eq!(resolved("", &[&near]).unwrap().schedule.lr, 1.0, "a whole number is a rate, too");
+    // What a file switches on the line can switch off.
+    std::fs::write(&near, "skip_bad = true\nbalance = true\nnesterov = true").unwrap();
+    let config = resolved("--skip-bad=false --nesterov", &[&near]).unwrap();
+    assert_eq!((config.pictures.skip_bad, config.pictures.balance, config.optim.nesterov), (false, true, true));
 }
 
 #[test]

@@ -12,10 +12,12 @@ const MAX_WORKERS: u32 = 1024;
 #[serde(default)]
 pub struct DataOptions {
     /// Show every class equally often: small classes are repeated, of large ones a part is taken, another one every epoch.
-    #[arg(long, default_value_t = DataOptions::default().balance)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        action = clap::ArgAction::Set, default_value_t = DataOptions::default().balance)]
     pub balance: bool,
     /// Leave out pictures that cannot be read, naming them, instead of stopping before the first step.
-    #[arg(long, default_value_t = DataOptions::default().skip_bad)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        action = clap::ArgAction::Set, default_value_t = DataOptions::default().skip_bad)]
     pub skip_bad: bool,
     /// Train every epoch on the same first N batches, unvaried, to see whether the network can learn them at all; 0 trains on all.
     #[arg(long, value_name = "N", default_value_t = DataOptions::default().overfit_batches)]
