@@ -62,12 +62,14 @@ pub(crate) const FACTOR: u32 = 0x9E37_79B1;
 const START: [u32; 4] = [1; 4];
 
 const fn joined([a, b, c, d]: [u32; 4]) -> u64 {
-    let low = add(add(add(a, b), c), d);
+    let low = add_word(add_word(add_word(a, b), c), d);
     let high = a ^ b.rotate_left(8) ^ c.rotate_left(16) ^ d.rotate_left(24);
     low as u64 | (high as u64) << 32
 }
 
-const fn add(sum: u32, word: u32) -> u32 {
+/// A sum with one word more.
+#[inline(always)]
+pub(crate) const fn add_word(sum: u32, word: u32) -> u32 {
     sum.wrapping_mul(FACTOR).wrapping_add(word)
 }
 
@@ -89,7 +91,7 @@ const fn add_words(mut lanes: [u32; 4], bytes: &[u8], hole: usize, len: usize) -
             word
         };
         let lane = at / 4 % 4;
-        lanes[lane] = add(lanes[lane], word);
+        lanes[lane] = add_word(lanes[lane], word);
         at += 4;
     }
     lanes

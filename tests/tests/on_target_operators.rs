@@ -6,7 +6,7 @@ mod common;
 
 use common::every_op;
 use common::networks::samples;
-use common::{Random, compiled, input_info};
+use common::{Random, compiled, input_info, surgery};
 use staticnet::op::Op;
 use staticnet_exporter::compile::{Options, emit_network};
 use staticnet_exporter::host::{Model, encode};
@@ -75,13 +75,10 @@ fn with_strange_scales(mut bytes: Vec<u8>) -> Result<Vec<u8>, Box<dyn Error>> {
             }
         }
     }
-    // FORMAT.md, section 2: the payload's checksum, and that of the header and the section table.
-    let payload = staticnet::checksum(&bytes[head..]);
+    // FORMAT.md, section 2.
+    let payload = surgery::checksum(&bytes[head..]);
     bytes[48..56].copy_from_slice(&payload.to_le_bytes());
-    bytes[40..48].fill(0);
-    let sections = u32::from_le_bytes([bytes[16], bytes[17], bytes[18], bytes[19]]) as usize;
-    let table = staticnet::checksum(&bytes[..64 + 32 * sections]);
-    bytes[40..48].copy_from_slice(&table.to_le_bytes());
+    surgery::repair(&mut bytes);
     Ok(bytes)
 }
 

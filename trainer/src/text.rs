@@ -1,24 +1,22 @@
 //! Values and tables as text: what serde writes by `Display` and reads by `FromStr`, CSV fields, columns that line up.
 
-/// Gives types the two conversions that `#[serde(try_from = "String", into = "String")]` asks for, by `FromStr` and `Display`: a TOML
+/// Gives a type the two conversions that `#[serde(try_from = "String", into = "String")]` asks for, by `FromStr` and `Display`: a TOML
 /// file then has what the command line has.
 macro_rules! written_as_text {
-    ($($type:ty),+ $(,)?) => {
-        $(
-            impl TryFrom<String> for $type {
-                type Error = <$type as std::str::FromStr>::Err;
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = <$type as std::str::FromStr>::Err;
 
-                fn try_from(text: String) -> Result<Self, Self::Error> {
-                    text.parse()
-                }
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
             }
+        }
 
-            impl From<$type> for String {
-                fn from(value: $type) -> String {
-                    value.to_string()
-                }
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
             }
-        )+
+        }
     };
 }
 pub(crate) use written_as_text;

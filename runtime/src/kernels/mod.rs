@@ -120,17 +120,13 @@ pub struct Requantize<'a> {
 impl Requantize<'_> {
     /// The output of channel `i` of the block.
     pub fn apply(&self, i: usize, sum: i32) -> i8 {
-        self.make(sum, self.bias[i], self.multiplier[i])
+        crate::quant::requantize(sum.wrapping_add(self.bias[i]), self.multiplier[i], self.zero_point, self.lo, self.hi)
     }
 
     /// Makes the sums of the block's channels from `i` on their outputs. Not inlined, for the stack's sake.
     #[inline(never)]
     pub fn apply_all(&self, i: usize, sums: &mut [[i32; arch::PIXELS]]) {
         arch::requantize(sums, &self.bias[i..], &self.multiplier[i..], self.zero_point, [self.lo, self.hi]);
-    }
-
-    fn make(&self, sum: i32, bias: i32, multiplier: f32) -> i8 {
-        crate::quant::requantize(sum.wrapping_add(bias), multiplier, self.zero_point, self.lo, self.hi)
     }
 }
 

@@ -8,6 +8,8 @@ pub mod plans;
 pub mod random;
 pub mod storage;
 pub mod streaming;
+#[path = "../../../runtime/tests/common/surgery.rs"]
+pub mod surgery;
 
 pub use random::{Case, Random};
 use staticnet::record::{DType, TensorInfo};

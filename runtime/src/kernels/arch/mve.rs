@@ -45,7 +45,6 @@ pub(super) fn requantize(sums: &mut [[i32; PIXELS]], bias: &[i32], multiplier: &
             multiplier = inout(reg) multiplier.as_ptr() => _,
             zero_point = in(reg) zero_point as i32,
             lo = in(reg) lo as i32,
-            // Used before this one is written.
             smallest = in(reg) (-65_536f32).to_bits(),
             hi = in(reg) hi as i32,
             t = out(reg) _,

@@ -1,7 +1,7 @@
 //! The primitives in plain Rust: their definition, and what runs where nothing faster is compiled in.
 
 use super::PIXELS;
-use crate::bytes::FACTOR;
+use crate::bytes::add_word;
 
 /// Interleaved partial sums of an f32 dot product.
 pub(super) const LANES: usize = 8;
@@ -126,7 +126,7 @@ pub(super) fn add_words(words: &[[u32; 4]], sums: &mut [u32; 4]) {
     let mut lanes = *sums;
     let mut add = |words: &[u32; 4]| {
         for (sum, word) in lanes.iter_mut().zip(words) {
-            *sum = sum.wrapping_mul(FACTOR).wrapping_add(u32::from_le(*word));
+            *sum = add_word(*sum, u32::from_le(*word));
         }
     };
     let (pairs, last) = words.as_chunks::<2>();
