@@ -13,8 +13,9 @@ use staticnet_trainer::dataset::{Batch, Loader, LoaderOptions, Order};
 use staticnet_trainer::init::{Init, initialise};
 use staticnet_trainer::loss::CrossEntropy;
 use staticnet_trainer::models;
-use staticnet_trainer::network::Network;
+use staticnet_trainer::network::{Going, Network, Staged};
 use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser};
+use staticnet_trainer::ranks::Part;
 use staticnet_trainer::schedule::{ScheduleKind, ScheduleOptions};
 use staticnet_trainer::source::base_preprocess;
 use staticnet_trainer::synth;
@@ -79,6 +80,7 @@ impl Bench {
             drop_last: true,
             at_most: None,
             threads,
+            part: Part::WHOLE,
         };
         Ok(Loader::new(self.data.clone(), base_preprocess(architecture, 3), options))
     }
@@ -88,8 +90,9 @@ impl Bench {
         let mut graph = (architecture.build)(3, synth::CLASSES)?;
         initialise(&mut graph, Init::Kaiming, 1);
         let schedule = ScheduleOptions { lr: 1e-4, schedule: ScheduleKind::Constant, ..ScheduleOptions::default() };
-        let optimiser = Optimiser::new(&graph, &OptimOptions::default(), &schedule)?;
-        Ok((Network::new(Arc::new(CpuBackend::new(0)?), graph)?, optimiser))
+        let backend = Arc::new(CpuBackend::new(0)?);
+        let optimiser = Optimiser::new(&backend, &graph, &OptimOptions::default(), &schedule)?;
+        Ok((Network::new(backend, graph)?, optimiser))
     }
 
     /// The loader alone.
@@ -104,7 +107,9 @@ fn train(network: &mut Network<CpuBackend>, sgd: &mut Optimiser, batches: impl I
     let mut step = |batch: Result<Batch>| {
         let batch = batch?;
         let images = batch.indices.len();
-        let mut pass = network.backward(batch, &CrossEntropy::default(), (1, 0), None, None)?;
+        let staged = Staged::new(network.backend().as_ref(), batch)?;
+        let going = Going { seed: 1, epoch: 0, scale: 1.0 };
+        let mut pass = network.backward(staged, &CrossEntropy::default(), going, None, None)?;
         network.update(sgd, &mut pass.gradients, Moment { step: 0, steps_per_epoch: 1, epochs: 1, batches: 1 })?;
         Ok(images)
     };

@@ -8,7 +8,7 @@ use staticnet_trainer::dataset::Batch;
 use staticnet_trainer::init::{Init, initialise};
 use staticnet_trainer::loss::CrossEntropy;
 use staticnet_trainer::models;
-use staticnet_trainer::network::Network;
+use staticnet_trainer::network::{Going, Network, Staged};
 use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser};
 use staticnet_trainer::rng::KeyedRng;
 use staticnet_trainer::schedule::{ScheduleKind, ScheduleOptions};
@@ -39,8 +39,9 @@ impl Bench {
         initialise(&mut graph, Init::Kaiming, 1);
         let elements = graph.value(graph.inputs[0]).elements();
         let schedule = ScheduleOptions { lr: 1e-4, schedule: ScheduleKind::Constant, ..ScheduleOptions::default() };
-        let optimiser = Optimiser::new(&graph, &OptimOptions::default(), &schedule)?;
-        let network = Network::new(Arc::new(CpuBackend::new(threads)?), graph)?;
+        let backend = Arc::new(CpuBackend::new(threads)?);
+        let optimiser = Optimiser::new(&backend, &graph, &OptimOptions::default(), &schedule)?;
+        let network = Network::new(backend, graph)?;
         let mut rng = KeyedRng::new(1, 0, 0, 0);
         let batch = Batch {
             images: (0..size * elements).map(|_| rng.normal()).collect(),
@@ -59,7 +60,9 @@ impl Bench {
             // Every step draws other dropout masks.
             self.step += 1;
             let at = Moment { step: self.step.into(), steps_per_epoch: 1, epochs: 1, batches: 1 };
-            let mut pass = self.network.backward(batch, &CrossEntropy::default(), (1, self.step), None, None)?;
+            let going = Going { seed: 1, epoch: self.step, scale: 1.0 };
+            let staged = Staged::new(self.network.backend().as_ref(), batch)?;
+            let mut pass = self.network.backward(staged, &CrossEntropy::default(), going, None, None)?;
             self.network.update(&mut self.optimiser, &mut pass.gradients, at)?;
             loss = pass.loss;
             seconds += start.elapsed().as_secs_f64();

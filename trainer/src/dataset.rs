@@ -15,6 +15,7 @@ use staticnet::preprocess::Preprocess;
 use staticnet_exporter::data::{DataError, DataSet};
 
 use crate::augment::Augment;
+use crate::ranks::Part;
 use crate::rng::{KeyedRng, stream};
 use crate::targets::Targets;
 pub use check::{Bad, check};
@@ -33,6 +34,20 @@ pub struct Batch {
     pub targets: Targets,
     /// Which sample of the data set each one is.
     pub indices: Vec<u32>,
+}
+
+impl Batch {
+    /// The samples of one part of the batch.
+    #[must_use]
+    pub fn part(self, part: Part) -> Batch {
+        if part == Part::WHOLE {
+            return self;
+        }
+        let Batch { images, targets, indices } = self;
+        let (samples, elements) = (part.of(targets.len()), images.len() / targets.len().max(1));
+        let images = images[samples.start * elements..samples.end * elements].to_vec();
+        Batch { images, targets: targets.part(samples.clone()), indices: indices[samples].to_vec() }
+    }
 }
 
 /// How an epoch is cut into batches.
@@ -56,6 +71,8 @@ pub struct LoaderOptions {
     pub at_most: Option<usize>,
     /// Worker threads; 0 counts as 1. The batches are the same for any number.
     pub threads: usize,
+    /// Whose samples of each batch are read.
+    pub part: Part,
 }
 
 impl LoaderOptions {
@@ -172,7 +189,8 @@ impl Epoch {
         for batch in batches {
             let first = batch * self.options.batch_size;
             let last = (first + self.options.batch_size).min(self.picks.len());
-            let batch = self.batch(first..last, &normalise, &mut pixels, &mut scratch);
+            let mine = self.options.part.of(last - first);
+            let batch = self.batch(first + mine.start..first + mine.end, &normalise, &mut pixels, &mut scratch);
             let failed = batch.is_err();
             if sender.send(batch).is_err() || failed {
                 return;

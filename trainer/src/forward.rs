@@ -1,13 +1,13 @@
 //! Interprets a [`Graph`] with dfdx tensors.
 
-use crate::backend::{Backend, ConvShape, LinearShape, LrnShape, PoolShape, raw};
+use crate::backend::{Backend, Batch, ConvShape, Fault, LinearShape, LrnShape, PoolShape, Vector};
 use crate::network::Tap;
-use crate::ops::{self, Activation, LayerParams, Weight};
+use crate::ops::{self, LayerParams, Weight};
 use crate::plan::{Plan, Trained};
 use crate::rng::{KeyedRng, stream};
 use dfdx::prelude::*;
 use staticnet_graph::graph::{Graph, Node, ValueId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How to run the net.
@@ -26,6 +26,9 @@ pub enum Mode<'a> {
     },
 }
 
+/// Hears of every parameter on the way back: its name, and its gradient, to which nothing is added any more.
+pub type Done<B> = Arc<dyn Fn(&str, &Vector<B>) -> Result<(), Fault<B>>>;
+
 /// Runs `graph` on a batch and returns its outputs, and `tape` with all that was recorded behind what it held.
 /// `tap` is shown the output of every node.
 ///
@@ -38,29 +41,58 @@ pub enum Mode<'a> {
 /// # Panics
 /// Panics where `inputs` or `params` do not fit the graph.
 #[allow(clippy::too_many_arguments)]
-pub fn forward<B: Backend, T: Tape<f32, Cpu>>(
+pub fn forward<B: Backend, T: Tape<f32, B::Device>>(
     backend: &Arc<B>,
     graph: &Graph,
     plan: &Plan,
-    params: &BTreeMap<String, Weight>,
-    inputs: Vec<Activation>,
+    params: &BTreeMap<String, Weight<B::Device>>,
+    inputs: Vec<Batch<B>>,
+    mode: Mode<'_>,
+    tape: T,
+    tap: Option<Tap<'_>>,
+) -> Result<(Vec<Batch<B>>, T), Fault<B>> {
+    forward_telling(backend, graph, plan, params, inputs, mode, tape, (tap, None))
+}
+
+/// [`forward`], and `done` will be told on the way back. It hears of the parameters in the order of [`done_order`].
+///
+/// # Errors
+/// The device's, when memory runs out.
+///
+/// # Panics
+/// Panics where `inputs` or `params` do not fit the graph.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn forward_telling<B: Backend, T: Tape<f32, B::Device>>(
+    backend: &Arc<B>,
+    graph: &Graph,
+    plan: &Plan,
+    params: &BTreeMap<String, Weight<B::Device>>,
+    inputs: Vec<Batch<B>>,
     mode: Mode<'_>,
     mut tape: T,
-    mut tap: Option<Tap<'_>>,
-) -> Result<(Vec<Activation>, T), CpuError> {
-    let mut values: Vec<Option<Activation>> = vec![None; graph.values.len()];
+    (mut tap, done): (Option<Tap<'_>>, Option<&Done<B>>),
+) -> Result<(Vec<Batch<B>>, T), Fault<B>> {
+    let mut seen = BTreeSet::new();
+    let mut values: Vec<Option<Batch<B>>> = vec![None; graph.values.len()];
     for (id, input) in graph.inputs.iter().zip(inputs) {
         assert_eq!(input.shape().1, graph.value(*id).elements(), "input {}", graph.value(*id).name);
         values[id.0] = Some(input);
     }
     for (i, node) in graph.nodes.iter().enumerate() {
         let x = values[node.inputs[0].0].clone().expect("nodes stand in execution order");
+        if let Some(done) = done.filter(|_| T::OWNS_TAPE) {
+            // What is recorded before a node comes after it on the way back; and where several use a parameter, after all of them.
+            for name in node.params.iter().filter(|name| seen.insert(name.as_str())) {
+                let (done, name, param) = (Arc::clone(done), name.clone(), params[name].ghost());
+                tape.add_backward_op(move |grads| done(&name, grads.get_or_alloc_mut(&param)?));
+            }
+        }
         let traced = x.put_tape(tape);
         let step = Step { backend, graph, plan, params, index: i, node };
         let (y, recorded) = step.run(traced, mode)?.split_tape();
         tape = recorded;
         if let Some(tap) = &mut tap {
-            tap(&node.name, raw::slice(&y));
+            tap(&node.name, &backend.host(backend.read(&y))?);
         }
         values[node.output.0] = Some(y);
         for x in &node.inputs {
@@ -73,18 +105,27 @@ pub fn forward<B: Backend, T: Tape<f32, Cpu>>(
     Ok((graph.outputs.iter().map(output).collect(), tape))
 }
 
+/// The parameters in the order in which the way back is done with them.
+pub fn done_order(graph: &Graph) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    let names = graph.nodes.iter().flat_map(|node| &node.params).map(String::as_str);
+    let mut order: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
+    order.reverse();
+    order
+}
+
 /// One node about to run.
-struct Step<'a, B> {
+struct Step<'a, B: Backend> {
     backend: &'a Arc<B>,
     graph: &'a Graph,
     plan: &'a Plan,
-    params: &'a BTreeMap<String, Weight>,
+    params: &'a BTreeMap<String, Weight<B::Device>>,
     index: usize,
     node: &'a Node,
 }
 
 impl<B: Backend> Step<'_, B> {
-    fn run<T: Tape<f32, Cpu>>(&self, x: Activation<T>, mode: Mode<'_>) -> Result<Activation<T>, CpuError> {
+    fn run<T: Tape<f32, B::Device>>(&self, x: Batch<B, T>, mode: Mode<'_>) -> Result<Batch<B, T>, Fault<B>> {
         let batch = x.shape().0;
         let relu = self.plan.fused[self.index];
         let learns = self.plan.learns[self.node.inputs[0].0];
@@ -123,7 +164,7 @@ impl<B: Backend> Step<'_, B> {
         }
     }
 
-    fn layer(&self) -> LayerParams<'_> {
+    fn layer(&self) -> LayerParams<'_, B::Device> {
         LayerParams { weight: &self.params[&self.node.params[0]], bias: &self.params[&self.node.params[1]] }
     }
 }
@@ -131,6 +172,8 @@ impl<B: Backend> Step<'_, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::raw;
+    use crate::ops::Activation;
     use crate::init::{Init, initialise};
     use crate::models;
     use crate::ops::gradient_check::{backend, normal};

@@ -6,6 +6,7 @@
 pub mod augment;
 pub mod backend;
 pub(crate) mod bits;
+pub mod check;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod optim;
 pub mod option;
 pub mod plan;
 pub mod plot;
+pub mod ranks;
 pub mod rng;
 pub mod run;
 pub mod schedule;

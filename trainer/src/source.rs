@@ -3,13 +3,14 @@
 use crate::augment::Augment;
 use crate::dataset::{Bad, Batch, DataOptions, Loader, LoaderOptions, Order, check, statistics};
 use crate::models::Architecture;
+use crate::ranks::Part;
 use staticnet::preprocess::Preprocess;
 use staticnet_exporter::data::{DataError, DataSet, Split};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Batches, or the first error.
-pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch, DataError>> + 'a>;
+pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch, DataError>> + Send + 'a>;
 
 /// Samples to train on and samples to measure with. Implement it to train on data of your own.
 pub trait BatchSource {
@@ -26,6 +27,12 @@ pub trait BatchSource {
     /// goes on within an epoch takes up where it stopped.
     fn train(&self, epoch: u32, from: usize) -> Batches<'_>;
 
+    /// The part of each of those batches that is one rank's. A source that has the whole batches anyway need not do anything; one that
+    /// reads them should read the part alone.
+    fn train_part(&self, epoch: u32, from: usize, part: Part) -> Batches<'_> {
+        cut(self.train(epoch, from), part)
+    }
+
     /// Training samples of each class; nothing where they have none.
     fn counts(&self) -> Vec<u64> {
         Vec::new()
@@ -36,6 +43,16 @@ pub trait BatchSource {
 
     /// The test samples.
     fn test(&self) -> Batches<'_>;
+
+    /// The part of each of their batches that is one rank's, as [`BatchSource::train_part`].
+    fn test_part(&self, part: Part) -> Batches<'_> {
+        cut(self.test(), part)
+    }
+}
+
+/// The part of each batch that is one rank's.
+fn cut(batches: Batches<'_>, part: Part) -> Batches<'_> {
+    if part == Part::WHOLE { batches } else { Box::new(batches.map(move |batch| Ok(batch?.part(part)))) }
 }
 
 /// How [`Pictures`] are batched.
@@ -135,13 +152,13 @@ impl Pictures {
         if self.options.workers == 0 { self.batching.threads } else { self.options.workers as usize }
     }
 
-    fn epoch(&self, epoch: u32, from: usize) -> LoaderOptions {
+    fn epoch(&self, epoch: u32, from: usize, part: Part) -> LoaderOptions {
         let Batching { batch_size, augment, seed, .. } = self.batching;
         let order = if self.options.balance { Order::Balanced } else { Order::Shuffled };
         // A last batch of few samples would weigh as much as a whole one; but a data set smaller than a batch is all there is.
         let drop_last = self.train.len() >= batch_size;
         let threads = self.threads();
-        let all = LoaderOptions { batch_size, seed, epoch, from, augment, order, drop_last, at_most: None, threads };
+        let all = LoaderOptions { batch_size, seed, epoch, from, augment, order, drop_last, at_most: None, threads, part };
         match self.options.overfit_batches {
             0 => all,
             n => LoaderOptions { epoch: 0, augment: Augment::None, at_most: Some(n as usize), ..all },
@@ -170,11 +187,15 @@ impl BatchSource for Pictures {
     }
 
     fn train_batches(&self) -> usize {
-        self.epoch(0, 0).batches(self.train.len())
+        self.epoch(0, 0, Part::WHOLE).batches(self.train.len())
     }
 
     fn train(&self, epoch: u32, from: usize) -> Batches<'_> {
-        Box::new(Loader::new(Arc::clone(&self.train), self.preprocess, self.epoch(epoch, from)))
+        self.train_part(epoch, from, Part::WHOLE)
+    }
+
+    fn train_part(&self, epoch: u32, from: usize, part: Part) -> Batches<'_> {
+        Box::new(Loader::new(Arc::clone(&self.train), self.preprocess, self.epoch(epoch, from, part)))
     }
 
     fn counts(&self) -> Vec<u64> {
@@ -186,15 +207,24 @@ impl BatchSource for Pictures {
     }
 
     fn test(&self) -> Batches<'_> {
-        Box::new(in_order(Arc::clone(&self.test), self.preprocess, Batching { threads: self.threads(), ..self.batching }))
+        self.test_part(Part::WHOLE)
+    }
+
+    fn test_part(&self, part: Part) -> Batches<'_> {
+        let batching = Batching { threads: self.threads(), ..self.batching };
+        Box::new(part_in_order(Arc::clone(&self.test), self.preprocess, batching, part))
     }
 }
 
 /// All samples of `data` in order, unvaried.
 pub fn in_order(data: Arc<DataSet>, preprocess: Preprocess, batching: Batching) -> Loader {
+    part_in_order(data, preprocess, batching, Part::WHOLE)
+}
+
+fn part_in_order(data: Arc<DataSet>, preprocess: Preprocess, batching: Batching, part: Part) -> Loader {
     let Batching { batch_size, seed, threads, .. } = batching;
     let (augment, order) = (Augment::None, Order::Listed);
     let options =
-        LoaderOptions { batch_size, seed, epoch: 0, from: 0, augment, order, drop_last: false, at_most: None, threads };
+        LoaderOptions { batch_size, seed, epoch: 0, from: 0, augment, order, drop_last: false, at_most: None, threads, part };
     Loader::new(data, preprocess, options)
 }

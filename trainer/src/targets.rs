@@ -58,6 +58,20 @@ impl Targets {
         }
     }
 
+    /// The samples at these places of the batch.
+    ///
+    /// # Panics
+    /// Panics where there are not so many.
+    #[must_use]
+    pub fn part(self, samples: std::ops::Range<usize>) -> Targets {
+        match self {
+            Targets::Classes(classes) => Targets::Classes(classes[samples].to_vec()),
+            Targets::Values { data, outputs } => {
+                Targets::Values { data: data[samples.start * outputs..samples.end * outputs].to_vec(), outputs }
+            }
+        }
+    }
+
     /// The samples one after the other.
     pub fn iter(&self) -> impl Iterator<Item = Target<'_>> {
         (0..self.len()).map(|i| self.get(i))

@@ -7,7 +7,7 @@ use staticnet_trainer::dataset::Batch;
 use staticnet_trainer::init::{Init, initialise};
 use staticnet_trainer::loss::CrossEntropy;
 use staticnet_trainer::models::by_name;
-use staticnet_trainer::network::Network;
+use staticnet_trainer::network::{Going, Network, Staged};
 use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser};
 use staticnet_trainer::schedule::ScheduleOptions;
 use staticnet_trainer::targets::Targets;
@@ -24,8 +24,9 @@ fn resident() -> i64 {
 fn batches_leave_nothing_behind() {
     let mut graph = (by_name("lenet").unwrap().build)(1, 10).unwrap();
     initialise(&mut graph, Init::Kaiming, 1);
-    let mut optimiser = Optimiser::new(&graph, &OptimOptions::default(), &ScheduleOptions::default()).unwrap();
-    let mut network = Network::new(Arc::new(CpuBackend::new(1).unwrap()), graph).unwrap();
+    let backend = Arc::new(CpuBackend::new(1).unwrap());
+    let mut optimiser = Optimiser::new(&backend, &graph, &OptimOptions::default(), &ScheduleOptions::default()).unwrap();
+    let mut network = Network::new(Arc::clone(&backend), graph).unwrap();
     // 0.75 MiB each.
     let batch = |count: u32| Batch {
         images: vec![0.5; count as usize * 28 * 28],
@@ -36,7 +37,9 @@ fn batches_leave_nothing_behind() {
         for step in 0..count {
             network.evaluate(batch(256).images, 256).unwrap();
             if step == 0 {
-                let mut pass = network.backward(batch(256), &CrossEntropy::default(), (1, step), None, None).unwrap();
+                let staged = Staged::new(backend.as_ref(), batch(256)).unwrap();
+                let going = Going { seed: 1, epoch: step, scale: 1.0 };
+                let mut pass = network.backward(staged, &CrossEntropy::default(), going, None, None).unwrap();
                 let at = Moment { step: step.into(), steps_per_epoch: 10, epochs: 1, batches: 1 };
                 network.update(&mut optimiser, &mut pass.gradients, at).unwrap();
             }

@@ -7,9 +7,10 @@ use staticnet_trainer::backend::cpu::CpuBackend;
 use staticnet_trainer::backend::raw;
 use staticnet_trainer::metrics::Better;
 use staticnet_trainer::ops::Weight;
-use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser, OptimizerKind, Stepped};
+use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser, OptimiserError, OptimizerKind, Stepped};
 use staticnet_trainer::schedule::{Plateau, ScheduleKind, ScheduleOptions};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Of the largest magnitude: 20 steps in binary32 against 20 in binary64.
 const BOUND: f64 = 1e-6;
@@ -82,7 +83,6 @@ fn golden() -> Golden {
 struct Layer {
     params: BTreeMap<String, Weight>,
     optimiser: Optimiser,
-    backend: CpuBackend,
 }
 
 const NAMES: [&str; 2] = ["fc.weight", "fc.bias"];
@@ -98,8 +98,8 @@ impl Layer {
             graph.params.get_mut(name).unwrap().data.clone_from(values);
         }
         let params = first.iter().map(|(n, v)| (n.clone(), device.tensor_from_vec(v.clone(), (v.len(),)))).collect();
-        let optimiser = Optimiser::new(&graph, options, schedule).unwrap();
-        Layer { params, optimiser, backend: CpuBackend::new(1).unwrap() }
+        let optimiser = Optimiser::new(&Arc::new(CpuBackend::new(1).unwrap()), &graph, options, schedule).unwrap();
+        Layer { params, optimiser }
     }
 
     /// Step `step` with the sum of these gradients, each of the weight, then the bias.
@@ -113,7 +113,7 @@ impl Layer {
             }
         }
         let at = Moment { step, steps_per_epoch: 20, epochs: 1, batches: gradients.len() as u32 };
-        self.optimiser.step(&self.backend, &mut self.params, &mut grads, at).unwrap()
+        self.optimiser.step(&mut self.params, &mut grads, at).unwrap()
     }
 
     fn values(&self) -> Vec<f32> {
@@ -148,8 +148,8 @@ fn optimisers_do_as_pytorchs() {
                 worst = worst.max(error);
             }
             if let Some(expected) = case.averages.get(&done) {
-                let average = layer.optimiser.average().unwrap();
-                let ours: Vec<f32> = NAMES.iter().flat_map(|n| average[n].to_vec()).collect();
+                let average = layer.optimiser.average().unwrap().unwrap();
+                let ours: Vec<f32> = NAMES.iter().flat_map(|n| average[*n].to_vec()).collect();
                 let error = difference(&ours, expected);
                 assert!(error < BOUND, "case {i}: average off by {error:e} after step {done}");
                 worst = worst.max(error);
@@ -169,10 +169,9 @@ fn a_restored_optimiser_goes_on_to_the_bit() {
         let mut half = None;
         for (step, row) in rows.iter().enumerate() {
             if step == 10 {
-                let average: BTreeMap<String, Vec<f32>> =
-                    whole.optimiser.average().unwrap().into_iter().map(|(n, v)| (n.into(), v.into())).collect();
+                let average = whole.optimiser.average().unwrap().unwrap();
                 let values = NAMES.iter().map(|n| (n.to_string(), raw::slice(&whole.params[*n]).to_vec())).collect();
-                half = Some((values, whole.optimiser.state(), average));
+                half = Some((values, whole.optimiser.state().unwrap(), average));
             }
             whole.step(step as u64, std::slice::from_ref(row));
         }
@@ -185,8 +184,8 @@ fn a_restored_optimiser_goes_on_to_the_bit() {
         }
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&whole.values()), bits(&resumed.values()), "{:?}", case.options());
-        assert_eq!(whole.optimiser.state(), resumed.optimiser.state());
-        assert_eq!(whole.optimiser.average(), resumed.optimiser.average());
+        assert_eq!(whole.optimiser.state().unwrap(), resumed.optimiser.state().unwrap());
+        assert_eq!(whole.optimiser.average().unwrap(), resumed.optimiser.average().unwrap());
     }
 }
 
@@ -196,18 +195,18 @@ fn a_state_that_does_not_fit_is_refused_by_name() {
     let options = OptimOptions { ema: Some(0.5), ..OptimOptions::default() };
     let mut layer = Layer::new(&golden.first, &options, &ScheduleOptions::default());
     layer.step(0, &golden.gradients[..1]);
-    let good = layer.optimiser.state();
+    let good = layer.optimiser.state().unwrap();
     assert_eq!(good.keys().collect::<Vec<_>>(), ["fc.bias/momentum", "fc.weight/momentum", "updates"]);
     let mut bad = good.clone();
     let moved = bad.remove("fc.bias/momentum").unwrap();
     bad.insert("fc.weight/exp_avg".into(), moved);
     bad.get_mut("fc.weight/momentum").unwrap().push(1.0);
     bad.get_mut("updates").unwrap()[0] = 0.5;
-    let error = layer.optimiser.restore(bad).unwrap_err();
+    let OptimiserError::State(error) = layer.optimiser.restore(bad).unwrap_err() else { panic!("another error") };
     assert_eq!(error.missing, ["fc.bias/momentum"]);
     assert_eq!(error.other_length, [("fc.weight/momentum".to_string(), 7, 6)]);
     assert_eq!((error.nonsense, error.left_over), (vec!["updates".to_string()], vec!["fc.weight/exp_avg".to_string()]));
-    assert_eq!(layer.optimiser.state(), good, "a refused state changes nothing");
+    assert_eq!(layer.optimiser.state().unwrap(), good, "a refused state changes nothing");
     let error = layer.optimiser.restore_average(BTreeMap::from([("fc.weight".into(), vec![0.0; 6])])).unwrap_err();
     assert!(error.to_string().contains("fc.bias is missing"), "{error}");
 }

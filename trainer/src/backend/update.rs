@@ -76,13 +76,13 @@ pub struct Update {
 
 /// The vectors of an update, all of one length.
 #[derive(Debug)]
-pub struct Slots<'a> {
+pub struct Slots<R, W> {
     /// The parameter.
-    pub parameter: &'a mut [f32],
+    pub parameter: W,
     /// Its gradient.
-    pub gradient: &'a [f32],
+    pub gradient: R,
     /// What [`Method::states`] says; the others are empty.
-    pub state: [&'a mut [f32]; STATES],
+    pub state: [W; STATES],
     /// The average of the parameter, where there is one.
-    pub average: Option<&'a mut [f32]>,
+    pub average: Option<W>,
 }

@@ -1,7 +1,9 @@
 //! What a command ends with.
 
+use crate::backend::open::OpenError;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
+use crate::ranks::RanksError;
 use crate::train::TrainError;
 use staticnet_exporter::data::DataError;
 use std::fmt;
@@ -26,9 +28,14 @@ impl CliError {
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    pub(super) fn code(&self) -> u8 {
         match self {
-            CliError::Input(_) => ExitCode::from(2),
-            CliError::Failed(_) => ExitCode::from(1),
+            CliError::Input(_) => 2,
+            CliError::Failed(_) => 1,
         }
     }
 }
@@ -44,6 +51,18 @@ impl fmt::Display for CliError {
 impl From<DataError> for CliError {
     fn from(error: DataError) -> Self {
         CliError::input(error)
+    }
+}
+
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        if error.is_usage() { CliError::input(error) } else { CliError::failed(error) }
+    }
+}
+
+impl From<RanksError> for CliError {
+    fn from(error: RanksError) -> Self {
+        CliError::failed(error)
     }
 }
 
@@ -75,13 +94,18 @@ impl From<TrainError> for CliError {
             | TrainError::OtherBatches { .. }
             | TrainError::OtherOptimiser { .. }
             | TrainError::Rule(_)
+            | TrainError::FewSamples { .. }
+            | TrainError::NotShared { .. }
+            | TrainError::FewDevices { .. }
             | TrainError::NoBatches
             | TrainError::NotMeasured(_) => CliError::input(error),
             TrainError::Checkpoint(CheckpointError::Missing { .. }) => CliError::input(error),
+            TrainError::Open(open) => open.into(),
             TrainError::Device(_)
-            | TrainError::Threads(_)
+            | TrainError::Memory { .. }
             | TrainError::Checkpoint(_)
             | TrainError::File(_)
+            | TrainError::Ranks(_)
             | TrainError::Onnx(_)
             | TrainError::Diverged { .. } => CliError::failed(error),
         }

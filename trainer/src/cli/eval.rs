@@ -3,7 +3,8 @@
 use super::CliError;
 use super::progress::Progress;
 use crate::augment::Augment;
-use crate::backend::cpu::CpuBackend;
+use crate::backend::open::{OnBackend, on_device};
+use crate::backend::{Backend, Device, Precision, Target};
 use crate::loss::CrossEntropy;
 use crate::metrics::{MetricOptions, Tally};
 use crate::network::Network;
@@ -36,6 +37,12 @@ pub(super) struct Eval {
     /// Where to write how often which class was taken for which: a .svg picture, or a .csv table.
     #[arg(long, value_name = "FILE")]
     confusion: Option<PathBuf>,
+    /// Where the kernels run: cpu, or cuda:0 for the first GPU.
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Numbers that a GPU multiplies.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
     /// Worker threads; 0 for all cores.
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
@@ -51,6 +58,15 @@ pub(super) fn trained(run: &Path) -> Result<(Graph, Preprocess), CliError> {
 
 impl Eval {
     pub(super) fn run(self) -> Result<(), CliError> {
+        let target = Target { device: self.device.clone(), threads: self.threads, precision: self.precision };
+        on_device(&target, self)?
+    }
+}
+
+impl OnBackend for Eval {
+    type Output = Result<(), CliError>;
+
+    fn run<B: Backend>(self, backend: Arc<B>) -> Self::Output {
         let (graph, preprocess) = trained(&self.run)?;
         let data = Arc::new(DataSet::open(&self.data, Split::Test)?);
         if data.labels != graph.labels {
@@ -58,8 +74,7 @@ impl Eval {
             let text = format!("{}: has the classes {ours}; the network was trained on {theirs}", self.data.display());
             return Err(CliError::Input(text));
         }
-        let network =
-            Network::new(Arc::new(CpuBackend::new(self.threads).map_err(CliError::failed)?), graph).map_err(CliError::input)?;
+        let network = Network::new(backend, graph).map_err(CliError::input)?;
         let batching = Batching { batch_size: 64, augment: Augment::None, seed: 0, threads: 1 };
         let (of, mut progress) = (data.len(), Progress::new(1));
         let asked = MetricOptions { metrics: self.metrics, ..MetricOptions::default() };

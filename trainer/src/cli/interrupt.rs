@@ -1,6 +1,7 @@
 //! Ctrl-C, and a scheduler's polite request to end: the training saves and ends; asked again, the process ends at once.
 
 use super::CliError;
+use crate::ranks::{Ranks, on_stop};
 use crate::train::{Callback, Control, Event};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,17 +15,18 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// From here on signals are listened to.
-    pub(super) fn listen() -> Result<Self, CliError> {
+    /// From here on signals are listened to, and the process that started this one. Where a rank hears one all ranks stop.
+    pub(super) fn listen(ranks: &Ranks) -> Result<Self, CliError> {
         let asked = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&asked);
-        ctrlc::set_handler(move || {
+        let ask = move || {
             if flag.swap(true, Ordering::SeqCst) {
                 std::process::exit(INTERRUPTED);
             }
             eprintln!("\nsaving after this step; once more to end without");
-        })
-        .map_err(|error| CliError::failed(format!("Ctrl-C cannot be listened to: {error}")))?;
+        };
+        on_stop(ranks, ask.clone());
+        ctrlc::set_handler(ask).map_err(|error| CliError::failed(format!("Ctrl-C cannot be listened to: {error}")))?;
         Ok(Interrupt { asked })
     }
 }

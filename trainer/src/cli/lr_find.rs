@@ -5,6 +5,7 @@ use super::{CliError, prepare};
 use crate::config::{Config, ConfigError};
 use crate::lr_find::suggest;
 use crate::plot;
+use crate::ranks::{Launched, Ranks};
 use crate::train::{Range, range_test};
 use clap::{ArgMatches, Args};
 use serde_json::json;
@@ -46,7 +47,10 @@ impl LrFind {
         }
         let files: Vec<_> = self.config.iter().map(PathBuf::as_path).collect();
         let (config, architecture) = prepare::decided(&self.options, typed, &files)?;
-        let (config, source) = prepare::open(config, architecture, None)?;
+        if let Some(Launched { ranks: 2.., by }) = Launched::here() {
+            return Err(CliError::Input(format!("lr-find is one process, not several ({by})")));
+        }
+        let (config, source) = prepare::open(config, architecture, None, &Ranks::alone())?;
         let mut progress = Progress::new(0);
         let points = range_test(&config, &source, Range { first, last, steps }, &mut |step, point| {
             progress.rate(step, steps, point);

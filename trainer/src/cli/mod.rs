@@ -1,6 +1,7 @@
 //! The command line.
 
 mod archs;
+mod check_gpu;
 mod config;
 mod data;
 #[cfg(feature = "demo")]
@@ -39,6 +40,7 @@ enum Command {
     Archs(archs::Archs),
     Summary(summary::Summary),
     Data(data::Data),
+    CheckGpu(check_gpu::CheckGpu),
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
 }
@@ -47,23 +49,25 @@ enum Command {
 pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let done = |result: Result<(), CliError>| result.map(|()| ExitCode::SUCCESS);
     // What was typed wins over files; what is a default does not.
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     let result = match cli.command {
         Command::Train(command) => command.run(typed),
-        Command::Config(command) => command.run(typed),
-        Command::LrFind(command) => command.run(typed),
-        Command::Eval(command) => command.run(),
-        Command::Predict(command) => command.run(),
-        Command::Export(command) => command.run(),
-        Command::Archs(command) => command.run(),
-        Command::Summary(command) => command.run(),
-        Command::Data(command) => command.run(),
+        Command::Config(command) => done(command.run(typed)),
+        Command::LrFind(command) => done(command.run(typed)),
+        Command::Eval(command) => done(command.run()),
+        Command::Predict(command) => done(command.run()),
+        Command::Export(command) => done(command.run()),
+        Command::Archs(command) => done(command.run()),
+        Command::Summary(command) => done(command.run()),
+        Command::Data(command) => done(command.run()),
+        Command::CheckGpu(command) => done(command.run()),
         #[cfg(feature = "demo")]
-        Command::Demo(command) => command.run(),
+        Command::Demo(command) => done(command.run()),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             error.exit_code()

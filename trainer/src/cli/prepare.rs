@@ -5,10 +5,12 @@ use super::progress::Progress;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, ConfigError};
 use crate::models::{self, Architecture};
+use crate::ranks::Ranks;
 use crate::run::Run;
 use crate::source::{BatchSource, Batching, Normalise, Pictures, base_preprocess};
 use crate::train::TrainError;
 use clap::ArgMatches;
+use staticnet::preprocess::Preprocess;
 use staticnet_exporter::data::{DataSet, Split};
 use std::path::Path;
 
@@ -29,35 +31,57 @@ pub(super) fn decided(
     Ok((config, architecture))
 }
 
-/// The data set, every picture of it known to be readable. A training that goes on keeps the normalisation it began with.
+/// The data set, every picture of it known to be readable. A training that goes on keeps the normalisation it began with. Of several
+/// ranks the first looks at the pictures, and the others go by what it found out.
 pub(super) fn open(
     config: Config,
     architecture: &Architecture,
     run: Option<(&Run, bool)>,
+    ranks: &Ranks,
 ) -> Result<(Config, Pictures), CliError> {
     let channels = DataSet::open(&config.data, Split::Train)?.channels()?;
-    let config = config.decide(architecture, channels)?;
+    // Of several ranks each takes its share of whatever cores its machine has, today and when the training is resumed.
+    let every_core = config.threads == 0 && !ranks.is_alone();
+    let mut config = config.decide(architecture, channels)?;
+    if every_core {
+        config.threads = 0;
+    }
     let begun = match run {
-        Some((run, true)) => Checkpoint::preprocess(&run.last())?,
-        Some((_, false)) | None => None,
+        Some((run, true)) if ranks.is_first() => Checkpoint::preprocess(&run.last())?,
+        Some(_) | None => None,
     };
-    let normalise = begun.map_or(Normalise::Measured(base_preprocess(architecture, channels)), Normalise::Given);
+    let mut normalise = begun.map_or(Normalise::Measured(base_preprocess(architecture, channels)), Normalise::Given);
     let batching = Batching {
         batch_size: config.batch_size,
         augment: config.augment.unwrap_or_default(),
         seed: config.seed,
         // Small pictures cost next to nothing beside the training; large ones need every core at times.
-        threads: if architecture.size <= 64 { 1 } else { std::thread::available_parallelism().map_or(1, |n| n.get()) },
+        threads: if architecture.size <= 64 { 1 } else { ranks.cores() },
     };
-    let known = run.map(|(run, _)| run.pictures());
+    // The other ranks find the first one's file, or none.
+    let known = run.map(|(run, _)| run.pictures()).filter(|path| ranks.is_first() || path.exists());
+    if !ranks.is_first() {
+        // Until the first rank knows its pictures.
+        let found = ranks.broadcast(Vec::new())?;
+        normalise = Normalise::Given(read_normalisation(&found, base_preprocess(architecture, channels)));
+    }
     let mut progress = Progress::new(0);
     let opened = Pictures::open(&config.data, normalise, batching, &config.pictures, known.as_deref(), &mut |done, of| {
-        progress.checking(done, of);
+        if ranks.is_first() {
+            progress.checking(done, of);
+        }
     });
     progress.finish();
     let source = opened?;
+    if !ranks.is_first() {
+        return Ok((config, source));
+    }
+    ranks.broadcast(normalisation(&source.preprocess()))?;
     for bad in source.bad() {
         eprintln!("left out: {bad}");
+    }
+    if !ranks.is_alone() {
+        eprintln!("{} ranks, {} of them on {}", ranks.size(), ranks.local_size(), ranks.host());
     }
     eprintln!(
         "{} on {}: {} training and {} test pictures, {} classes, batch {}, {} epochs, augmentation {}",
@@ -71,4 +95,16 @@ pub(super) fn open(
         batching.augment,
     );
     Ok((config, source))
+}
+
+/// Mean and deviation as bytes.
+fn normalisation(preprocess: &Preprocess) -> Vec<u8> {
+    preprocess.mean.iter().chain(&preprocess.std).flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// `base` with the [`normalisation`] of another rank.
+fn read_normalisation(bytes: &[u8], base: Preprocess) -> Preprocess {
+    let mut numbers = bytes.as_chunks::<4>().0.iter().map(|number| f32::from_le_bytes(*number));
+    let mut three = || std::array::from_fn(|_| numbers.next().unwrap_or(f32::NAN));
+    Preprocess { mean: three(), std: three(), ..base }
 }

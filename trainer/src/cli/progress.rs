@@ -87,6 +87,11 @@ impl Progress {
         self.show("checking".into(), done as u64, of as u64, String::from("pictures"));
     }
 
+    /// Steps of a check of a device.
+    pub(super) fn checking_device(&mut self, what: &str, done: u32, of: u64) {
+        self.show(what.into(), u64::from(done), of, String::from("steps"));
+    }
+
     /// A step of the range test.
     pub(super) fn rate(&mut self, step: u64, steps: u64, point: &Point) {
         self.show("rates".into(), step, steps, format!("lr {:.2e}, loss {:.3}", point.lr, point.smoothed));

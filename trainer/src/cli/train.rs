@@ -5,11 +5,14 @@ use super::progress::Progress;
 use super::summary::layers;
 use super::{CliError, prepare};
 use crate::config::{Config, ConfigError};
+use crate::backend::Device;
 use crate::models::Architecture;
+use crate::ranks::{Launched, Part, Ranks, launch};
 use crate::run::Run;
 use crate::train::{TrainError, Training, dry_run};
 use clap::{ArgMatches, Args};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Trains a network and writes a RUN folder with checkpoints, metrics, model.onnx and model.safetensors.
 ///
@@ -37,34 +40,69 @@ pub(super) struct Train {
 }
 
 impl Train {
-    pub(super) fn run(self, typed: &ArgMatches) -> Result<(), CliError> {
+    pub(super) fn run(self, typed: &ArgMatches) -> Result<ExitCode, CliError> {
         let saved = self.out.as_ref().filter(|_| self.resume).map(|out| Run::at(out).config());
+        if let (Some(saved), Some(Launched { ranks: 2.., .. })) = (saved.as_ref().filter(|saved| !saved.exists()), Launched::here()) {
+            let hint = "all ranks read it, so RUN has to be on a file system that all machines share";
+            return Err(CliError::Input(format!("{}: not found; {hint}", saved.display())));
+        }
         let files: Vec<_> = self.config.iter().chain(&saved).map(PathBuf::as_path).collect();
         if self.resume && self.out.is_none() && files.is_empty() && self.options.arch.is_empty() {
             return Err(ConfigError::Missing { what: "--resume needs --out RUN, the folder to go on with" }.into());
         }
         let (config, architecture) = prepare::decided(&self.options, typed, &files)?;
+        let devices = match &config.device {
+            Device::Cuda(numbers) => numbers.len(),
+            Device::Cpu => 1,
+        };
         if self.dry_run {
-            return dry(config, architecture);
+            return dry(config, architecture, devices).map(|()| ExitCode::SUCCESS);
         }
+        if devices > 1 && Launched::here().is_none() {
+            return launch(devices).map_err(CliError::input);
+        }
+        let ranks = Ranks::join().map_err(CliError::input)?;
+        let result = self.train(config, architecture, &ranks);
+        if let (Err(error), false) = (&result, ranks.is_alone()) {
+            // The others would wait for this one for ever.
+            eprintln!("{ranks}: error: {error}");
+            ranks.abort(error.code());
+        }
+        result.map(|()| ExitCode::SUCCESS)
+    }
+
+    /// The training, as one of `ranks`.
+    fn train(self, config: Config, architecture: &Architecture, ranks: &Ranks) -> Result<(), CliError> {
         let run = Run::at(&self.out.unwrap_or_else(|| PathBuf::from("runs").join(architecture.name)));
         if !self.resume && run.has_checkpoint() {
             return Err(TrainError::Occupied(run.folder().to_path_buf()).into());
         }
-        let (config, source) = prepare::open(config, architecture, Some((&run, self.resume)))?;
+        let (config, source) = prepare::open(config, architecture, Some((&run, self.resume)), ranks)?;
         let mut progress = Progress::new(config.epochs);
-        let mut interrupt = Interrupt::listen()?;
-        let training = Training::new(&config, &source, &run).resume(self.resume);
-        let result = training.callback(&mut progress).callback(&mut interrupt).run();
+        let mut interrupt = Interrupt::listen(ranks)?;
+        let mut training = Training::new(&config, &source, &run).resume(self.resume).ranks(ranks.clone());
+        if ranks.is_first() {
+            training = training.callback(&mut progress);
+        }
+        let result = training.callback(&mut interrupt).run();
         progress.finish();
-        println!("{}", serde_json::to_string(&result?).map_err(CliError::failed)?);
+        let summary = serde_json::to_string(&result?).map_err(CliError::failed)?;
+        if ranks.is_first() {
+            println!("{summary}");
+        }
         Ok(())
     }
 }
 
-/// `--dry-run`.
-fn dry(config: Config, architecture: &Architecture) -> Result<(), CliError> {
-    let (config, source) = prepare::open(config, architecture, None)?;
+/// `--dry-run`: what one rank would do, of as many as there are `devices`.
+fn dry(mut config: Config, architecture: &Architecture, devices: usize) -> Result<(), CliError> {
+    if let Device::Cuda(numbers) = &mut config.device {
+        numbers.truncate(1);
+    }
+    let ranks = Launched::here().map_or(devices, |launched| launched.ranks).max(1);
+    // The largest part there is.
+    config.batch_size = Part { rank: ranks - 1, ranks }.of(config.batch_size).len();
+    let (config, source) = prepare::open(config, architecture, None, &Ranks::alone())?;
     let (graph, report) = dry_run(&config, &source)?;
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     println!("{}", layers(&graph));

@@ -8,6 +8,7 @@ mod layers;
 mod start;
 
 use crate::augment::Augment;
+use crate::backend::{Device, Precision, Target};
 use crate::dataset::DataOptions;
 use crate::log::LogOptions;
 use crate::loss::LossOptions;
@@ -16,6 +17,7 @@ use crate::models::Architecture;
 use crate::monitor::MonitorOptions;
 use crate::optim::OptimOptions;
 use crate::option::OptionError;
+use crate::ranks::DEFAULT_BUCKET;
 use crate::schedule::ScheduleOptions;
 use crate::text::written_as_text;
 use clap::ArgMatches;
@@ -39,7 +41,7 @@ pub struct Config {
     /// Passes over the training pictures.
     #[arg(long, value_name = "N", default_value_t = Config::default().epochs)]
     pub epochs: u32,
-    /// Pictures of a batch.
+    /// Pictures of a batch, of all ranks together.
     #[arg(long, value_name = "N", default_value_t = Config::default().batch_size)]
     pub batch_size: usize,
     /// Batches whose gradients make one step of the optimiser together; the mean over them counts.
@@ -53,10 +55,14 @@ pub struct Config {
     /// colour, none for grey].
     #[arg(long)]
     pub augment: Option<Augment>,
-    /// Where the kernels run.
-    #[arg(long, value_enum, default_value_t = Config::default().device)]
+    /// Where the kernels run: cpu, or cuda:0 for the first GPU, cuda:0,1 for two of them (with a build for it; see
+    /// docs/training-on-gpus.md).
+    #[arg(long, default_value_t = Config::default().device)]
     pub device: Device,
-    /// Threads of the kernels; 0 for as many as the machine has cores. Results are the same bit for bit for the same number, which a
+    /// Numbers that a GPU multiplies: binary32, or fewer bits on its matrix units (then the loss is scaled for f16). Sums are binary32.
+    #[arg(long, value_enum, default_value_t = Config::default().precision)]
+    pub precision: Precision,
+    /// Threads of the kernels, of each rank; 0 for as many as the machine has cores, divided among its ranks. Results are the same bit for bit for the same number, which a
     /// RUN's config.toml keeps.
     #[arg(long, value_name = "N", default_value_t = Config::default().threads)]
     pub threads: usize,
@@ -103,6 +109,10 @@ pub struct Config {
     #[arg(long, value_name = "TIME", help_heading = "When to stop")]
     pub max_time: Option<Span>,
 
+    /// Several ranks (mpirun, or several devices): KiB of gradients that travel together, while the way back goes on.
+    #[arg(long, value_name = "KIB", default_value_t = Config::default().bucket_kib, help_heading = "Several ranks")]
+    pub bucket_kib: usize,
+
     /// Save the last checkpoint after every so many steps of the optimiser, too; 0 for after every epoch alone.
     #[arg(long, value_name = "STEPS", default_value_t = Config::default().save_every, help_heading = "What to keep")]
     pub save_every: u64,
@@ -122,6 +132,7 @@ impl Default for Config {
             init: Start::default(),
             augment: None,
             device: Device::default(),
+            precision: Precision::default(),
             threads: 0,
             seed: 0,
             optim: OptimOptions::default(),
@@ -134,19 +145,11 @@ impl Default for Config {
             patience: 0,
             min_delta: 0.0,
             max_time: None,
+            bucket_kib: DEFAULT_BUCKET >> 10,
             save_every: 0,
             keep: 0,
         }
     }
-}
-
-/// Where kernels run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Device {
-    /// The processor's cores.
-    #[default]
-    Cpu,
 }
 
 fn any_path(text: &str) -> Result<PathBuf, std::convert::Infallible> {
@@ -295,6 +298,16 @@ impl Config {
             () if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) => value("min_delta", "0 or more is needed"),
             () => Ok(()),
         }
+    }
+
+    /// The learning rate, which may depend on the pictures of a step.
+    pub fn schedule(&self) -> ScheduleOptions {
+        ScheduleOptions { batch: self.batch_size.saturating_mul(self.accumulate as usize), ..self.schedule.clone() }
+    }
+
+    /// Where the kernels run.
+    pub fn target(&self) -> Target {
+        Target { device: self.device.clone(), threads: self.threads, precision: self.precision }
     }
 
     /// The text of config.toml: every option, explained.

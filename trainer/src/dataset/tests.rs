@@ -53,11 +53,32 @@ fn options() -> LoaderOptions {
         drop_last: false,
         at_most: None,
         threads: 1,
+        part: Part::WHOLE,
     }
 }
 
 fn load(data: &Arc<DataSet>, options: LoaderOptions) -> Vec<Batch> {
     Loader::new(data.clone(), preprocess(), options).map(Result::unwrap).collect()
+}
+
+#[test]
+fn parts_of_batches_are_the_batches() {
+    let root = folder(10);
+    let data = open(root.path());
+    let options = LoaderOptions { order: Order::Shuffled, augment: Augment::CropFlip, threads: 2, ..options() };
+    let whole = load(&data, options);
+    for ranks in 1..4 {
+        let parts: Vec<_> = (0..ranks).map(|rank| load(&data, LoaderOptions { part: Part { rank, ranks }, ..options })).collect();
+        for (i, batch) in whole.iter().enumerate() {
+            let images: Vec<f32> = parts.iter().flat_map(|part| part[i].images.clone()).collect();
+            let indices: Vec<u32> = parts.iter().flat_map(|part| part[i].indices.clone()).collect();
+            assert_eq!((&images, &indices), (&batch.images, &batch.indices), "batch {i} in {ranks} parts");
+            for (rank, part) in parts.iter().enumerate() {
+                // A source that does not know of parts has its batches cut.
+                assert_eq!(batch.clone().part(Part { rank, ranks }), part[i]);
+            }
+        }
+    }
 }
 
 #[test]

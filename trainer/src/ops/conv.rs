@@ -1,7 +1,7 @@
 //! Convolution with bias and, where asked for, ReLU.
 
 use super::{Activation, LayerParams, put, take};
-use crate::backend::{Backend, ConvShape, LayerGrads, Saved, raw};
+use crate::backend::{Backend, ConvShape, Fault, LayerGrads, Saved};
 use dfdx::prelude::*;
 use std::sync::Arc;
 
@@ -11,34 +11,39 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The device's, when memory runs out.
-pub fn conv2d<B: Backend, T: Tape<f32, Cpu>>(
+pub fn conv2d<B: Backend, T: Tape<f32, B::Device>>(
     backend: &Arc<B>,
     shape: ConvShape,
-    x: Activation<T>,
-    params: LayerParams<'_>,
+    x: Activation<T, B::Device>,
+    params: LayerParams<'_, B::Device>,
     input_learns: bool,
-) -> Result<Activation<T>, CpuError> {
+) -> Result<Activation<T, B::Device>, Fault<B>> {
     let (x, mut tape) = x.split_tape();
     let outputs = shape.output.iter().product();
-    let mut y: Activation = x.device().try_zeros_like(&(shape.batch, outputs))?;
-    let (weight, bias) = (raw::slice(params.weight), raw::slice(params.bias));
-    backend.conv_forward(&shape, raw::slice(&x), weight, bias, raw::slice_mut(&mut y));
+    let mut y: Activation<NoneTape, B::Device> = x.device().try_zeros_like(&(shape.batch, outputs))?;
+    let (weight, bias) = (backend.read(params.weight), backend.read(params.bias));
+    backend.conv_forward(&shape, backend.read(&x), weight, bias, backend.write(&mut y))?;
     if T::OWNS_TAPE {
         let backend = Arc::clone(backend);
         let (weight, bias, saved_y) = (params.weight.clone(), params.bias.clone(), y.clone());
         tape.add_backward_op(move |grads| {
-            let mut gy = take(grads, &saved_y)?;
-            let (mut gw, mut gb) = (take(grads, &weight)?, take(grads, &bias)?);
-            let mut gx = if input_learns { Some(take(grads, &x)?) } else { None };
-            let saved = Saved { x: raw::slice(&x), weight: raw::slice(&weight), y: raw::slice(&saved_y) };
-            let layer = LayerGrads { x: gx.as_deref_mut(), weight: &mut gw, bias: &mut gb };
-            backend.conv_backward(&shape, saved, &mut gy, layer);
+            let backend = backend.as_ref();
+            let mut gy = take(backend, grads, &saved_y)?;
+            let (mut gw, mut gb) = (take(backend, grads, &weight)?, take(backend, grads, &bias)?);
+            let mut gx = if input_learns { Some(take(backend, grads, &x)?) } else { None };
+            let saved = Saved { x: backend.read(&x), weight: backend.read(&weight), y: backend.read(&saved_y) };
+            let layer = LayerGrads {
+                x: gx.as_mut().map(|gx| backend.write_vector(gx)),
+                weight: backend.write_vector(&mut gw),
+                bias: backend.write_vector(&mut gb),
+            };
+            backend.conv_backward(&shape, saved, backend.write_vector(&mut gy), layer)?;
             if let Some(gx) = gx {
-                put(grads, &x, gx)?;
+                put::<B, _>(grads, &x, gx)?;
             }
-            put(grads, &weight, gw)?;
-            put(grads, &bias, gb)?;
-            put(grads, &saved_y, gy)
+            put::<B, _>(grads, &weight, gw)?;
+            put::<B, _>(grads, &bias, gb)?;
+            put::<B, _>(grads, &saved_y, gy)
         });
     }
     Ok(y.put_tape(tape))
@@ -47,6 +52,7 @@ pub fn conv2d<B: Backend, T: Tape<f32, Cpu>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::raw;
     use crate::ops::gradient_check::{backend, check, normal};
     use staticnet::op::{Conv2d, Window};
     use staticnet_graph::graph::Tensor as Array;

@@ -1,7 +1,7 @@
 //! Dropout with masks drawn from keyed random numbers.
 
-use super::Activation;
-use crate::backend::{Backend, raw};
+use super::{Activation, put, take};
+use crate::backend::{Backend, Fault};
 use crate::rng::KeyedRng;
 use dfdx::prelude::*;
 use std::sync::Arc;
@@ -10,23 +10,24 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The device's, when memory runs out.
-pub fn dropout<B: Backend, T: Tape<f32, Cpu>>(
+pub fn dropout<B: Backend, T: Tape<f32, B::Device>>(
     backend: &Arc<B>,
     masks: Vec<KeyedRng>,
     ratio: f32,
-    x: Activation<T>,
-) -> Result<Activation<T>, CpuError> {
+    x: Activation<T, B::Device>,
+) -> Result<Activation<T, B::Device>, Fault<B>> {
     assert_eq!(masks.len(), x.shape().0, "one sequence a sample");
     let (x, mut tape) = x.split_tape();
-    let mut y: Activation = x.device().try_zeros_like(&x)?;
-    backend.dropout_forward(&masks, ratio, raw::slice(&x), raw::slice_mut(&mut y));
+    let masks = backend.masks(masks)?;
+    let mut y: Activation<NoneTape, B::Device> = x.device().try_zeros_like(&x)?;
+    backend.dropout_forward(&masks, ratio, backend.read(&x), backend.write(&mut y))?;
     if T::OWNS_TAPE {
-        let (backend, x_ghost, y_ghost) = (Arc::clone(backend), x.ghost(), y.ghost());
+        let (backend, x, y) = (Arc::clone(backend), x.ghost(), y.clone());
         tape.add_backward_op(move |grads| {
-            let gy = std::mem::take::<Vec<f32>>(grads.get_or_alloc_mut(&y_ghost)?);
-            backend.dropout_backward(&masks, ratio, &gy, grads.get_or_alloc_mut(&x_ghost)?);
-            **grads.get_or_alloc_mut(&y_ghost)? = gy;
-            Ok(())
+            let gy = take(backend.as_ref(), grads, &y)?;
+            let gx = backend.write_vector(grads.get_or_alloc_mut(&x)?);
+            backend.dropout_backward(&masks, ratio, backend.read_vector(&gy), gx)?;
+            put::<B, _>(grads, &y, gy)
         });
     }
     Ok(y.put_tape(tape))

@@ -1,7 +1,7 @@
 //! The loss on the tape.
 
-use super::Activation;
-use crate::backend::{Backend, raw};
+use super::{Activation, put, take};
+use crate::backend::{Backend, DeviceError};
 use crate::loss::{Loss, TargetError};
 use crate::targets::Targets;
 use dfdx::prelude::*;
@@ -14,7 +14,7 @@ pub enum LossError {
     /// A target does not fit the scores.
     Target(TargetError),
     /// Memory ran out.
-    Device(CpuError),
+    Device(DeviceError),
 }
 
 impl fmt::Display for LossError {
@@ -34,36 +34,39 @@ impl From<TargetError> for LossError {
     }
 }
 
-impl From<CpuError> for LossError {
-    fn from(error: CpuError) -> Self {
+impl From<DeviceError> for LossError {
+    fn from(error: DeviceError) -> Self {
         LossError::Device(error)
     }
 }
 
-/// Mean of `loss` over a batch. `scores` is `[N, outputs]`; `targets` has N samples.
+/// Mean of `loss` over a batch, also as a number; `scale` times its gradient goes back. `scores` is `[N, outputs]`; `targets` has N
+/// samples.
 ///
 /// # Errors
 /// [`LossError::Target`] where a target does not fit, [`LossError::Device`] when memory runs out.
-pub fn loss<B: Backend, T: Tape<f32, Cpu>>(
+pub fn loss<B: Backend, T: Tape<f32, B::Device>>(
     backend: &Arc<B>,
     loss: &dyn Loss,
-    scores: Activation<T>,
+    scores: Activation<T, B::Device>,
     targets: &Targets,
-) -> Result<Tensor<Rank0, f32, Cpu, T>, LossError> {
+    scale: f32,
+) -> Result<(Tensor<Rank0, f32, B::Device, T>, f32), LossError> {
     let (_, outputs) = *scores.shape();
     let (scores, mut tape) = scores.split_tape();
-    let mut gradient: Activation = scores.device().try_zeros_like(&scores)?;
-    let mean = loss.loss(outputs, raw::slice(&scores), targets, raw::slice_mut(&mut gradient))?;
-    let loss: Tensor<Rank0, f32, Cpu> = scores.device().try_tensor(mean)?;
+    let mut gradient: Activation<NoneTape, B::Device> = scores.device().try_zeros_like(&scores).map_err(DeviceError::of)?;
+    let mean = backend.loss(loss, outputs, backend.read(&scores), targets, backend.write(&mut gradient))?;
+    let loss = scores.device().try_tensor_from_vec(vec![mean], ()).map_err(DeviceError::of)?;
     if T::OWNS_TAPE {
-        let (backend, scores_ghost, loss_ghost) = (Arc::clone(backend), scores.ghost(), loss.ghost());
+        let (backend, scores, loss) = (Arc::clone(backend), scores.ghost(), loss.clone());
         tape.add_backward_op(move |grads| {
-            let factor = grads.get_or_alloc_mut(&loss_ghost)?[0];
-            backend.add_scaled(factor, raw::slice(&gradient), grads.get_or_alloc_mut(&scores_ghost)?);
-            Ok(())
+            let factor = take(backend.as_ref(), grads, &loss)?;
+            let place = backend.write_vector(grads.get_or_alloc_mut(&scores)?);
+            backend.add_scaled((scale, backend.read_vector(&factor)), backend.read(&gradient), place)?;
+            put::<B, _>(grads, &loss, factor)
         });
     }
-    Ok(loss.put_tape(tape))
+    Ok((loss.put_tape(tape), mean))
 }
 
 #[cfg(test)]
@@ -79,7 +82,7 @@ mod tests {
         let losses: [&dyn Loss; 4] = [&CrossEntropy::default(), &weighted, &SigmoidCrossEntropy, &SquaredError];
         for kind in losses {
             check(3, normal("x", 15), vec![], |x, _| {
-                loss(&backend, kind, x, &Targets::Classes(vec![4, 0, 2])).unwrap().reshape_like(&(1, 1))
+                loss(&backend, kind, x, &Targets::Classes(vec![4, 0, 2]), 1.0).unwrap().0.reshape_like(&(1, 1))
             });
         }
     }
@@ -88,14 +91,16 @@ mod tests {
     fn by_hand() {
         let device = Cpu::default();
         let even: Activation = device.tensor_from_vec(vec![1000.0; 8], (2, 4));
-        let loss = loss(&backend(), &CrossEntropy::default(), even, &Targets::Classes(vec![0, 3])).unwrap().array();
+        let (loss, value) = loss(&backend(), &CrossEntropy::default(), even, &Targets::Classes(vec![0, 3]), 1.0).unwrap();
+        assert_eq!(loss.array(), value);
+        let loss = value;
         assert!((loss - 4.0_f32.ln()).abs() < 1e-6, "equal scores give ln(4), not {loss}");
     }
 
     #[test]
     fn a_class_that_is_none_is_an_error() {
         let scores: Activation = Cpu::default().tensor_from_vec(vec![0.0; 8], (2, 4));
-        let error = loss(&backend(), &CrossEntropy::default(), scores, &Targets::Classes(vec![0, 4])).unwrap_err();
+        let error = loss(&backend(), &CrossEntropy::default(), scores, &Targets::Classes(vec![0, 4]), 1.0).unwrap_err();
         assert!(error.to_string().starts_with("the target of sample 1 does not fit"), "{error}");
     }
 }

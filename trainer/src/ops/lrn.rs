@@ -1,7 +1,7 @@
 //! Local response normalisation across channels.
 
-use super::Activation;
-use crate::backend::{Backend, LrnShape, raw};
+use super::{Activation, put, take};
+use crate::backend::{Backend, Fault, LrnSaved, LrnShape};
 use dfdx::prelude::*;
 use std::sync::Arc;
 
@@ -9,22 +9,23 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The device's, when memory runs out.
-pub fn lrn<B: Backend, T: Tape<f32, Cpu>>(
+pub fn lrn<B: Backend, T: Tape<f32, B::Device>>(
     backend: &Arc<B>,
     shape: LrnShape,
-    x: Activation<T>,
-) -> Result<Activation<T>, CpuError> {
+    x: Activation<T, B::Device>,
+) -> Result<Activation<T, B::Device>, Fault<B>> {
     let (x, mut tape) = x.split_tape();
-    let mut y: Activation = x.device().try_zeros_like(&x)?;
-    let mut base: Activation = x.device().try_zeros_like(&x)?;
-    backend.lrn_forward(&shape, raw::slice(&x), raw::slice_mut(&mut y), raw::slice_mut(&mut base));
+    let mut y: Activation<NoneTape, B::Device> = x.device().try_zeros_like(&x)?;
+    let mut base: Activation<NoneTape, B::Device> = x.device().try_zeros_like(&x)?;
+    backend.lrn_forward(&shape, backend.read(&x), backend.write(&mut y), backend.write(&mut base))?;
     if T::OWNS_TAPE {
-        let (backend, saved_y) = (Arc::clone(backend), y.clone());
+        let (backend, y) = (Arc::clone(backend), y.clone());
         tape.add_backward_op(move |grads| {
-            let gy = super::take(grads, &saved_y)?;
-            let gx = grads.get_or_alloc_mut(&x)?;
-            backend.lrn_backward(&shape, raw::slice(&x), raw::slice(&saved_y), raw::slice(&base), &gy, gx);
-            super::put(grads, &saved_y, gy)
+            let gy = take(backend.as_ref(), grads, &y)?;
+            let gx = backend.write_vector(grads.get_or_alloc_mut(&x)?);
+            let saved = LrnSaved { x: backend.read(&x), y: backend.read(&y), base: backend.read(&base) };
+            backend.lrn_backward(&shape, saved, backend.read_vector(&gy), gx)?;
+            put::<B, _>(grads, &y, gy)
         });
     }
     Ok(y.put_tape(tape))

@@ -13,35 +13,50 @@ pub mod lrn;
 pub mod pool;
 pub mod relu;
 
-use dfdx::prelude::{Cpu, CpuError, Gradients, NoneTape, Shape, Tensor};
+use crate::backend::{Backend, Fault, Grads, Vector};
+use dfdx::prelude::{Cpu, NoneTape, Shape, Storage, Tensor};
 
 /// A batch of activations, `[N, elements of one sample]`, each sample `[C, H, W]` or `[F]` in row-major order.
-pub type Activation<T = NoneTape> = Tensor<(usize, usize), f32, Cpu, T>;
+pub type Activation<T = NoneTape, D = Cpu> = Tensor<(usize, usize), f32, D, T>;
 
 /// A parameter, flat, in PyTorch's order.
-pub type Weight = Tensor<(usize,), f32, Cpu>;
+pub type Weight<D = Cpu> = Tensor<(usize,), f32, D>;
 
 /// The parameters of a convolution or a fully connected layer.
-#[derive(Clone, Copy, Debug)]
-pub struct LayerParams<'a> {
+#[derive(Debug)]
+pub struct LayerParams<'a, D: Storage<f32> = Cpu> {
     /// `[O, C / groups, KH, KW]` or `[O, I]`.
-    pub weight: &'a Weight,
+    pub weight: &'a Weight<D>,
     /// `[O]`.
-    pub bias: &'a Weight,
+    pub bias: &'a Weight<D>,
 }
 
+// Derived, they would ask for devices that can be copied.
+impl<D: Storage<f32>> Clone for LayerParams<'_, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D: Storage<f32>> Copy for LayerParams<'_, D> {}
+
 /// Takes the gradient of `tensor` out of its place (zeros where there was none), so that several can be borrowed at once.
-pub(crate) fn take<S: Shape>(grads: &mut Gradients<f32, Cpu>, tensor: &Tensor<S, f32, Cpu>) -> Result<Vec<f32>, CpuError> {
-    Ok(std::mem::take::<Vec<f32>>(grads.get_or_alloc_mut(tensor)?))
+pub(crate) fn take<B: Backend, S: Shape>(
+    backend: &B,
+    grads: &mut Grads<B>,
+    tensor: &Tensor<S, f32, B::Device>,
+) -> Result<Vector<B>, Fault<B>> {
+    let nothing = Storage::<f32>::try_alloc_len(backend.device(), 0)?;
+    Ok(std::mem::replace(grads.get_or_alloc_mut(tensor)?, nothing))
 }
 
 /// Puts a gradient back into its place.
-pub(crate) fn put<S: Shape>(
-    grads: &mut Gradients<f32, Cpu>,
-    tensor: &Tensor<S, f32, Cpu>,
-    gradient: Vec<f32>,
-) -> Result<(), CpuError> {
-    **grads.get_or_alloc_mut(tensor)? = gradient;
+pub(crate) fn put<B: Backend, S: Shape>(
+    grads: &mut Grads<B>,
+    tensor: &Tensor<S, f32, B::Device>,
+    gradient: Vector<B>,
+) -> Result<(), Fault<B>> {
+    *grads.get_or_alloc_mut(tensor)? = gradient;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Max-pool.
 
-use super::Activation;
-use crate::backend::{Backend, PoolShape, raw};
+use super::{Activation, put, take};
+use crate::backend::{Backend, Fault, PoolShape};
 use dfdx::prelude::*;
 use std::sync::Arc;
 
@@ -9,24 +9,23 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The device's, when memory runs out.
-pub fn max_pool<B: Backend, T: Tape<f32, Cpu>>(
+pub fn max_pool<B: Backend, T: Tape<f32, B::Device>>(
     backend: &Arc<B>,
     shape: PoolShape,
-    x: Activation<T>,
-) -> Result<Activation<T>, CpuError> {
+    x: Activation<T, B::Device>,
+) -> Result<Activation<T, B::Device>, Fault<B>> {
     let (batch, _) = *x.shape();
     let (x, mut tape) = x.split_tape();
     let outputs = shape.planes * shape.output[0] * shape.output[1];
-    let mut y: Activation = x.device().try_zeros_like(&(batch, outputs / batch))?;
-    let mut argmax = vec![0; outputs];
-    backend.max_pool_forward(&shape, raw::slice(&x), raw::slice_mut(&mut y), &mut argmax);
+    let mut y: Activation<NoneTape, B::Device> = x.device().try_zeros_like(&(batch, outputs / batch))?;
+    let argmax = backend.max_pool_forward(&shape, backend.read(&x), backend.write(&mut y))?;
     if T::OWNS_TAPE {
-        let (backend, x_ghost, y_ghost) = (Arc::clone(backend), x.ghost(), y.ghost());
+        let (backend, x, y) = (Arc::clone(backend), x.ghost(), y.clone());
         tape.add_backward_op(move |grads| {
-            let gy = std::mem::take::<Vec<f32>>(grads.get_or_alloc_mut(&y_ghost)?);
-            backend.max_pool_backward(&shape, &argmax, &gy, grads.get_or_alloc_mut(&x_ghost)?);
-            **grads.get_or_alloc_mut(&y_ghost)? = gy;
-            Ok(())
+            let gy = take(backend.as_ref(), grads, &y)?;
+            let gx = backend.write_vector(grads.get_or_alloc_mut(&x)?);
+            backend.max_pool_backward(&shape, &argmax, backend.read_vector(&gy), gx)?;
+            put::<B, _>(grads, &y, gy)
         });
     }
     Ok(y.put_tape(tape))

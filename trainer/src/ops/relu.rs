@@ -1,7 +1,7 @@
 //! Rectified linear unit, where it is not fused into the layer before it.
 
-use super::Activation;
-use crate::backend::{Backend, raw};
+use super::{Activation, put, take};
+use crate::backend::{Backend, Fault};
 use dfdx::prelude::*;
 use std::sync::Arc;
 
@@ -9,16 +9,20 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The device's, when memory runs out.
-pub fn relu<B: Backend, T: Tape<f32, Cpu>>(backend: &Arc<B>, x: Activation<T>) -> Result<Activation<T>, CpuError> {
+pub fn relu<B: Backend, T: Tape<f32, B::Device>>(
+    backend: &Arc<B>,
+    x: Activation<T, B::Device>,
+) -> Result<Activation<T, B::Device>, Fault<B>> {
     let (x, mut tape) = x.split_tape();
-    let mut y: Activation = x.device().try_zeros_like(&x)?;
-    backend.relu_forward(raw::slice(&x), raw::slice_mut(&mut y));
+    let mut y: Activation<NoneTape, B::Device> = x.device().try_zeros_like(&x)?;
+    backend.relu_forward(backend.read(&x), backend.write(&mut y))?;
     if T::OWNS_TAPE {
-        let (backend, x_ghost, saved_y) = (Arc::clone(backend), x.ghost(), y.clone());
+        let (backend, x, y) = (Arc::clone(backend), x.ghost(), y.clone());
         tape.add_backward_op(move |grads| {
-            let gy = super::take(grads, &saved_y)?;
-            backend.relu_backward(raw::slice(&saved_y), &gy, grads.get_or_alloc_mut(&x_ghost)?);
-            super::put(grads, &saved_y, gy)
+            let gy = take(backend.as_ref(), grads, &y)?;
+            let gx = backend.write_vector(grads.get_or_alloc_mut(&x)?);
+            backend.relu_backward(backend.read(&y), backend.read_vector(&gy), gx)?;
+            put::<B, _>(grads, &y, gy)
         });
     }
     Ok(y.put_tape(tape))

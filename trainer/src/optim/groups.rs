@@ -32,6 +32,11 @@ pub struct Group {
 }
 
 impl Group {
+    /// Vectors that are remembered for each of its parameters.
+    pub fn states(&self) -> usize {
+        if self.settings.freeze { 0 } else { self.settings.method(0.0, 1).states().iter().filter(|has| **has).count() }
+    }
+
     /// The learning rate of the step at `at`; 0 for parameters that stay as they are.
     pub fn lr(&self, at: Moment) -> f64 {
         if self.settings.freeze {

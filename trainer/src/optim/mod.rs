@@ -5,6 +5,7 @@
 mod groups;
 mod options;
 mod rule;
+mod scale;
 mod settings;
 mod state;
 
@@ -14,16 +15,20 @@ pub use rule::{Rule, RuleError};
 pub use settings::{KEYS, Settings};
 pub use state::StateError;
 
+use crate::backend::cpu::CpuBackend;
 use crate::backend::update::{Method, STATES, Slots, Update};
-use crate::backend::{Backend, raw};
+use crate::backend::{Backend, DeviceError, Fault, Grads, Vector};
 use crate::metrics::Better;
-use crate::ops::Weight;
+use crate::ops::{Weight, put, take};
 pub use crate::schedule::Moment;
 use crate::schedule::{ScheduleKind, ScheduleOptions};
 use crate::text::aligned;
-use dfdx::prelude::{Cpu, CpuError, Gradients};
+use dfdx::prelude::Storage;
 use staticnet_graph::graph::Graph;
+use scale::LossScale;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 /// What a step tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,25 +39,73 @@ pub struct Stepped {
     pub grad_norm: f32,
     /// The first parameter, in the order of the graph, whose gradient is not finite.
     pub broken: Option<String>,
+    /// Whether nothing was changed, because gradients of a loss times [`Optimiser::loss_scale`] were too large for the device's numbers.
+    /// The factor is smaller from now on.
+    pub skipped: bool,
+}
+
+/// Why there is no optimiser.
+#[derive(Debug)]
+pub enum OptimiserError {
+    /// An option or a rule makes no sense, or a rule is for nothing in the network.
+    Rule(RuleError),
+    /// What another one remembered does not fit.
+    State(StateError),
+    /// What it remembers does not fit the device's memory, or it fails.
+    Device(DeviceError),
+}
+
+impl fmt::Display for OptimiserError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OptimiserError::Rule(error) => write!(f, "{error}"),
+            OptimiserError::State(error) => write!(f, "{error}"),
+            OptimiserError::Device(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for OptimiserError {}
+
+impl From<RuleError> for OptimiserError {
+    fn from(error: RuleError) -> Self {
+        OptimiserError::Rule(error)
+    }
+}
+
+impl From<DeviceError> for OptimiserError {
+    fn from(error: DeviceError) -> Self {
+        OptimiserError::Device(error)
+    }
 }
 
 /// A parameter that is trained, and what is remembered of it.
-#[derive(Clone, Debug)]
-struct Trained {
+struct Trained<B: Backend> {
     name: String,
     group: usize,
-    state: [Vec<f32>; STATES],
-    average: Option<Vec<f32>>,
+    len: usize,
+    state: [Vector<B>; STATES],
+    average: Option<Vector<B>>,
 }
 
 /// Updates the parameters of a network, as options and rules say.
-#[derive(Clone, Debug)]
-pub struct Optimiser {
+pub struct Optimiser<B: Backend = CpuBackend> {
+    backend: Arc<B>,
     options: OptimOptions,
     groups: Groups,
     /// In the order of the graph.
-    trained: Vec<Trained>,
+    trained: Vec<Trained<B>>,
     updates: u64,
+    /// Where the device needs one.
+    loss_scale: Option<LossScale>,
+}
+
+impl<B: Backend> fmt::Debug for Optimiser<B> {
+    /// Without the numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Optimiser { options, groups, updates, .. } = self;
+        f.debug_struct("Optimiser").field("options", options).field("groups", groups).field("updates", updates).finish()
+    }
 }
 
 /// PyTorch adds it to the norm that it divides by.
@@ -83,12 +136,17 @@ impl Settings {
     }
 }
 
-impl Optimiser {
+impl<B: Backend> Optimiser<B> {
     /// An optimiser that has done nothing yet. The average, where there is one, begins as the parameters of `graph`.
     ///
     /// # Errors
-    /// [`RuleError`]: an option or a rule makes no sense, or a rule is for nothing in this network.
-    pub fn new(graph: &Graph, options: &OptimOptions, schedule: &ScheduleOptions) -> Result<Optimiser, RuleError> {
+    /// [`OptimiserError`]: an option or a rule makes no sense, a rule is for nothing in this network, or too little memory.
+    pub fn new(
+        backend: &Arc<B>,
+        graph: &Graph,
+        options: &OptimOptions,
+        schedule: &ScheduleOptions,
+    ) -> Result<Self, OptimiserError> {
         let groups = Groups::new(graph, options, schedule)?;
         let mut group_of = BTreeMap::new();
         for (i, group) in groups.iter().enumerate().filter(|(_, g)| !g.settings.freeze) {
@@ -99,11 +157,17 @@ impl Optimiser {
             // A parameter that several layers use comes once.
             let (Some(group), Some(tensor)) = (group_of.remove(name.as_str()), graph.params.get(name)) else { continue };
             let has = groups.groups[group].settings.method(0.0, 1).states();
-            let state = has.map(|has| vec![0.0; if has { tensor.data.len() } else { 0 }]);
-            let average = options.ema.map(|_| tensor.data.clone());
-            trained.push(Trained { name: name.clone(), group, state, average });
+            let one = Trained::new(backend.as_ref(), name, group, has, options.ema.map(|_| tensor.data.as_slice()), tensor.data.len());
+            trained.push(one.map_err(DeviceError::of)?);
         }
-        Ok(Optimiser { options: options.clone(), groups, trained, updates: 0 })
+        let loss_scale = backend.loses_small_gradients().then(LossScale::default);
+        Ok(Optimiser { backend: Arc::clone(backend), options: options.clone(), groups, trained, updates: 0, loss_scale })
+    }
+
+    /// What the loss of the next batches is to be multiplied by, so that its gradients are not too small for the device's numbers; a step
+    /// takes it out of the gradients again. 1 for most devices.
+    pub fn loss_scale(&self) -> f32 {
+        self.loss_scale.as_ref().map_or(1.0, LossScale::factor)
     }
 
     /// Updates every parameter that is trained by its gradient, the sum over [`Moment::batches`] batches.
@@ -116,40 +180,77 @@ impl Optimiser {
     ///
     /// # Panics
     /// Panics where `params` are not those of the graph.
-    pub fn step<B: Backend>(
+    pub fn step(
+        &mut self,
+        params: &mut BTreeMap<String, Weight<B::Device>>,
+        grads: &mut Grads<B>,
+        at: Moment,
+    ) -> Result<Stepped, DeviceError> {
+        let backend = Arc::clone(&self.backend);
+        let mut gradients = Vec::with_capacity(self.trained.len());
+        for one in &self.trained {
+            gradients.push(take(backend.as_ref(), grads, param(params, &one.name)).map_err(DeviceError::of)?);
+        }
+        let stepped = self.follow(backend.as_ref(), params, &gradients, at).map_err(DeviceError::of)?;
+        for (one, gradient) in self.trained.iter().zip(gradients) {
+            put::<B, _>(grads, param(params, &one.name), gradient).map_err(DeviceError::of)?;
+        }
+        Ok(stepped)
+    }
+
+    /// [`Optimiser::step`] with the gradient of each parameter that is trained.
+    fn follow(
         &mut self,
         backend: &B,
-        params: &mut BTreeMap<String, Weight>,
-        grads: &mut Gradients<f32, Cpu>,
+        params: &mut BTreeMap<String, Weight<B::Device>>,
+        gradients: &[Vector<B>],
         at: Moment,
-    ) -> Result<Stepped, CpuError> {
+    ) -> Result<Stepped, Fault<B>> {
         let rates: Vec<f64> = self.groups.iter().map(|g| g.lr(at)).collect();
         let lr = rates[0];
-        let mean = 1.0 / f64::from(at.batches.max(1));
+        let mean = 1.0 / (f64::from(at.batches.max(1)) * f64::from(self.loss_scale()));
         let mut scale = mean;
-        if let Some(most) = self.options.clip_norm {
-            let mut squares = Squares::default();
-            for one in &self.trained {
-                let gradient = grads.get_or_alloc_mut(param(params, &one.name))?;
-                squares.add(&one.name, backend.sum_of_squares(gradient));
-            }
+        if self.options.clip_norm.is_some() || self.loss_scale.is_some() {
+            let read: Vec<_> = gradients.iter().map(|gradient| backend.read_vector(gradient)).collect();
+            let squares = self.squares(backend.sums_of_squares(&read)?);
             let norm = squares.norm(mean);
+            let skipped = self.loss_scale.as_mut().is_some_and(|scale| scale.is_too_large(squares.broken.is_some()));
             if squares.broken.is_some() {
-                return Ok(Stepped { lr, grad_norm: norm as f32, broken: squares.broken });
+                let broken = if skipped { None } else { squares.broken };
+                return Ok(Stepped { lr, grad_norm: norm as f32, broken, skipped });
             }
-            scale *= (most / (norm + NORM_EPSILON)).min(1.0);
+            if let Some(most) = self.options.clip_norm {
+                scale *= (most / (norm + NORM_EPSILON)).min(1.0);
+            }
         }
         self.updates += 1;
         let updates = self.groups.iter().zip(&rates).map(|(group, lr)| self.update(group, *lr, scale)).collect::<Vec<_>>();
-        let mut squares = Squares::default();
-        for one in &mut self.trained {
-            let param = param(params, &one.name);
-            let gradient = grads.get_or_alloc_mut(param)?.as_slice();
-            let state = one.state.each_mut().map(Vec::as_mut_slice);
-            let slots = Slots { parameter: raw::slice_mut(param), gradient, state, average: one.average.as_deref_mut() };
-            squares.add(&one.name, backend.update(&updates[one.group], slots));
+        let mut order: BTreeMap<&str, usize> = self.trained.iter().enumerate().map(|(i, one)| (one.name.as_str(), i)).collect();
+        let mut parameters: Vec<_> = self.trained.iter().map(|_| None).collect();
+        for (name, weight) in params.iter_mut() {
+            if let Some(place) = order.remove(name.as_str()) {
+                parameters[place] = Some(backend.write(weight));
+            }
         }
-        Ok(Stepped { lr, grad_norm: squares.norm(mean) as f32, broken: squares.broken })
+        let each = self.trained.iter_mut().zip(parameters).zip(gradients);
+        let work = each.map(|((one, parameter), gradient)| {
+            let parameter = parameter.unwrap_or_else(|| panic!("the parameters have no {}", one.name));
+            let state = one.state.each_mut().map(|state| backend.write_vector(state));
+            let average = one.average.as_mut().map(|average| backend.write_vector(average));
+            (updates[one.group], Slots { parameter, gradient: backend.read_vector(gradient), state, average })
+        });
+        let squares = backend.update(work.collect())?;
+        let squares = self.squares(squares);
+        Ok(Stepped { lr, grad_norm: squares.norm(mean) as f32, broken: squares.broken, skipped: false })
+    }
+
+    /// The sums of the squares of all parameters that are trained, in one.
+    fn squares(&self, each: Vec<f64>) -> Squares {
+        let mut squares = Squares::default();
+        for (one, sum) in self.trained.iter().zip(each) {
+            squares.add(&one.name, sum);
+        }
+        squares
     }
 
     /// What is done to the parameters of a group with gradients times `scale`.
@@ -200,8 +301,32 @@ impl Optimiser {
     }
 }
 
-fn param<'a>(params: &'a mut BTreeMap<String, Weight>, name: &str) -> &'a mut Weight {
-    params.get_mut(name).unwrap_or_else(|| panic!("the parameters have no {name}"))
+impl<B: Backend> Trained<B> {
+    /// A parameter of `len` numbers; its average begins as `average`.
+    fn new(
+        backend: &B,
+        name: &str,
+        group: usize,
+        has: [bool; STATES],
+        average: Option<&[f32]>,
+        len: usize,
+    ) -> Result<Self, Fault<B>> {
+        let zeros = |len| Storage::<f32>::try_alloc_len(backend.device(), len);
+        let [first, second, third] = has.map(|has| zeros(if has { len } else { 0 }));
+        let average = match average {
+            None => None,
+            Some(numbers) => {
+                let mut average = zeros(len)?;
+                backend.set(backend.write_vector(&mut average), numbers)?;
+                Some(average)
+            }
+        };
+        Ok(Trained { name: name.into(), group, len, state: [first?, second?, third?], average })
+    }
+}
+
+fn param<'a, D: Storage<f32>>(params: &'a BTreeMap<String, Weight<D>>, name: &str) -> &'a Weight<D> {
+    params.get(name).unwrap_or_else(|| panic!("the parameters have no {name}"))
 }
 
 /// Sums of squares of gradients, one parameter after the other.

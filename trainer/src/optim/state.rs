@@ -1,6 +1,8 @@
 //! What an optimiser remembers, as plain numbers.
 
-use super::Optimiser;
+use super::scale::LossScale;
+use super::{Optimiser, OptimiserError};
+use crate::backend::{Backend, DeviceError, Fault};
 use crate::bits;
 use crate::schedule::{PLATEAU_STATE, Plateau, ScheduleKind};
 use std::collections::BTreeMap;
@@ -8,6 +10,8 @@ use std::fmt;
 
 /// Key of the number of updates done.
 const UPDATES: &str = "updates";
+/// Key of the factor of the loss. It is there where the device needed one, and left aside where the device now does not.
+const LOSS_SCALE: &str = "loss_scale";
 
 /// What of a state does not fit an optimiser.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,40 +79,54 @@ impl Given {
     }
 }
 
-impl Optimiser {
+impl<B: Backend> Optimiser<B> {
     /// Keys of the state of a parameter: `features.0.weight/momentum`.
     fn keys(&self, trained: usize) -> [String; 3] {
         let one = &self.trained[trained];
         self.groups.groups[one.group].settings.state_names().map(|state| format!("{}/{state}", one.name))
     }
 
+    /// Which vectors of state a parameter has.
+    fn has(&self, trained: usize) -> [bool; 3] {
+        self.groups.groups[self.trained[trained].group].settings.method(0.0, 1).states()
+    }
+
     /// Everything that a step depends on but for parameters, gradients and options: velocities and means by the parameter's name
     /// and PyTorch's name for them, counters, and what rates that follow a metric remember. Without the average; see
     /// [`Optimiser::average`].
-    pub fn state(&self) -> BTreeMap<String, Vec<f32>> {
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn state(&self) -> Result<BTreeMap<String, Vec<f32>>, DeviceError> {
         let mut state = BTreeMap::from([(UPDATES.to_string(), bits::split(self.updates).to_vec())]);
+        state.extend(self.loss_scale.as_ref().map(|scale| (LOSS_SCALE.to_string(), scale.state())));
         for (i, one) in self.trained.iter().enumerate() {
-            let vectors = self.keys(i).into_iter().zip(&one.state);
-            state.extend(vectors.filter(|(_, v)| !v.is_empty()).map(|(key, v)| (key, v.clone())));
+            for ((key, vector), has) in self.keys(i).into_iter().zip(&one.state).zip(self.has(i)) {
+                if has {
+                    let numbers = self.backend.host(self.backend.read_vector(vector)).map_err(DeviceError::of)?;
+                    state.insert(key, numbers.into_owned());
+                }
+            }
         }
         for group in self.groups.iter().filter(|g| g.settings.schedule.schedule == ScheduleKind::Plateau) {
             state.insert(format!("plateau/{}", group.label), group.plateau.state());
         }
-        state
+        Ok(state)
     }
 
     /// Goes on where another optimiser with the same options stopped: from here on both do the same, bit for bit.
     ///
     /// # Errors
-    /// [`StateError`] names all that does not fit; nothing is changed then.
-    pub fn restore(&mut self, state: BTreeMap<String, Vec<f32>>) -> Result<(), StateError> {
+    /// [`OptimiserError::State`] names all that does not fit; nothing is changed then. [`OptimiserError::Device`] where it fails.
+    pub fn restore(&mut self, state: BTreeMap<String, Vec<f32>>) -> Result<(), OptimiserError> {
         let mut given = Given::new(state);
         let updates = given.parse(UPDATES, bits::WORDS, bits::join);
+        let loss_scale = given.vectors.remove(LOSS_SCALE).and_then(|state| LossScale::from_state(&state));
         let mut vectors = Vec::new();
         for (i, one) in self.trained.iter().enumerate() {
-            let keys = self.keys(i).into_iter().enumerate().filter(|(place, _)| !one.state[*place].is_empty());
-            for (place, key) in keys {
-                vectors.push((i, place, given.take(&key, one.state[place].len())));
+            let keys = self.keys(i).into_iter().zip(self.has(i)).enumerate().filter(|(_, (_, has))| *has);
+            for (place, (key, _)) in keys {
+                vectors.push((i, place, given.take(&key, one.len)));
             }
         }
         let mut plateaus = Vec::new();
@@ -117,10 +135,14 @@ impl Optimiser {
             let key = format!("plateau/{}", group.label);
             plateaus.push(if follows { given.parse(&key, PLATEAU_STATE, Plateau::from_state) } else { None });
         }
-        given.end()?;
+        given.end().map_err(OptimiserError::State)?;
         self.updates = updates.unwrap_or_default();
+        if let (Some(place), Some(scale)) = (&mut self.loss_scale, loss_scale) {
+            *place = scale;
+        }
         for (i, place, vector) in vectors {
-            self.trained[i].state[place] = vector.unwrap_or_default();
+            let to = self.backend.write_vector(&mut self.trained[i].state[place]);
+            self.backend.set(to, &vector.unwrap_or_default()).map_err(DeviceError::of)?;
         }
         for (group, plateau) in self.groups.groups.iter_mut().zip(plateaus) {
             group.plateau = plateau.unwrap_or_default();
@@ -129,24 +151,34 @@ impl Optimiser {
     }
 
     /// The moving average of the parameters that are trained, by name; none where no average is asked for.
-    pub fn average(&self) -> Option<BTreeMap<&str, &[f32]>> {
-        self.options.ema?;
-        Some(self.trained.iter().filter_map(|one| Some((one.name.as_str(), one.average.as_deref()?))).collect())
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn average(&self) -> Result<Option<BTreeMap<String, Vec<f32>>>, DeviceError> {
+        if self.options.ema.is_none() {
+            return Ok(None);
+        }
+        let averages = self.trained.iter().filter_map(|one| Some((one.name.clone(), one.average.as_ref()?)));
+        let all = averages.map(|(name, v)| Ok((name, self.backend.host(self.backend.read_vector(v))?.into_owned())));
+        all.collect::<Result<_, Fault<B>>>().map(Some).map_err(DeviceError::of)
     }
 
     /// Goes on from an average that [`Optimiser::average`] gave.
     ///
     /// # Errors
-    /// [`StateError`] names all that does not fit; nothing is changed then.
-    pub fn restore_average(&mut self, average: BTreeMap<String, Vec<f32>>) -> Result<(), StateError> {
+    /// As [`Optimiser::restore`].
+    pub fn restore_average(&mut self, average: BTreeMap<String, Vec<f32>>) -> Result<(), OptimiserError> {
         let mut given = Given::new(average);
         let mut vectors = Vec::new();
         for (i, one) in self.trained.iter().enumerate() {
-            vectors.extend(one.average.as_ref().map(|old| (i, given.take(&one.name, old.len()))));
+            vectors.extend(one.average.as_ref().map(|_| (i, given.take(&one.name, one.len))));
         }
-        given.end()?;
+        given.end().map_err(OptimiserError::State)?;
         for (i, vector) in vectors {
-            self.trained[i].average = vector;
+            if let (Some(average), Some(vector)) = (&mut self.trained[i].average, vector) {
+                let place = self.backend.write_vector(average);
+                self.backend.set(place, &vector).map_err(DeviceError::of)?;
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 mod options;
 mod plateau;
 
-pub use options::{ScheduleKind, ScheduleOptions};
+pub use options::{LrScaling, ScheduleKind, ScheduleOptions};
 pub use plateau::Plateau;
 pub(crate) use plateau::STATE as PLATEAU_STATE;
 use std::f64::consts::PI;
@@ -51,7 +51,7 @@ impl ScheduleOptions {
     }
 
     fn curve(&self, at: Moment, plateau: &Plateau) -> f64 {
-        let (lr, epoch) = (self.lr, at.step / at.steps_per_epoch.max(1));
+        let (lr, epoch) = (self.lr * self.batch_factor(), at.step / at.steps_per_epoch.max(1));
         let total = (at.steps_per_epoch * u64::from(at.epochs)) as f64;
         let step = at.step as f64;
         let done = if total > 0.0 { (step / total).min(1.0) } else { 0.0 };
@@ -75,6 +75,18 @@ impl ScheduleOptions {
                     cosine(lr, first / LAST_DIVISOR, share)
                 }
             }
+        }
+    }
+
+    /// What the rate is multiplied by because a step has more pictures than it is meant for, or fewer.
+    fn batch_factor(&self) -> f64 {
+        if self.lr_batch == 0 || self.batch == 0 {
+            return 1.0;
+        }
+        let factor = self.batch as f64 / self.lr_batch as f64;
+        match self.lr_scaling {
+            LrScaling::Linear => factor,
+            LrScaling::Sqrt => factor.sqrt(),
         }
     }
 

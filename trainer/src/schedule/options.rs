@@ -43,6 +43,27 @@ impl fmt::Display for ScheduleKind {
     }
 }
 
+/// How a learning rate that is meant for another size of batch is changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrScaling {
+    /// Multiplied by as much as the batch is larger: a step then goes as far as the steps it takes the place of (Goyal and others, "Accurate,
+    /// Large Minibatch SGD", 2017).
+    #[default]
+    Linear,
+    /// By the root of that: the noise of a step stays what it was (Krizhevsky, "One weird trick", 2014).
+    Sqrt,
+}
+
+impl fmt::Display for LrScaling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LrScaling::Linear => "linear",
+            LrScaling::Sqrt => "sqrt",
+        })
+    }
+}
+
 /// The learning rate and how it changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
@@ -50,6 +71,17 @@ pub struct ScheduleOptions {
     /// Learning rate: the first one, the largest one for one-cycle.
     #[arg(long, value_name = "RATE", default_value_t = Self::default().lr)]
     pub lr: f64,
+    /// Pictures of the batch that the rate is meant for: with a step of more (batch_size x accumulate) it is larger, of fewer smaller. 0 for
+    /// the rate as it is. Large batches want a warm-up, too: --warmup-epochs 5.
+    #[arg(long, value_name = "N", default_value_t = Self::default().lr_batch)]
+    pub lr_batch: usize,
+    /// With lr_batch: how the rate follows the size of the batch.
+    #[arg(long, value_enum, default_value_t = Self::default().lr_scaling)]
+    pub lr_scaling: LrScaling,
+    /// Pictures of a step, where that is known.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub batch: usize,
     /// Curve of the learning rate.
     #[arg(long, value_enum, default_value_t = Self::default().schedule)]
     pub schedule: ScheduleKind,
@@ -98,6 +130,9 @@ impl Default for ScheduleOptions {
     fn default() -> Self {
         ScheduleOptions {
             lr: 0.02,
+            lr_batch: 0,
+            lr_scaling: LrScaling::Linear,
+            batch: 0,
             schedule: ScheduleKind::OneCycle,
             warmup: 0.3,
             step_epochs: Vec::new(),

@@ -38,6 +38,22 @@ fn one_cycle_by_hand() {
 }
 
 #[test]
+fn a_rate_is_meant_for_a_batch() {
+    let mut s = training(ScheduleKind::Constant);
+    let mut at = |batch, lr_batch, lr_scaling| {
+        s.schedule = ScheduleOptions { batch, lr_batch, lr_scaling, ..s.schedule.clone() };
+        s.at(3)
+    };
+    assert!(close(at(256, 0, LrScaling::Linear), 0.5) && close(at(0, 64, LrScaling::Linear), 0.5));
+    assert!(close(at(256, 64, LrScaling::Linear), 2.0) && close(at(256, 64, LrScaling::Sqrt), 1.0));
+    assert!(close(at(16, 64, LrScaling::Linear), 0.125));
+    // What a schedule does not go below is no rate that depends on the batch.
+    s = training(ScheduleKind::Cosine);
+    s.schedule = ScheduleOptions { batch: 128, lr_batch: 64, lr_min: 0.1, ..s.schedule };
+    assert!(close(s.at(0), 1.0) && close(s.at(20), 0.1));
+}
+
+#[test]
 fn steps_and_constant() {
     let mut s = training(ScheduleKind::Step);
     assert!(close(s.at(0), 0.5) && close(s.at(9), 0.5));

@@ -1,8 +1,7 @@
 //! What a training tells while it runs.
 
-use crate::backend::cpu::CpuBackend;
 use crate::metrics::EpochMetrics;
-use crate::network::Network;
+use crate::network::Learned;
 
 /// Something to tell while training.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +41,7 @@ pub struct StepEnd<'a> {
     /// Training samples per second since the epoch, or the process, began.
     pub images_per_s: f64,
     /// The network after the step.
-    pub network: &'a Network<CpuBackend>,
+    pub network: &'a dyn Learned,
 }
 
 /// An epoch.
@@ -53,7 +52,7 @@ pub struct EpochEnd<'a> {
     /// Whether it is the best so far.
     pub best: bool,
     /// The network after the last step; where averages are kept, those were measured.
-    pub network: &'a Network<CpuBackend>,
+    pub network: &'a dyn Learned,
 }
 
 /// Whether a training goes on.

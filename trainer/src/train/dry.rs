@@ -2,9 +2,10 @@
 
 use super::TrainError;
 use super::begin::{begin, blank_network};
-use crate::backend::cpu::CpuBackend;
+use crate::backend::Backend;
+use crate::backend::open::{OnBackend, on_device};
 use crate::config::Config;
-use crate::network::Network;
+use crate::network::{Going, Network, Staged};
 use crate::optim::{Moment, Optimiser};
 use crate::source::BatchSource;
 use serde::Serialize;
@@ -40,10 +41,32 @@ pub struct DryRun {
 ///
 /// # Errors
 /// [`TrainError`] as a training would end with.
-pub fn dry_run(config: &Config, source: &impl BatchSource) -> Result<(Graph, DryRun), TrainError> {
+pub fn dry_run<S: BatchSource>(config: &Config, source: &S) -> Result<(Graph, DryRun), TrainError> {
+    on_device(&config.target(), Dry { config, source })?
+}
+
+/// A dry run on some device.
+struct Dry<'a, S> {
+    config: &'a Config,
+    source: &'a S,
+}
+
+impl<S: BatchSource> OnBackend for Dry<'_, S> {
+    type Output = Result<(Graph, DryRun), TrainError>;
+
+    fn run<B: Backend>(self, backend: Arc<B>) -> Self::Output {
+        two_steps(self.config, self.source, backend)
+    }
+}
+
+fn two_steps<B: Backend>(
+    config: &Config,
+    source: &impl BatchSource,
+    backend: Arc<B>,
+) -> Result<(Graph, DryRun), TrainError> {
     let graph = begin(blank_network(config, source)?, config)?;
-    let mut optimiser = Optimiser::new(&graph, &config.optim, &config.schedule)?;
-    let mut network = Network::new(Arc::new(CpuBackend::new(config.threads)?), graph.clone())?;
+    let mut optimiser = Optimiser::new(&backend, &graph, &config.optim, &config.schedule())?;
+    let mut network = Network::new(Arc::clone(&backend), graph.clone())?;
     let loss = config.loss.build(network.classes(), &source.counts())?;
     let batches = source.train_batches() as u64;
     let steps_per_epoch = batches.div_ceil(u64::from(config.accumulate));
@@ -51,7 +74,9 @@ pub fn dry_run(config: &Config, source: &impl BatchSource) -> Result<(Graph, Dry
     let (mut first, mut seconds) = (None, 0.0);
     for step in 0..2 {
         let start = Instant::now();
-        let mut pass = network.backward(batch.clone(), loss.as_ref(), (config.seed, 0), None, None)?;
+        let staged = Staged::new(backend.as_ref(), batch.clone())?;
+        let going = Going { seed: config.seed, epoch: 0, scale: optimiser.loss_scale() };
+        let mut pass = network.backward(staged, loss.as_ref(), going, None, None)?;
         network.update(
             &mut optimiser,
             &mut pass.gradients,
@@ -61,8 +86,8 @@ pub fn dry_run(config: &Config, source: &impl BatchSource) -> Result<(Graph, Dry
         first.get_or_insert(pass.loss);
     }
     let parameters = graph.parameters();
-    let vectors = optimiser.state().values().map(Vec::len).sum::<usize>();
-    let averages = optimiser.average().map_or(0, |average| average.values().map(|v| v.len()).sum());
+    let vectors = optimiser.state()?.values().map(Vec::len).sum::<usize>();
+    let averages = optimiser.average()?.map_or(0, |average| average.values().map(|v| v.len()).sum());
     let outputs: usize = graph.nodes.iter().map(|node| graph.value(node.output).elements()).sum();
     let report = DryRun {
         batch_size: batch.targets.len(),

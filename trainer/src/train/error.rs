@@ -1,15 +1,17 @@
 //! Why a training cannot begin or go on.
 
-use crate::backend::cpu::PoolError;
+use crate::backend::{Device, DeviceError};
+use crate::backend::open::OpenError;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::loss::TargetError;
 use crate::models;
 use crate::ops::loss::LossError;
-use crate::optim::{RuleError, StateError};
+use crate::network::NetworkError;
+use crate::optim::{OptimiserError, RuleError, StateError};
 use crate::option::OptionError;
 use crate::plan::Untrained;
-use dfdx::prelude::CpuError;
+use crate::ranks::RanksError;
 use staticnet_exporter::data::DataError;
 use staticnet_graph::file::FileError;
 use staticnet_graph::graph::ShapeError;
@@ -31,10 +33,23 @@ pub enum TrainError {
     Config(ConfigError),
     /// A sample cannot be read.
     Data(DataError),
-    /// Memory ran out.
-    Device(CpuError),
-    /// No worker threads.
-    Threads(PoolError),
+    /// The device failed, or its memory ran out.
+    Device(DeviceError),
+    /// The device cannot be used.
+    Open(OpenError),
+    /// Batches are too large for the device.
+    Memory {
+        /// The device.
+        device: String,
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes that are free.
+        free: usize,
+        /// Samples of a batch on this device.
+        batch_size: usize,
+        /// Samples that would fit.
+        fitting: usize,
+    },
     /// A checkpoint cannot be written or read.
     Checkpoint(CheckpointError),
     /// A file cannot be written.
@@ -72,6 +87,29 @@ pub enum TrainError {
         /// What does not fit.
         error: StateError,
     },
+    /// Processes cannot train together.
+    Ranks(RanksError),
+    /// A batch that cannot be shared out.
+    FewSamples {
+        /// Its samples.
+        samples: usize,
+        /// Number of ranks.
+        ranks: usize,
+    },
+    /// A rank does not find the training that it is to go on with.
+    NotShared {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+        /// Which rank.
+        rank: String,
+    },
+    /// There are not as many devices as ranks on a machine.
+    FewDevices {
+        /// The devices.
+        device: Device,
+        /// Number of ranks on this machine.
+        ranks: usize,
+    },
     /// A rule, or an option of the optimiser.
     Rule(RuleError),
     /// What a sample should be fits no network of so many outputs.
@@ -102,8 +140,16 @@ impl fmt::Display for TrainError {
             TrainError::Untrained(error) => write!(f, "{error}"),
             TrainError::Config(error) => write!(f, "{error}"),
             TrainError::Data(error) => write!(f, "{error}"),
-            TrainError::Device(error) => write!(f, "the device failed ({error}); a smaller --batch-size needs less memory"),
-            TrainError::Threads(error) => write!(f, "{error}"),
+            TrainError::Device(error) => write!(f, "{error}; a smaller --batch-size needs less memory"),
+            TrainError::Open(error) => write!(f, "{error}"),
+            TrainError::Memory { device, needed, free, batch_size, fitting } => {
+                let mib = |bytes: &usize| bytes.div_ceil(1 << 20);
+                write!(f, "batches of {batch_size} need {} MiB, and {device} has {} MiB free; ", mib(needed), mib(free))?;
+                match fitting {
+                    0 => write!(f, "even one sample does not fit: free some, or train on another device"),
+                    n => write!(f, "--batch-size {n} fits, and --accumulate keeps the steps as large"),
+                }
+            }
             TrainError::Checkpoint(error) => write!(f, "{error}"),
             TrainError::File(error) => write!(f, "{error}"),
             TrainError::Parameters(error) => write!(f, "{error}"),
@@ -130,6 +176,23 @@ impl fmt::Display for TrainError {
                 "{}: {error}; resume with the options it was begun with, or begin anew with --init {}",
                 folder.display(),
                 folder.display()
+            ),
+            TrainError::Ranks(error) => write!(f, "{error}"),
+            TrainError::FewSamples { samples, ranks } => write!(
+                f,
+                "a batch of {samples} samples is not enough for {ranks} ranks, each of which takes a part of it; use a larger \
+                 --batch-size or fewer ranks"
+            ),
+            TrainError::NotShared { folder, rank } => write!(
+                f,
+                "{}: {rank} finds no checkpoint here; all ranks read it, so the RUN folder has to be on a file system that all \
+                 machines share",
+                folder.display()
+            ),
+            TrainError::FewDevices { device, ranks } => write!(
+                f,
+                "--device {device}: there are {ranks} ranks on this machine, each of which needs a device; start as many as there are \
+                 devices (mpirun --map-by ppr:N:node), or one process, which starts them itself"
             ),
             TrainError::Rule(error) => write!(f, "{error}"),
             TrainError::Target(error) => write!(f, "{error}"),
@@ -158,7 +221,7 @@ macro_rules! from {
     };
 }
 from! {
-    ShapeError => Shape, Untrained => Untrained, ConfigError => Config, DataError => Data, CpuError => Device, PoolError => Threads,
+    ShapeError => Shape, Untrained => Untrained, ConfigError => Config, DataError => Data, DeviceError => Device, RanksError => Ranks, OpenError => Open,
     RuleError => Rule, TargetError => Target, CheckpointError => Checkpoint, FileError => File, SafetensorsError => Parameters, ImportError => Import, OnnxError => Onnx,
 }
 
@@ -167,6 +230,25 @@ impl From<LossError> for TrainError {
         match error {
             LossError::Target(error) => TrainError::Target(error),
             LossError::Device(error) => TrainError::Device(error),
+        }
+    }
+}
+
+impl From<NetworkError> for TrainError {
+    fn from(error: NetworkError) -> Self {
+        match error {
+            NetworkError::Untrained(error) => TrainError::Untrained(error),
+            NetworkError::Device(error) => TrainError::Device(error),
+        }
+    }
+}
+
+impl From<OptimiserError> for TrainError {
+    fn from(error: OptimiserError) -> Self {
+        match error {
+            OptimiserError::Rule(error) => TrainError::Rule(error),
+            OptimiserError::State(error) => TrainError::OtherOptimiser { folder: PathBuf::new(), error },
+            OptimiserError::Device(error) => TrainError::Device(error),
         }
     }
 }

@@ -12,14 +12,19 @@ mod begin;
 mod callback;
 mod dry;
 mod error;
+mod memory;
 mod range;
 mod session;
+mod staging;
+mod together;
 
-use crate::backend::cpu::CpuBackend;
+use crate::backend::open::{OnBackend, on_device};
+use crate::backend::{Backend, Device, Target};
 use crate::config::Config;
 use crate::loss::Loss;
 use crate::metrics::{Better, Confusion, EpochMetrics, Metric, Tally};
 use crate::network::Network;
+use crate::ranks::Ranks;
 use crate::run::Run;
 use crate::source::{BatchSource, Batches};
 use crate::{metrics, plot};
@@ -32,6 +37,7 @@ use session::Session;
 use staticnet_graph::file::write_atomically;
 use staticnet_graph::{onnx, safetensors};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What came of a training.
@@ -61,6 +67,7 @@ pub struct Training<'a, S> {
     loss: Option<Box<dyn Loss>>,
     metrics: Vec<Box<dyn Fn() -> Box<dyn Metric> + 'a>>,
     callbacks: Vec<&'a mut dyn Callback>,
+    ranks: Ranks,
 }
 
 /// Makes each metric anew for every epoch.
@@ -69,7 +76,8 @@ type Metrics<'a> = &'a [Box<dyn Fn() -> Box<dyn Metric> + 'a>];
 impl<'a, S: BatchSource> Training<'a, S> {
     /// Trains as `config` says on `source`, writing to the RUN folder `run`.
     pub fn new(config: &'a Config, source: &'a S, run: &'a Run) -> Self {
-        Training { config, source, run, resume: false, loss: None, metrics: Vec::new(), callbacks: Vec::new() }
+        let (metrics, callbacks) = (Vec::new(), Vec::new());
+        Training { config, source, run, resume: false, loss: None, metrics, callbacks, ranks: Ranks::alone() }
     }
 
     /// Whether to go on after the last checkpoint of the RUN folder.
@@ -91,6 +99,13 @@ impl<'a, S: BatchSource> Training<'a, S> {
         self
     }
 
+    /// Trains together with other processes, which do the same. The first rank writes the RUN folder; callbacks are told at every rank. A
+    /// rank that fails has to end the others: [`Ranks::abort`].
+    #[must_use]
+    pub fn ranks(self, ranks: Ranks) -> Self {
+        Training { ranks, ..self }
+    }
+
     /// Tells `callback` what happens.
     #[must_use]
     pub fn callback(mut self, callback: &'a mut dyn Callback) -> Self {
@@ -104,14 +119,27 @@ impl<'a, S: BatchSource> Training<'a, S> {
     ///
     /// # Errors
     /// [`TrainError`]. What was saved last is in the RUN folder.
-    pub fn run(mut self) -> Result<Summary, TrainError> {
-        let Training { config, source, run, .. } = self;
+    pub fn run(self) -> Result<Summary, TrainError> {
+        let Training { config, run, .. } = self;
         if !self.resume && run.has_checkpoint() {
             return Err(TrainError::Occupied(run.folder().to_path_buf()));
         }
+        let device = own_device(&config.device, &self.ranks)?;
+        let threads = if config.threads == 0 { self.ranks.cores() } else { config.threads };
+        on_device(&Target { device, threads, ..config.target() }, self)?
+    }
+
+    fn on<B: Backend>(mut self, backend: Arc<B>) -> Result<Summary, TrainError> {
+        let Training { config, source, run, .. } = self;
         let until = config.max_time.map(|span| Instant::now() + span.0);
-        let mut session = Session::open(config, source, run, self.resume, self.loss)?;
-        write_atomically(&run.config(), config.to_toml()?.as_bytes())?;
+        if config.device != Device::Cpu {
+            callback::tell(&mut self.callbacks, &Event::Note(&format!("on {}", backend.describe())));
+        }
+        let first = self.ranks.is_first();
+        let mut session = Session::open(config, source, run, (self.resume, self.loss), backend, self.ranks)?;
+        if first {
+            write_atomically(&run.config(), config.to_toml()?.as_bytes())?;
+        }
         if !config.optim.rule.is_empty() {
             callback::tell(&mut self.callbacks, &Event::Note(&session.rules()));
         }
@@ -124,7 +152,26 @@ impl<'a, S: BatchSource> Training<'a, S> {
             }
             stopped = session.epoch(until, &self.metrics, &mut self.callbacks)? == Control::Stop;
         }
-        finish(config, run, &session.history, stopped)
+        finish(config, run, &session.history, stopped, first)
+    }
+}
+
+impl<S: BatchSource> OnBackend for Training<'_, S> {
+    type Output = Result<Summary, TrainError>;
+
+    fn run<B: Backend>(self, backend: Arc<B>) -> Self::Output {
+        self.on(backend)
+    }
+}
+
+/// The device of this rank: of several the one with its number on its machine.
+fn own_device(device: &Device, ranks: &Ranks) -> Result<Device, TrainError> {
+    match device {
+        Device::Cuda(numbers) if numbers.len() > 1 && !ranks.is_alone() => match numbers.get(ranks.local_rank()) {
+            Some(number) => Ok(Device::Cuda(vec![*number])),
+            None => Err(TrainError::FewDevices { device: device.clone(), ranks: ranks.local_size() }),
+        },
+        Device::Cpu | Device::Cuda(_) => Ok(device.clone()),
     }
 }
 
@@ -148,9 +195,15 @@ fn exhausted(config: &Config, history: &[EpochMetrics]) -> Result<bool, TrainErr
     Ok(since >= config.patience)
 }
 
-/// Exports the best network, and says what came of it.
-fn finish(config: &Config, run: &Run, history: &[EpochMetrics], stopped: bool) -> Result<Summary, TrainError> {
-    if !history.is_empty() {
+/// Exports the best network, at the `first` rank, and says what came of it.
+fn finish(
+    config: &Config,
+    run: &Run,
+    history: &[EpochMetrics],
+    stopped: bool,
+    first: bool,
+) -> Result<Summary, TrainError> {
+    if first && !history.is_empty() {
         let graph = run.network()?;
         safetensors::save(&graph, &run.safetensors())?;
         onnx::export(&graph, &run.onnx())?;
@@ -182,8 +235,8 @@ fn write_confusion(run: &Run, confusion: &Confusion) -> Result<(), TrainError> {
 ///
 /// # Errors
 /// [`TrainError::Data`], [`TrainError::Target`] or [`TrainError::Device`].
-pub fn evaluate<'a>(
-    network: &Network<CpuBackend>,
+pub fn evaluate<'a, B: Backend>(
+    network: &Network<B>,
     batches: Batches<'_>,
     mut tally: Tally<'a>,
     observe: &mut dyn FnMut(usize),

@@ -2,34 +2,40 @@
 
 use super::begin::{begin, blank_network, same_network};
 use super::callback::{Callback, Control, EpochEnd, Event, StepEnd, tell};
-use super::{Metrics, TrainError, evaluate, write_confusion, write_history};
-use crate::backend::cpu::CpuBackend;
+use super::memory::Needed;
+use super::staging::StagedBatches;
+use super::together::{Shared, Together, digest};
+use super::{Metrics, TrainError, write_confusion, write_history};
+use crate::backend::{Backend, DeviceError, Grads};
 use crate::checkpoint::{Checkpoint, CheckpointError, Position};
 use crate::config::Config;
-use crate::dataset::Batch;
 use crate::log::{Log, StepRecord};
 use crate::loss::Loss;
 use crate::metrics::{Better, EpochMetrics, Tally};
 use crate::monitor::{MonitorFile, Row, What, table};
-use crate::network::{Network, ParamGradients, Pass, Tap};
-use crate::optim::{Moment, Optimiser};
+use crate::network::{Going, Network, Pass, Staged, Tap};
+use crate::optim::{Moment, Optimiser, OptimiserError};
+use crate::ranks::{Ranks, Traffic};
 use crate::run::Run;
 use crate::source::BatchSource;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 /// What changes while a training runs.
-pub(super) struct Session<'a, S> {
+pub(super) struct Session<'a, S, B: Backend> {
     config: &'a Config,
     source: &'a S,
     run: &'a Run,
     loss: Box<dyn Loss>,
     better: Better,
-    network: Network<CpuBackend>,
-    optimiser: Optimiser,
-    log: Log,
+    network: Network<B>,
+    optimiser: Optimiser<B>,
+    together: Together<B>,
+    /// The first rank's alone, as everything that is written.
+    log: Option<Log>,
     monitor: Option<MonitorFile>,
     /// How far it is.
     pub(super) position: Position,
@@ -37,50 +43,80 @@ pub(super) struct Session<'a, S> {
     pub(super) history: Vec<EpochMetrics>,
 }
 
-impl<'a, S: BatchSource> Session<'a, S> {
+impl<'a, S: BatchSource, B: Backend> Session<'a, S, B> {
     /// A new training, or the one whose last checkpoint is in `run`. `loss` is the one to use instead of the configured one.
     pub(super) fn open(
         config: &'a Config,
         source: &'a S,
         run: &'a Run,
-        resume: bool,
-        loss: Option<Box<dyn Loss>>,
+        (resume, loss): (bool, Option<Box<dyn Loss>>),
+        backend: Arc<B>,
+        ranks: Ranks,
     ) -> Result<Self, TrainError> {
         let blank = blank_network(config, source)?;
         let batches = source.train_batches() as u64;
         if batches == 0 {
             return Err(TrainError::NoBatches);
         }
+        if config.batch_size < ranks.size() {
+            return Err(TrainError::FewSamples { samples: config.batch_size, ranks: ranks.size() });
+        }
+        Needed::of(&blank, config)?.check(backend.as_ref(), config.batch_size.div_ceil(ranks.size()))?;
         let (graph, optimiser, position, history) = if resume {
             let last = run.last();
-            let checkpoint = Checkpoint::load(&last)?;
+            let checkpoint = Checkpoint::load(&last).map_err(|error| match error {
+                CheckpointError::Missing { folder } if !ranks.is_first() => {
+                    TrainError::NotShared { folder, rank: ranks.to_string() }
+                }
+                error => error.into(),
+            })?;
             same_network(&blank, &checkpoint.graph, &last)?;
             let Position { batch, batches: found, .. } = checkpoint.position;
             if batch > 0 && found != batches {
                 return Err(TrainError::OtherBatches { folder: last, found, expected: batches });
             }
-            let other = |error| TrainError::OtherOptimiser { folder: run.last(), error };
-            let mut optimiser = Optimiser::new(&checkpoint.graph, &config.optim, &config.schedule)?;
+            let other = |error| match error {
+                OptimiserError::State(error) => TrainError::OtherOptimiser { folder: run.last(), error },
+                OptimiserError::Rule(_) | OptimiserError::Device(_) => error.into(),
+            };
+            let mut optimiser = Optimiser::new(&backend, &checkpoint.graph, &config.optim, &config.schedule())?;
             optimiser.restore(checkpoint.optimiser).map_err(other)?;
             optimiser.restore_average(checkpoint.average.unwrap_or_default()).map_err(other)?;
             (checkpoint.graph, optimiser, Position { batches, ..checkpoint.position }, checkpoint.history)
         } else {
             let graph = begin(blank, config)?;
-            let optimiser = Optimiser::new(&graph, &config.optim, &config.schedule)?;
+            let optimiser = Optimiser::new(&backend, &graph, &config.optim, &config.schedule())?;
             (graph, optimiser, Position { batches, ..Position::default() }, Vec::new())
         };
-        let plots = run.plots();
-        fs::create_dir_all(&plots).map_err(|source| CheckpointError::Io { path: plots, source })?;
-        let resumed = resume.then_some(position.step);
-        let log = Log::open(run.folder(), &config.log, resumed)?;
-        let monitor = (config.monitor.monitor > 0).then(|| MonitorFile::open(&run.monitor(), resumed)).transpose()?;
-        let network = Network::new(Arc::new(CpuBackend::new(config.threads)?), graph)?;
+        let together = Together::new(ranks, &backend, &graph, config.bucket_kib.saturating_mul(1024));
+        let what = match resume {
+            true => "the last checkpoint, the options or the data",
+            false => "the options, the data or the first parameters",
+        };
+        together.same_start(what, || {
+            let state = optimiser.state()?;
+            let parameters = graph.params.iter().map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
+            let state = state.iter().map(|(name, numbers)| (name.as_str(), numbers.as_slice()));
+            let mut digest = digest(config, source, parameters.chain(state))?;
+            let Position { epoch, batch, step, .. } = position;
+            [epoch.into(), batch, step].into_iter().for_each(|number| digest.long(number));
+            Ok(digest)
+        })?;
+        let (mut log, mut monitor) = (None, None);
+        if together.is_first() {
+            let plots = run.plots();
+            fs::create_dir_all(&plots).map_err(|source| CheckpointError::Io { path: plots, source })?;
+            let resumed = resume.then_some(position.step);
+            log = Some(Log::open(run.folder(), &config.log, resumed)?);
+            monitor = (config.monitor.monitor > 0).then(|| MonitorFile::open(&run.monitor(), resumed)).transpose()?;
+        }
+        let network = Network::new(backend, graph)?;
         let loss = match loss {
             Some(loss) => loss,
             None => config.loss.build(network.classes(), &source.counts())?,
         };
         let better = config.metrics.better()?;
-        Ok(Session { config, source, run, loss, better, network, optimiser, log, monitor, position, history })
+        Ok(Session { config, source, run, loss, better, network, optimiser, together, log, monitor, position, history })
     }
 
     /// Trains to the end of the epoch and measures. Where it has to stop before, everything needed to go on is saved.
@@ -91,14 +127,14 @@ impl<'a, S: BatchSource> Session<'a, S> {
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<Control, TrainError> {
         if self.steps(until, callbacks)? == Control::Stop {
-            self.save(&self.checkpoint())?;
+            self.save()?;
             return Ok(Control::Stop);
         }
         // What is measured and exported is the average, where one is kept.
-        let mut average = owned(self.optimiser.average());
-        self.network.exchange(&mut average);
+        let mut average = self.optimiser.average()?.unwrap_or_default();
+        self.network.exchange(&mut average)?;
         let measured = self.measure(metrics, callbacks);
-        self.network.exchange(&mut average);
+        self.network.exchange(&mut average)?;
         let metrics = measured?;
         let watched = self.watched(&metrics)?;
         let before = self.config.metrics.best_epoch(&self.history)?.and_then(|m| m.get(&self.config.metrics.best_by));
@@ -107,16 +143,21 @@ impl<'a, S: BatchSource> Session<'a, S> {
         self.history.push(metrics);
         self.position = Position { epoch: self.position.epoch + 1, batch: 0, loss_sum: 0.0, seconds: 0.0, ..self.position };
         // The best one first: a run killed between the two repeats this epoch and writes the same again.
-        let checkpoint = self.checkpoint();
-        if best {
-            checkpoint.save(&self.run.best())?;
-        }
-        self.save(&checkpoint)?;
-        write_history(self.run, &self.history)?;
         let metrics = &self.history[self.history.len() - 1];
-        self.log.epoch(metrics)?;
+        if self.together.is_first() {
+            let checkpoint = self.checkpoint()?;
+            if best {
+                checkpoint.save(&self.run.best())?;
+            }
+            self.keep(&checkpoint)?;
+            write_history(self.run, &self.history)?;
+        }
+        if let Some(log) = &mut self.log {
+            log.epoch(metrics)?;
+        }
         let control = tell(callbacks, &Event::Epoch(EpochEnd { metrics, best, network: &self.network }));
-        Ok(if late(until) { Control::Stop } else { control })
+        let stop = self.together.agree(control == Control::Stop || late(until))?;
+        Ok(if stop { Control::Stop } else { Control::Continue })
     }
 
     /// The value that decides what is best.
@@ -127,18 +168,34 @@ impl<'a, S: BatchSource> Session<'a, S> {
 
     /// The steps of the epoch that are not done yet.
     fn steps(&mut self, until: Option<Instant>, callbacks: &mut [&mut dyn Callback]) -> Result<Control, TrainError> {
-        let Session { config, source, .. } = *self;
+        let backend = Arc::clone(self.network.backend());
+        let batches = self.source.train_part(self.position.epoch, self.position.batch as usize, self.together.part());
+        thread::scope(|scope| self.steps_on(StagedBatches::new(backend.as_ref(), batches, scope), until, callbacks))
+    }
+
+    fn steps_on(
+        &mut self,
+        staged: StagedBatches<'_, B>,
+        until: Option<Instant>,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<Control, TrainError> {
+        let config = self.config;
         let (batches, accumulate) = (self.position.batches, u64::from(config.accumulate));
         let (start, before, epoch) = (Instant::now(), self.position.seconds, self.position.epoch);
-        let (mut samples, mut gradients, mut loss_sum, mut count) = (0, None, 0.0, 0);
-        for batch in source.train(epoch, self.position.batch as usize) {
+        let (mut samples, mut gradients, mut loss_sum, mut count, mut stop) = (0, None, 0.0, 0, false);
+        for batch in staged {
             let batch = batch?;
-            samples += batch.targets.len();
-            let pass = self.pass(batch, gradients.take(), callbacks)?;
+            let shared = self.together.begin(self.loss.as_ref(), &batch.targets, stop)?;
+            if shared.stop {
+                return Ok(Control::Stop);
+            }
+            samples += shared.samples;
+            let complete = u64::from(count) + 1 >= accumulate || self.position.batch + 1 >= batches;
+            let (pass, traffic) = self.pass(batch, (shared, complete), gradients.take(), callbacks)?;
             self.position.batch += 1;
             self.position.loss_sum += f64::from(pass.loss);
             (loss_sum, count) = (loss_sum + pass.loss, count + 1);
-            if u64::from(count) < accumulate && self.position.batch < batches {
+            if !complete {
                 gradients = Some(pass.gradients);
                 continue;
             }
@@ -146,9 +203,11 @@ impl<'a, S: BatchSource> Session<'a, S> {
             self.position.seconds = before + start.elapsed().as_secs_f64();
             let (loss, images_per_s) = (loss_sum / count as f32, samples as f64 / start.elapsed().as_secs_f64());
             (loss_sum, count) = (0.0, 0);
-            let more = BTreeMap::from([("grad_norm".to_string(), f64::from(grad_norm))]);
             let step = self.position.step;
-            self.log.step(&StepRecord { epoch: epoch + 1, step, loss: loss.into(), lr, images_per_s, more })?;
+            if let Some(log) = &mut self.log {
+                let more = told(grad_norm, self.together.shares().then_some(traffic));
+                log.step(&StepRecord { epoch: epoch + 1, step, loss: loss.into(), lr, images_per_s, more })?;
+            }
             let control = tell(
                 callbacks,
                 &Event::Step(StepEnd {
@@ -163,11 +222,13 @@ impl<'a, S: BatchSource> Session<'a, S> {
                     network: &self.network,
                 }),
             );
-            if control == Control::Stop || late(until) {
+            // Other ranks hear of it with the next batch, where there is one.
+            stop = control == Control::Stop || late(until);
+            if (!self.together.shares() || self.position.batch >= batches) && self.together.agree(stop)? {
                 return Ok(Control::Stop);
             }
             if config.save_every > 0 && step.is_multiple_of(config.save_every) && self.position.batch < batches {
-                self.save(&self.checkpoint())?;
+                self.save()?;
             }
         }
         Ok(Control::Continue)
@@ -179,26 +240,34 @@ impl<'a, S: BatchSource> Session<'a, S> {
         Moment { step: self.position.step, steps_per_epoch, epochs: self.config.epochs, batches }
     }
 
-    /// Whether the step that comes next is one to look at closely.
+    /// Whether the step that comes next is one to look at closely: at the first rank, whose outputs are those of its samples.
     fn looks(&self) -> bool {
-        self.config.monitor.is_due(self.position.step + 1)
+        self.together.is_first() && self.config.monitor.is_due(self.position.step + 1)
     }
 
-    /// One batch forward and backward.
+    /// One batch forward and backward. The gradients of a `complete` step are those of all ranks.
     fn pass(
         &mut self,
-        batch: Batch,
-        before: Option<ParamGradients>,
+        batch: Staged<B>,
+        (shared, complete): (Shared, bool),
+        before: Option<Grads<B>>,
         callbacks: &mut [&mut dyn Callback],
-    ) -> Result<Pass, TrainError> {
+    ) -> Result<(Pass<B>, Traffic), TrainError> {
         let (epoch, step, seed) = (self.position.epoch, self.position.step, self.config.seed);
         let mut rows = Vec::new();
         let mut tap = |layer: &str, output: &[f32]| rows.push(Row::of(step + 1, layer, What::Output, output));
         let tap: Option<Tap<'_>> = if self.looks() { Some(&mut tap) } else { None };
-        let pass = self.network.backward(batch, self.loss.as_ref(), (seed, epoch), before, tap)?;
+        let going = Going { seed, epoch, scale: self.optimiser.loss_scale() * shared.scale() };
+        let done = self.together.done().filter(|_| complete);
+        let mut pass = self.network.backward_telling(batch, self.loss.as_ref(), going, before, (tap, done))?;
         self.show(&rows, callbacks)?;
-        if pass.loss.is_finite() {
-            return Ok(pass);
+        let traffic = match complete {
+            true => self.together.collect(&self.network, &mut pass.gradients)?,
+            false => Traffic::default(),
+        };
+        let loss = self.together.mean(pass.loss, shared)?;
+        if loss.is_finite() {
+            return Ok((Pass { loss, ..pass }, traffic));
         }
         let what = pass.broken.unwrap_or_else(|| "the loss is".into());
         Err(TrainError::Diverged { what, epoch, step: step + 1 })
@@ -207,7 +276,7 @@ impl<'a, S: BatchSource> Session<'a, S> {
     /// One step of the optimiser: its learning rate, and the norm of the gradients.
     fn update(
         &mut self,
-        mut gradients: ParamGradients,
+        mut gradients: Grads<B>,
         batches: u32,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<(f64, f32), TrainError> {
@@ -215,16 +284,17 @@ impl<'a, S: BatchSource> Session<'a, S> {
         let looks = self.looks();
         let mut rows = Vec::new();
         if looks {
-            for (name, _) in self.network.parameters() {
+            for name in self.network.graph().nodes.iter().flat_map(|node| &node.params) {
                 if let Some(gradient) = self.network.gradient(name, &mut gradients)? {
-                    rows.push(Row::of(step + 1, name, What::Gradient, gradient));
+                    rows.push(Row::of(step + 1, name, What::Gradient, &gradient));
                 }
             }
         }
         let at = self.moment(batches);
         let stepped = self.network.update(&mut self.optimiser, &mut gradients, at)?;
         if looks {
-            rows.extend(self.network.parameters().map(|(name, numbers)| Row::of(step + 1, name, What::Weight, numbers)));
+            let parameters = self.network.parameters()?;
+            rows.extend(parameters.iter().map(|(name, numbers)| Row::of(step + 1, name, What::Weight, numbers)));
         }
         self.show(&rows, callbacks)?;
         if let Some(name) = stepped.broken {
@@ -249,10 +319,10 @@ impl<'a, S: BatchSource> Session<'a, S> {
         let mut asked = self.config.metrics.build(self.source.labels())?;
         asked.extend(metrics.iter().map(|metric| metric()));
         let tally = Tally::new(self.loss.as_ref(), asked).with_confusion(self.source.labels());
-        let tally = evaluate(&self.network, self.source.test(), tally, &mut |done| {
+        let tally = self.together.evaluate(&self.network, self.source, tally, &mut |done| {
             tell(callbacks, &Event::Tested { done, of });
         })?;
-        if let Some(confusion) = tally.confusion() {
+        if let Some(confusion) = tally.confusion().filter(|_| self.together.is_first()) {
             write_confusion(self.run, confusion)?;
         }
         let test = tally.evaluation();
@@ -275,18 +345,23 @@ impl<'a, S: BatchSource> Session<'a, S> {
         })
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            graph: self.network.to_graph(),
-            average: self.config.optim.ema.map(|_| owned(self.optimiser.average())),
-            optimiser: self.optimiser.state(),
+    fn checkpoint(&self) -> Result<Checkpoint, DeviceError> {
+        Ok(Checkpoint {
+            graph: self.network.to_graph()?,
+            average: self.optimiser.average()?,
+            optimiser: self.optimiser.state()?,
             position: self.position,
             history: self.history.clone(),
-        }
+        })
+    }
+
+    /// Writes the last checkpoint: at the first rank.
+    fn save(&self) -> Result<(), TrainError> {
+        if self.together.is_first() { self.keep(&self.checkpoint()?) } else { Ok(()) }
     }
 
     /// Writes the last checkpoint, and keeps it where some are kept.
-    fn save(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    fn keep(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         checkpoint.save(&self.run.last())?;
         if self.config.keep > 0 {
             self.run.keep(self.position.step, self.config.keep as usize)?;
@@ -300,8 +375,14 @@ impl<'a, S: BatchSource> Session<'a, S> {
     }
 }
 
-fn owned(average: Option<BTreeMap<&str, &[f32]>>) -> BTreeMap<String, Vec<f32>> {
-    average.into_iter().flatten().map(|(name, numbers)| (name.to_string(), numbers.to_vec())).collect()
+/// What else a step's line of the log has.
+fn told(grad_norm: f32, traffic: Option<Traffic>) -> BTreeMap<String, f64> {
+    let mut more = BTreeMap::from([("grad_norm".to_string(), f64::from(grad_norm))]);
+    if let Some(Traffic { busy, waited, .. }) = traffic {
+        more.insert("sum_s".into(), busy.as_secs_f64());
+        more.insert("wait_s".into(), waited.as_secs_f64());
+    }
+    more
 }
 
 fn late(until: Option<Instant>) -> bool {

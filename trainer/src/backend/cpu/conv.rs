@@ -166,9 +166,9 @@ struct Partial {
 pub(super) fn backward(
     shape: &ConvShape,
     (simd, threads): (Simd, usize),
-    saved: Saved<'_>,
+    saved: Saved<&[f32]>,
     gy: &mut [f32],
-    grads: LayerGrads<'_>,
+    grads: LayerGrads<&mut [f32]>,
 ) {
     let this = Ready::new(shape, (simd, threads), saved.weight, true);
     let sizes = this.sizes;

@@ -56,9 +56,9 @@ pub(super) fn forward(shape: &LinearShape, simd: Simd, x: &[f32], weight: &[f32]
 pub(super) fn backward(
     shape: &LinearShape,
     (simd, threads): (Simd, usize),
-    saved: Saved<'_>,
+    saved: Saved<&[f32]>,
     gy: &mut [f32],
-    grads: LayerGrads<'_>,
+    grads: LayerGrads<&mut [f32]>,
 ) {
     let (n, o) = (shape.batch, shape.outputs);
     if shape.relu {

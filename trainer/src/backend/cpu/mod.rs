@@ -29,16 +29,22 @@ mod taps;
 mod update;
 mod winograd;
 
-use super::raw::simd::Simd;
+use super::raw::{self, simd::Simd};
 use super::update::{Slots, Update};
-use super::{Backend, ConvShape, LayerGrads, LinearShape, LrnShape, PoolShape, Saved};
+use super::{Backend, Batch, ConvShape, LayerGrads, LinearShape, LrnSaved, LrnShape, PoolShape, Saved, Vector};
+use crate::loss::Loss;
+use crate::ops::loss::LossError;
 use crate::rng::KeyedRng;
+use crate::targets::Targets;
+use dfdx::prelude::{Cpu, CpuError, Cache as _, Shape, Tensor, ZerosTensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Kernels on the processor's cores.
 #[derive(Debug)]
 pub struct CpuBackend {
+    device: Cpu,
     pool: rayon::ThreadPool,
     threads: usize,
     simd: Simd,
@@ -67,7 +73,10 @@ impl CpuBackend {
             .thread_name(|i| format!("kernel-{i}"))
             .build()
             .map_err(PoolError)?;
-        Ok(CpuBackend { threads: pool.current_num_threads(), pool, simd: Simd::detect() })
+        let device = Cpu::default();
+        // Every step allocates the same sizes: dfdx then reuses the buffers of the step before.
+        device.enable_cache();
+        Ok(CpuBackend { device, threads: pool.current_num_threads(), pool, simd: Simd::detect() })
     }
 
     /// Number of threads that work on one kernel.
@@ -82,96 +91,205 @@ impl CpuBackend {
 }
 
 impl Backend for CpuBackend {
-    fn conv_forward(&self, shape: &ConvShape, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    type Device = Cpu;
+    type Read<'a> = &'a [f32];
+    type Write<'a> = &'a mut [f32];
+    type Indices = Vec<u32>;
+    type Masks = Vec<KeyedRng>;
+    type Staged = Vec<f32>;
+
+    const STAGES: bool = false;
+
+    fn device(&self) -> &Cpu {
+        &self.device
+    }
+
+    fn describe(&self) -> String {
+        format!("the processor, {} thread{}", self.threads, if self.threads == 1 { "" } else { "s" })
+    }
+
+    fn free_memory(&self) -> Result<Option<usize>, CpuError> {
+        Ok(None)
+    }
+
+    fn read<'a, S: Shape, T>(&self, tensor: &'a Tensor<S, f32, Cpu, T>) -> &'a [f32] {
+        raw::slice(tensor)
+    }
+
+    fn write<'a, S: Shape, T>(&self, tensor: &'a mut Tensor<S, f32, Cpu, T>) -> &'a mut [f32] {
+        raw::slice_mut(tensor)
+    }
+
+    fn read_vector<'a>(&self, vector: &'a Vector<Self>) -> &'a [f32] {
+        vector
+    }
+
+    fn write_vector<'a>(&self, vector: &'a mut Vector<Self>) -> &'a mut [f32] {
+        vector
+    }
+
+    fn host<'a>(&self, numbers: Self::Read<'a>) -> Result<Cow<'a, [f32]>, CpuError> {
+        Ok(Cow::Borrowed(numbers))
+    }
+
+    fn set(&self, place: &mut [f32], numbers: &[f32]) -> Result<(), CpuError> {
+        place.copy_from_slice(numbers);
+        Ok(())
+    }
+
+    fn stage(&self, images: Vec<f32>) -> Result<Vec<f32>, CpuError> {
+        Ok(images)
+    }
+
+    fn arrive(&self, staged: Vec<f32>, count: usize) -> Result<Batch<Self>, CpuError> {
+        // The device keeps the buffer of a dropped tensor for the next of its size. One that it did not hand out itself would never be
+        // asked for again: each batch would stay in memory.
+        let mut batch = self.device.try_zeros_like(&(count, staged.len() / count))?;
+        batch.copy_from(&staged);
+        Ok(batch)
+    }
+
+    fn conv_forward(&self, shape: &ConvShape, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
         self.pool.install(|| conv::forward(shape, (self.simd, self.threads), x, weight, bias, y));
+        Ok(())
     }
 
-    fn conv_backward(&self, shape: &ConvShape, saved: Saved<'_>, gy: &mut [f32], grads: LayerGrads<'_>) {
+    fn conv_backward(
+        &self,
+        shape: &ConvShape,
+        saved: Saved<&[f32]>,
+        gy: &mut [f32],
+        grads: LayerGrads<&mut [f32]>,
+    ) -> Result<(), CpuError> {
         self.pool.install(|| conv::backward(shape, (self.simd, self.threads), saved, gy, grads));
+        Ok(())
     }
 
-    fn max_pool_forward(&self, shape: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
+    fn max_pool_forward(&self, shape: &PoolShape, x: &[f32], y: &mut [f32]) -> Result<Vec<u32>, CpuError> {
         let (input, output) = (shape.input.iter().product(), shape.output.iter().product());
+        let mut argmax = vec![0; y.len()];
         self.pool.install(|| {
             let planes = x.par_chunks_exact(input).zip(y.par_chunks_exact_mut(output)).zip(argmax.par_chunks_exact_mut(output));
             planes.with_min_len(16).for_each(|((x, y), argmax)| self.simd.run(pool::Forward((shape, x, y, argmax))));
         });
+        Ok(argmax)
     }
 
-    fn max_pool_backward(&self, shape: &PoolShape, argmax: &[u32], gy: &[f32], gx: &mut [f32]) {
+    fn max_pool_backward(&self, shape: &PoolShape, argmax: &Vec<u32>, gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
         let (input, output) = (shape.input.iter().product(), shape.output.iter().product());
         self.pool.install(|| {
             let planes = argmax.par_chunks_exact(output).zip(gy.par_chunks_exact(output)).zip(gx.par_chunks_exact_mut(input));
             planes.with_min_len(16).for_each(|((argmax, gy), gx)| pool::backward(argmax, gy, gx));
         });
+        Ok(())
     }
 
-    fn lrn_forward(&self, shape: &LrnShape, x: &[f32], y: &mut [f32], base: &mut [f32]) {
+    fn lrn_forward(&self, shape: &LrnShape, x: &[f32], y: &mut [f32], base: &mut [f32]) -> Result<(), CpuError> {
         let sample = shape.channels * shape.plane;
         self.pool.install(|| {
             let samples = x.par_chunks_exact(sample).zip(y.par_chunks_exact_mut(sample)).zip(base.par_chunks_exact_mut(sample));
             samples.for_each(|((x, y), base)| self.simd.run(lrn::Forward((shape, x, y, base))));
         });
+        Ok(())
     }
 
-    fn lrn_backward(&self, shape: &LrnShape, x: &[f32], y: &[f32], base: &[f32], gy: &[f32], gx: &mut [f32]) {
+    fn lrn_backward(&self, shape: &LrnShape, saved: LrnSaved<&[f32]>, gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
         let sample = shape.channels * shape.plane;
+        let LrnSaved { x, y, base } = saved;
         self.pool.install(|| {
             let saved = x.par_chunks_exact(sample).zip(y.par_chunks_exact(sample)).zip(base.par_chunks_exact(sample));
             let grads = gy.par_chunks_exact(sample).zip(gx.par_chunks_exact_mut(sample));
             saved.zip(grads).for_each(|(((x, y), base), (gy, gx))| self.simd.run(lrn::Backward((shape, [x, y, base, gy], gx))));
         });
+        Ok(())
     }
 
-    fn linear_forward(&self, shape: &LinearShape, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    fn linear_forward(
+        &self,
+        shape: &LinearShape,
+        x: &[f32],
+        weight: &[f32],
+        bias: &[f32],
+        y: &mut [f32],
+    ) -> Result<(), CpuError> {
         self.pool.install(|| linear::forward(shape, self.simd, x, weight, bias, y));
+        Ok(())
     }
 
-    fn linear_backward(&self, shape: &LinearShape, saved: Saved<'_>, gy: &mut [f32], grads: LayerGrads<'_>) {
+    fn linear_backward(
+        &self,
+        shape: &LinearShape,
+        saved: Saved<&[f32]>,
+        gy: &mut [f32],
+        grads: LayerGrads<&mut [f32]>,
+    ) -> Result<(), CpuError> {
         self.pool.install(|| linear::backward(shape, (self.simd, self.threads), saved, gy, grads));
+        Ok(())
     }
 
-    fn relu_forward(&self, x: &[f32], y: &mut [f32]) {
+    fn relu_forward(&self, x: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
         let n = self.chunk(y.len());
         self.pool
             .install(|| x.par_chunks(n).zip(y.par_chunks_mut(n)).for_each(|(x, y)| self.simd.run(pointwise::Relu((x, y)))));
+        Ok(())
     }
 
-    fn relu_backward(&self, y: &[f32], gy: &[f32], gx: &mut [f32]) {
+    fn relu_backward(&self, y: &[f32], gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
         let n = self.chunk(y.len());
         self.pool.install(|| {
             let chunks = y.par_chunks(n).zip(gy.par_chunks(n)).zip(gx.par_chunks_mut(n));
             chunks.for_each(|((y, gy), gx)| self.simd.run(pointwise::ReluBackward((y, gy, gx))));
         });
+        Ok(())
     }
 
-    fn dropout_forward(&self, masks: &[KeyedRng], ratio: f32, x: &[f32], y: &mut [f32]) {
+    fn masks(&self, masks: Vec<KeyedRng>) -> Result<Vec<KeyedRng>, CpuError> {
+        Ok(masks)
+    }
+
+    fn dropout_forward(&self, masks: &Vec<KeyedRng>, ratio: f32, x: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
         let sample = x.len() / masks.len();
         self.pool.install(|| {
             let samples = masks.par_iter().zip(x.par_chunks_exact(sample)).zip(y.par_chunks_exact_mut(sample));
             samples.for_each(|((mask, x), y)| pointwise::dropout(mask.clone(), ratio, x, y));
         });
+        Ok(())
     }
 
-    fn dropout_backward(&self, masks: &[KeyedRng], ratio: f32, gy: &[f32], gx: &mut [f32]) {
+    fn dropout_backward(&self, masks: &Vec<KeyedRng>, ratio: f32, gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
         let sample = gx.len() / masks.len();
         self.pool.install(|| {
             let samples = masks.par_iter().zip(gy.par_chunks_exact(sample)).zip(gx.par_chunks_exact_mut(sample));
             samples.for_each(|((mask, gy), gx)| pointwise::dropout_backward(mask.clone(), ratio, gy, gx));
         });
+        Ok(())
     }
 
-    fn add_scaled(&self, factor: f32, gradient: &[f32], gx: &mut [f32]) {
+    fn loss(
+        &self,
+        loss: &dyn Loss,
+        outputs: usize,
+        scores: &[f32],
+        targets: &Targets,
+        gradient: &mut [f32],
+    ) -> Result<f32, LossError> {
+        Ok(loss.loss(outputs, scores, targets, gradient)?)
+    }
+
+    fn add_scaled(&self, (scale, factor): (f32, &[f32]), gradient: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
+        let factor = scale * factor[0];
         for (gx, g) in gx.iter_mut().zip(gradient) {
             *gx += factor * g;
         }
+        Ok(())
     }
 
-    fn update(&self, update: &Update, slots: Slots<'_>) -> f64 {
-        self.pool.install(|| update::update(self.simd, update, slots))
+    fn update(&self, work: Vec<(Update, Slots<&[f32], &mut [f32]>)>) -> Result<Vec<f64>, CpuError> {
+        let each = work.into_iter().map(|(update, slots)| update::update(self.simd, &update, slots));
+        Ok(self.pool.install(|| each.collect()))
     }
 
-    fn sum_of_squares(&self, gradient: &[f32]) -> f64 {
-        self.pool.install(|| update::sum_of_squares(self.simd, gradient))
+    fn sums_of_squares(&self, gradients: &[&[f32]]) -> Result<Vec<f64>, CpuError> {
+        Ok(self.pool.install(|| gradients.iter().map(|g| update::sum_of_squares(self.simd, g)).collect()))
     }
 }

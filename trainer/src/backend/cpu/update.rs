@@ -9,6 +9,9 @@ use super::super::update::{Method, STATES, Slots, Update};
 vectorised!(Squares((&'a [f32], &'a mut f64)) = squares);
 vectorised!(Velocity((Momentum, &'a mut [f32], &'a mut [f32], &'a [f32])) = with_momentum);
 
+/// The vectors of an update on the processor.
+type Part<'a> = Slots<&'a [f32], &'a mut [f32]>;
+
 /// Elements of a piece: up to seven vectors of 8 KiB.
 const PIECE: usize = 2048;
 /// Sums that run side by side.
@@ -28,7 +31,7 @@ pub(super) fn sum_of_squares(simd: Simd, gradient: &[f32]) -> f64 {
 ///
 /// # Panics
 /// Panics where the slots are not what the method needs.
-pub(super) fn update(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
+pub(super) fn update(simd: Simd, update: &Update, slots: Part<'_>) -> f64 {
     let len = slots.parameter.len();
     let needed = update.method.states().map(|has| if has { len } else { 0 });
     assert_eq!(slots.state.each_ref().map(|s| s.len()), needed, "vectors of state");
@@ -36,7 +39,7 @@ pub(super) fn update(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
     cut(simd, update, slots)
 }
 
-fn cut(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
+fn cut(simd: Simd, update: &Update, slots: Part<'_>) -> f64 {
     if slots.parameter.len() <= PIECE {
         return piece(simd, update, slots);
     }
@@ -50,7 +53,7 @@ fn middle(len: usize) -> usize {
     len.div_ceil(PIECE) / 2 * PIECE
 }
 
-fn halves(slots: Slots<'_>) -> (Slots<'_>, Slots<'_>) {
+fn halves(slots: Part<'_>) -> (Part<'_>, Part<'_>) {
     let at = middle(slots.parameter.len());
     let (parameter, parameter2) = slots.parameter.split_at_mut(at);
     let (gradient, gradient2) = slots.gradient.split_at(at);
@@ -137,7 +140,7 @@ fn with_momentum((step, p, v, g): (Momentum, &mut [f32], &mut [f32], &[f32])) {
     }
 }
 
-fn piece(simd: Simd, update: &Update, slots: Slots<'_>) -> f64 {
+fn piece(simd: Simd, update: &Update, slots: Part<'_>) -> f64 {
     let Slots { parameter: p, gradient: g, state, average } = slots;
     let squares = piece_of_squares(simd, g);
     let Update { scale, limit, l2, keep, .. } = *update;
