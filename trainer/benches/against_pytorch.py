@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Times a training step of the trainer against PyTorch's on this CPU and prints a Markdown table.
+"""Times a training step of the trainer against PyTorch's on this CPU, or on a GPU, and prints a Markdown table.
 
     cargo build --release -p staticnet-trainer --no-default-features --example step_time
     python3 trainer/benches/against_pytorch.py [--rounds 21] [--threads 1,2] [--nets lenet:64,alexnet-cifar:64,alexnet:16]
+
+    scripts/build-cuda --no-default-features --example step_time
+    CARGO_TARGET_DIR=target/cuda/build python3 trainer/benches/against_pytorch.py --device cuda:0 --precision tf32 \\
+        --threads 1 --nets alexnet-cifar:256,alexnet:256
 
 A step is forward, loss, backward and SGD with momentum 0.9 and decay 5e-4, on the same nets, sizes and number of threads.
 Both sides are processes that take their steps in turn, so whatever else the machine does hits both; each round gives one
@@ -50,30 +54,43 @@ def model(net):
     return nn.Sequential(*features, nn.Flatten(), *classifier, nn.Linear(hidden, CLASSES[net]))
 
 
-def worker(net, batch, threads):
+def worker(net, batch, threads, device, precision):
     """PyTorch's side: for each number on standard input so many steps, answered with seconds a step and the loss."""
     import torch
     from torch import nn
 
     torch.set_num_threads(threads)
+    # What PyTorch calls "highest" is binary32 throughout; left alone its convolutions would take TF32.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    half = torch.autocast("cuda", dtype=torch.float16, enabled=precision == "f16")
+    scaler = torch.amp.GradScaler("cuda", enabled=precision == "f16")
     torch.manual_seed(1)
     network = model(net)
     for layer in network:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
+    network.to(device)
     sgd = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=5e-4)
+    # On a GPU the batch comes from the host in every step, as it does on our side.
     images = torch.randn(batch, *SHAPES[net])
     labels = torch.tensor([i * 7 % CLASSES[net] for i in range(batch)])
+    if device != "cpu":
+        images, labels = images.pin_memory(), labels.pin_memory()
     for line in sys.stdin:
         steps = int(line)
         start = time.perf_counter()
         for _ in range(steps):
             sgd.zero_grad()
-            loss = nn.functional.cross_entropy(network(images), labels)
-            loss.backward()
-            sgd.step()
+            with half:
+                scores = network(images.to(device, non_blocking=True))
+                loss = nn.functional.cross_entropy(scores, labels.to(device, non_blocking=True))
+            scaler.scale(loss).backward()
+            scaler.step(sgd)
+            scaler.update()
             value = loss.item()
+        if device != "cpu":
+            torch.cuda.synchronize(device)
         print((time.perf_counter() - start) / steps, value, flush=True)
 
 
@@ -108,11 +125,11 @@ class Side:
         return peak / 1024
 
 
-def compare(net, batch, threads, rounds, seconds):
+def compare(net, batch, threads, rounds, seconds, device, precision):
     """One line of the table."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    ours = Side([target / "release/examples/step_time", net, str(batch), str(threads), "worker"], threads)
-    theirs = Side([sys.executable, __file__, "--worker", net, str(batch), str(threads)], threads)
+    ours = Side([target / "release/examples/step_time", net, str(batch), str(threads), "worker", device, precision], threads)
+    theirs = Side([sys.executable, __file__, "--worker", net, str(batch), str(threads), device, precision], threads)
     # The first step also allocates; the second tells how many make a round.
     theirs.run(1)
     ours.run(1)
@@ -142,21 +159,27 @@ def main():
     parser.add_argument("--threads", default="1,2", help="numbers of threads, separated by commas")
     parser.add_argument("--rounds", type=int, default=21, help="rounds that count")
     parser.add_argument("--seconds", type=float, default=0.5, help="about how long a turn takes")
-    parser.add_argument("--worker", nargs=3, metavar=("NET", "BATCH", "THREADS"), help=argparse.SUPPRESS)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N, the same on both sides")
+    parser.add_argument("--precision", default="f32", choices=["f32", "tf32", "f16"], help="products on a GPU, the same on both sides")
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        net, batch, threads = arguments.worker
-        return worker(net, int(batch), int(threads))
+        net, batch, threads, device, precision = arguments.worker
+        return worker(net, int(batch), int(threads), device, precision)
     import torch
 
     versions = f"PyTorch {torch.__version__}, {subprocess.check_output(['rustc', '--version'], text=True).strip()}"
-    print(f"{processor()}; {versions}; {datetime.date.today()}; {arguments.rounds} rounds\n")
+    where = processor()
+    if arguments.device != "cpu":
+        where = f"{torch.cuda.get_device_name(arguments.device)}, {arguments.precision}, CUDA {torch.version.cuda}"
+    print(f"{where}; {versions}; {datetime.date.today()}; {arguments.rounds} rounds\n")
     head = ["net", "batch", "threads", "ours, ms", "PyTorch, ms", "ratio", "its quartiles", "processor time", "losses", "peak MiB"]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for item in arguments.nets.split(","):
         net, batch = item.split(":")
         for threads in map(int, arguments.threads.split(",")):
-            cells = compare(net, int(batch), threads, arguments.rounds, arguments.seconds)
+            on = arguments.device, arguments.precision
+            cells = compare(net, int(batch), threads, arguments.rounds, arguments.seconds, *on)
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 

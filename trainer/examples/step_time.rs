@@ -1,9 +1,12 @@
-//! How fast a training step is: `cargo run --release --example step_time -- [ARCH] [BATCH] [THREADS] [STEPS]`.
+//! How fast a training step is: `cargo run --release --example step_time -- [ARCH] [BATCH] [THREADS] [STEPS] [DEVICE] [PRECISION]`.
 //!
+//! DEVICE is `cpu` or, in a build with the feature `cuda`, `cuda:0`; PRECISION is `f32`, `tf32` or `f16`.
 //! With `worker` for STEPS it reads numbers of steps from standard input, a line each, runs so many and answers with the
 //! seconds a step took and the last loss. `benches/against_pytorch.py` drives it that way.
 
-use staticnet_trainer::backend::cpu::CpuBackend;
+use clap::ValueEnum;
+use staticnet_trainer::backend::open::{OnBackend, on_device};
+use staticnet_trainer::backend::{Backend, DeviceError, Precision, Target};
 use staticnet_trainer::dataset::Batch;
 use staticnet_trainer::init::{Init, initialise};
 use staticnet_trainer::loss::CrossEntropy;
@@ -19,16 +22,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A network, and one batch of random pictures that it sees again and again.
-struct Bench {
-    network: Network<CpuBackend>,
+struct Bench<B: Backend> {
+    network: Network<B>,
     batch: Batch,
-    optimiser: Optimiser,
+    optimiser: Optimiser<B>,
     step: u32,
 }
 
-impl Bench {
+impl<B: Backend> Bench<B> {
     /// One channel for LeNet (28 x 28 digits), otherwise three; 1000 classes for pictures of ImageNet's size, otherwise 10.
-    fn new(name: &str, size: usize, threads: usize) -> Result<Self, Box<dyn Error>> {
+    fn new(name: &str, size: usize, backend: Arc<B>) -> Result<Self, Box<dyn Error>> {
         let architecture = models::by_name(name).ok_or("no such architecture")?;
         let (channels, classes) = match name {
             "lenet" => (1, 10),
@@ -39,7 +42,6 @@ impl Bench {
         initialise(&mut graph, Init::Kaiming, 1);
         let elements = graph.value(graph.inputs[0]).elements();
         let schedule = ScheduleOptions { lr: 1e-4, schedule: ScheduleKind::Constant, ..ScheduleOptions::default() };
-        let backend = Arc::new(CpuBackend::new(threads)?);
         let optimiser = Optimiser::new(&backend, &graph, &OptimOptions::default(), &schedule)?;
         let network = Network::new(backend, graph)?;
         let mut rng = KeyedRng::new(1, 0, 0, 0);
@@ -60,41 +62,67 @@ impl Bench {
             // Every step draws other dropout masks.
             self.step += 1;
             let at = Moment { step: self.step.into(), steps_per_epoch: 1, epochs: 1, batches: 1 };
-            let going = Going { seed: 1, epoch: self.step, scale: 1.0 };
+            let going = Going { seed: 1, epoch: self.step, scale: self.optimiser.loss_scale() };
             let staged = Staged::new(self.network.backend().as_ref(), batch)?;
             let mut pass = self.network.backward(staged, &CrossEntropy::default(), going, None, None)?;
             self.network.update(&mut self.optimiser, &mut pass.gradients, at)?;
             loss = pass.loss;
             seconds += start.elapsed().as_secs_f64();
         }
+        // A device may still be at the last update.
+        let start = Instant::now();
+        self.network.backend().synchronise().map_err(DeviceError::of)?;
+        seconds += start.elapsed().as_secs_f64();
         Ok((seconds / count as f64, loss))
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |i: usize, default: usize| arguments.get(i).map_or(Ok(default), |a| a.parse());
-    let name = arguments.first().map_or("alexnet-cifar", String::as_str);
-    let size = number(1, 64)?;
-    let mut bench = Bench::new(name, size, number(2, 0)?)?;
-    if arguments.get(3).is_some_and(|mode| mode == "worker") {
-        for line in std::io::stdin().lock().lines() {
-            let (seconds, loss) = bench.steps(line?.trim().parse()?)?;
-            println!("{seconds} {loss}");
-            std::io::stdout().flush()?;
+/// What the command line asks for, on some device.
+struct Asked(Vec<String>);
+
+impl Asked {
+    fn number(&self, i: usize, default: usize) -> Result<usize, Box<dyn Error>> {
+        Ok(self.0.get(i).map_or(Ok(default), |a| a.parse())?)
+    }
+}
+
+impl OnBackend for Asked {
+    type Output = Result<(), Box<dyn Error>>;
+
+    fn run<B: Backend>(self, backend: Arc<B>) -> Self::Output {
+        let name = self.0.first().map_or("alexnet-cifar", String::as_str);
+        let size = self.number(1, 64)?;
+        let mut bench = Bench::new(name, size, backend)?;
+        if self.0.get(3).is_some_and(|mode| mode == "worker") {
+            for line in std::io::stdin().lock().lines() {
+                let (seconds, loss) = bench.steps(line?.trim().parse()?)?;
+                println!("{seconds} {loss}");
+                std::io::stdout().flush()?;
+            }
+            return Ok(());
         }
-        return Ok(());
+        let steps = self.number(3, 20)?;
+        bench.steps(1)?;
+        for _ in 0..3 {
+            let (seconds, loss) = bench.steps(steps)?;
+            println!("train {:.1} ms a step, {:.1} images/s, loss {loss:.4}", seconds * 1e3, size as f64 / seconds);
+        }
+        let start = Instant::now();
+        for _ in 0..steps {
+            bench.network.evaluate(bench.batch.images.clone(), size)?;
+        }
+        println!("evaluate {:.1} images/s", (steps * size) as f64 / start.elapsed().as_secs_f64());
+        Ok(())
     }
-    let steps = number(3, 20)?;
-    bench.steps(1)?;
-    for _ in 0..3 {
-        let (seconds, loss) = bench.steps(steps)?;
-        println!("train {:.1} ms a step, {:.1} images/s, loss {loss:.4}", seconds * 1e3, size as f64 / seconds);
-    }
-    let start = Instant::now();
-    for _ in 0..steps {
-        bench.network.evaluate(bench.batch.images.clone(), size)?;
-    }
-    println!("evaluate {:.1} images/s", (steps * size) as f64 / start.elapsed().as_secs_f64());
-    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let asked = Asked(std::env::args().skip(1).collect());
+    let text = |i: usize, default: &'static str| asked.0.get(i).cloned().unwrap_or_else(|| default.into());
+    let target = Target {
+        device: text(4, "cpu").parse()?,
+        threads: asked.number(2, 0)?,
+        precision: Precision::from_str(&text(5, "f32"), false)?,
+    };
+    on_device(&target, asked)?
 }

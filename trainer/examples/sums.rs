@@ -56,13 +56,7 @@ fn main() -> Result<(), RanksError> {
         if ranks.is_first() {
             let [alone, beside, waited] = [alone, beside, waited].map(|span| span.as_secs_f64() / rounds as f64);
             let rate = mib as f64 * 1.048_576e-3 / alone;
-            println!(
-                "{:10} {:8.1} {rate:7.2} {:19.1} {:11.1}",
-                bucket >> 10,
-                1e3 * alone,
-                1e3 * beside,
-                1e3 * waited
-            );
+            println!("{:10} {:8.1} {rate:7.2} {:19.1} {:11.1}", bucket >> 10, 1e3 * alone, 1e3 * beside, 1e3 * waited);
         }
     }
     Ok(())

@@ -173,9 +173,9 @@ impl<B: Backend> Step<'_, B> {
 mod tests {
     use super::*;
     use crate::backend::raw;
-    use crate::ops::Activation;
     use crate::init::{Init, initialise};
     use crate::models;
+    use crate::ops::Activation;
     use crate::ops::gradient_check::{backend, normal};
     use staticnet::op::{Conv2d, MaxPool, Window};
     use staticnet_graph::graph::{Op, Tensor as Array};

@@ -62,6 +62,9 @@ pub struct Going {
 /// Is shown the output of every layer of a batch: the layer's name, `[N, elements of one sample]`.
 pub type Tap<'a> = &'a mut dyn FnMut(&str, &[f32]);
 
+/// A parameter's name and its numbers.
+pub type Parameter<'a> = (&'a str, Cow<'a, [f32]>);
+
 /// Why there is no network.
 #[derive(Debug)]
 pub enum NetworkError {
@@ -243,7 +246,7 @@ impl<B: Backend> Network<B> {
     ///
     /// # Errors
     /// The device's.
-    pub fn parameters(&self) -> Result<Vec<(&str, Cow<'_, [f32]>)>, DeviceError> {
+    pub fn parameters(&self) -> Result<Vec<Parameter<'_>>, DeviceError> {
         let names = self.graph.nodes.iter().flat_map(|node| &node.params);
         let all = names.map(|name| Ok((name.as_str(), self.backend.host(self.backend.read(&self.params[name]))?)));
         all.collect::<Result<_, Fault<B>>>().map_err(DeviceError::of)

@@ -48,6 +48,12 @@ impl KeyedRng {
         Self { state: words.into_iter().fold(0, |key: u64, word| mix(key.wrapping_add(GAMMA) ^ word)) }
     }
 
+    /// All there is to it: the n-th word from here on is that of splitmix64 from this state.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn state(&self) -> u64 {
+        self.state
+    }
+
     /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GAMMA);

@@ -223,6 +223,27 @@ fn errors_name_the_rank_and_end_the_job() {
     assert!(said.contains("file system that all machines share"), "{said}");
 }
 
+/// Ranks that were started with different options: the last one's come after a colon.
+#[test]
+fn ranks_that_do_not_fit_are_named() {
+    let (dir, data) = pictures(2);
+    let run = |arguments: &[&str], last: &Path| {
+        let mut command = train(2, &data, &dir.path().join("run"), &["--arch", "lenet"])?;
+        command.args([":", "-n", "1", env!("CARGO_BIN_EXE_trainer"), "train"]).arg(last).args(["--arch", "lenet"]);
+        command.args(["--batch-size", "16", "--threads", "1", "--log-every", "1", "--tensorboard", "false"]).args(arguments);
+        let output = command.arg("--out").arg(dir.path().join("run")).output().unwrap();
+        assert!(!output.status.success());
+        Some(text(&output.stderr))
+    };
+    let Some(said) = run(&["--lr", "0.5"], &data) else { return };
+    let first = "the options, the data or the first parameters: not that of rank 0 at rank 2 of 3 (";
+    assert!(said.contains(first), "{said}");
+    // One rank fails on its own while the others wait for it.
+    let said = run(&[], &dir.path().join("missing")).unwrap_or_default();
+    assert!(said.contains("rank 2 of 3 (") && said.contains("missing") && !said.contains("rank 0 of 3"), "{said}");
+    assert!(!dir.path().join("run/last").exists());
+}
+
 /// Without GPUs, too: the ranks are started, and say why they end.
 #[test]
 fn several_devices_start_their_ranks_themselves() {

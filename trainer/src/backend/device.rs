@@ -28,7 +28,8 @@ impl FromStr for Device {
             "cuda" => Ok(Device::Cuda(vec![0])),
             other => {
                 let numbers = other.strip_prefix("cuda:").ok_or_else(wrong)?;
-                let numbers: Vec<u32> = numbers.split(',').map(|n| n.trim().parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
+                let numbers: Vec<u32> =
+                    numbers.split(',').map(|n| n.trim().parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
                 let twice = numbers.iter().enumerate().any(|(i, n)| numbers[..i].contains(n));
                 if twice { Err(wrong()) } else { Ok(Device::Cuda(numbers)) }
             }

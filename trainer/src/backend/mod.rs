@@ -124,6 +124,9 @@ pub type Vector<B> = <<B as Backend>::Device as Storage<f32>>::Vec;
 /// Gradients in a backend's memory.
 pub type Grads<B> = Gradients<f32, <B as Backend>::Device>;
 
+/// An update of one parameter.
+pub type Work<'a, B> = (Update, Slots<<B as Backend>::Read<'a>, <B as Backend>::Write<'a>>);
+
 /// A batch of activations in a backend's memory.
 pub type Batch<B, T = NoneTape> = crate::ops::Activation<T, <B as Backend>::Device>;
 
@@ -157,6 +160,12 @@ pub trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
     /// # Errors
     /// The device's.
     fn free_memory(&self) -> Result<Option<usize>, Fault<Self>>;
+
+    /// Waits until every kernel asked for so far is done.
+    ///
+    /// # Errors
+    /// The device's.
+    fn synchronise(&self) -> Result<(), Fault<Self>>;
 
     /// Whether small gradients get lost in its number format, so that the loss should be multiplied by a large number.
     fn loses_small_gradients(&self) -> bool {
@@ -229,12 +238,7 @@ pub trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
     ) -> Result<(), Fault<Self>>;
 
     /// The largest tap inside the input; returns its index within the input plane (the first of equals).
-    fn max_pool_forward(
-        &self,
-        shape: &PoolShape,
-        x: Self::Read<'_>,
-        y: Self::Write<'_>,
-    ) -> Result<Self::Indices, Fault<Self>>;
+    fn max_pool_forward(&self, shape: &PoolShape, x: Self::Read<'_>, y: Self::Write<'_>) -> Result<Self::Indices, Fault<Self>>;
 
     /// Routes each output's gradient to the tap that won.
     fn max_pool_backward(
@@ -333,7 +337,7 @@ pub trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
 
     /// Updates parameters, their state and their averages. Returns the sum of the squares of each gradient as it was given: finite
     /// exactly where all of the gradient is.
-    fn update(&self, work: Vec<(Update, Slots<Self::Read<'_>, Self::Write<'_>>)>) -> Result<Vec<f64>, Fault<Self>>;
+    fn update(&self, work: Vec<Work<'_, Self>>) -> Result<Vec<f64>, Fault<Self>>;
 
     /// The sums of the squares alone.
     fn sums_of_squares(&self, gradients: &[Self::Read<'_>]) -> Result<Vec<f64>, Fault<Self>>;

@@ -67,7 +67,9 @@ pub fn on_device<W: OnBackend>(target: &Target, what: W) -> Result<W::Output, Op
         Device::Cpu => Ok(what.run(Arc::new(CpuBackend::new(target.threads).map_err(OpenError::Threads)?))),
         Device::Cuda(numbers) => match numbers[..] {
             #[cfg(feature = "cuda")]
-            [number] => Ok(what.run(Arc::new(super::cuda::CudaBackend::new(number, target.precision).map_err(OpenError::Cuda)?))),
+            [number] => {
+                Ok(what.run(Arc::new(super::cuda::CudaBackend::new(number, target.precision).map_err(OpenError::Cuda)?)))
+            }
             #[cfg(not(feature = "cuda"))]
             [_] => Err(OpenError::NotBuilt(device.clone())),
             _ => Err(OpenError::Several(device.clone())),

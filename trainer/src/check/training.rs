@@ -151,11 +151,7 @@ pub fn resumed<B: Backend>(backend: &Arc<B>, trial: &Trial) -> Result<f64, Check
 ///
 /// # Errors
 /// [`CheckError`] where the device fails.
-pub fn memory<B: Backend>(
-    backend: &Arc<B>,
-    trial: &Trial,
-    progress: &mut dyn FnMut(u32),
-) -> Result<Option<i64>, CheckError> {
+pub fn memory<B: Backend>(backend: &Arc<B>, trial: &Trial, progress: &mut dyn FnMut(u32)) -> Result<Option<i64>, CheckError> {
     let graph = trial.graph()?;
     let batches = trial.batches(&graph);
     let mut learner = Learner::new(backend, graph)?;
@@ -193,13 +189,12 @@ pub fn throughput<B: Backend>(backend: &Arc<B>, trial: &Trial) -> Result<Rate, C
         let mut start = Instant::now();
         for (step, batch) in receiver.iter().enumerate() {
             if step == warm as usize {
-                learner.network.parameters()?;
+                backend.synchronise().map_err(DeviceError::of)?;
                 start = Instant::now();
             }
             learner.step(batch?)?;
         }
-        // Waits for the last update.
-        learner.network.parameters()?;
+        backend.synchronise().map_err(DeviceError::of)?;
         Ok(start.elapsed().as_secs_f64())
     })?;
     let images = f64::from(trial.steps) * trial.batch_size as f64;

@@ -4,8 +4,8 @@ use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::summary::layers;
 use super::{CliError, prepare};
-use crate::config::{Config, ConfigError};
 use crate::backend::Device;
+use crate::config::{Config, ConfigError};
 use crate::models::Architecture;
 use crate::ranks::{Launched, Part, Ranks, launch};
 use crate::run::Run;
@@ -42,7 +42,9 @@ pub(super) struct Train {
 impl Train {
     pub(super) fn run(self, typed: &ArgMatches) -> Result<ExitCode, CliError> {
         let saved = self.out.as_ref().filter(|_| self.resume).map(|out| Run::at(out).config());
-        if let (Some(saved), Some(Launched { ranks: 2.., .. })) = (saved.as_ref().filter(|saved| !saved.exists()), Launched::here()) {
+        if let (Some(saved), Some(Launched { ranks: 2.., .. })) =
+            (saved.as_ref().filter(|saved| !saved.exists()), Launched::here())
+        {
             let hint = "all ranks read it, so RUN has to be on a file system that all machines share";
             return Err(CliError::Input(format!("{}: not found; {hint}", saved.display())));
         }

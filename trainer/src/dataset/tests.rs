@@ -68,7 +68,8 @@ fn parts_of_batches_are_the_batches() {
     let options = LoaderOptions { order: Order::Shuffled, augment: Augment::CropFlip, threads: 2, ..options() };
     let whole = load(&data, options);
     for ranks in 1..4 {
-        let parts: Vec<_> = (0..ranks).map(|rank| load(&data, LoaderOptions { part: Part { rank, ranks }, ..options })).collect();
+        let parts: Vec<_> =
+            (0..ranks).map(|rank| load(&data, LoaderOptions { part: Part { rank, ranks }, ..options })).collect();
         for (i, batch) in whole.iter().enumerate() {
             let images: Vec<f32> = parts.iter().flat_map(|part| part[i].images.clone()).collect();
             let indices: Vec<u32> = parts.iter().flat_map(|part| part[i].indices.clone()).collect();

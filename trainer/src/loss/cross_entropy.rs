@@ -57,6 +57,10 @@ impl Loss for CrossEntropy {
             Target::Values(_) => 1.0,
         }
     }
+
+    fn as_cross_entropy(&self) -> Option<&CrossEntropy> {
+        Some(self)
+    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,11 @@ pub trait Loss: fmt::Debug + Send + Sync {
         1.0
     }
 
+    /// Itself, where it is a cross-entropy: a device may have a kernel for that.
+    fn as_cross_entropy(&self) -> Option<&CrossEntropy> {
+        None
+    }
+
     /// The mean over a batch: the losses of its samples, by the sum of their weights; 0 where nothing has a weight. `scores` is
     /// `[N, outputs]`. Leaves the mean's gradient with respect to the scores in `gradient`.
     ///

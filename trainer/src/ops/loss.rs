@@ -40,6 +40,9 @@ impl From<DeviceError> for LossError {
     }
 }
 
+/// A number on the tape.
+pub type Mean<B, T> = Tensor<Rank0, f32, <B as Backend>::Device, T>;
+
 /// Mean of `loss` over a batch, also as a number; `scale` times its gradient goes back. `scores` is `[N, outputs]`; `targets` has N
 /// samples.
 ///
@@ -51,7 +54,7 @@ pub fn loss<B: Backend, T: Tape<f32, B::Device>>(
     scores: Activation<T, B::Device>,
     targets: &Targets,
     scale: f32,
-) -> Result<(Tensor<Rank0, f32, B::Device, T>, f32), LossError> {
+) -> Result<(Mean<B, T>, f32), LossError> {
     let (_, outputs) = *scores.shape();
     let (scores, mut tape) = scores.split_tape();
     let mut gradient: Activation<NoneTape, B::Device> = scores.device().try_zeros_like(&scores).map_err(DeviceError::of)?;

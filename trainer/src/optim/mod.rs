@@ -24,8 +24,8 @@ pub use crate::schedule::Moment;
 use crate::schedule::{ScheduleKind, ScheduleOptions};
 use crate::text::aligned;
 use dfdx::prelude::Storage;
-use staticnet_graph::graph::Graph;
 use scale::LossScale;
+use staticnet_graph::graph::Graph;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -157,7 +157,14 @@ impl<B: Backend> Optimiser<B> {
             // A parameter that several layers use comes once.
             let (Some(group), Some(tensor)) = (group_of.remove(name.as_str()), graph.params.get(name)) else { continue };
             let has = groups.groups[group].settings.method(0.0, 1).states();
-            let one = Trained::new(backend.as_ref(), name, group, has, options.ema.map(|_| tensor.data.as_slice()), tensor.data.len());
+            let one = Trained::new(
+                backend.as_ref(),
+                name,
+                group,
+                has,
+                options.ema.map(|_| tensor.data.as_slice()),
+                tensor.data.len(),
+            );
             trained.push(one.map_err(DeviceError::of)?);
         }
         let loss_scale = backend.loses_small_gradients().then(LossScale::default);

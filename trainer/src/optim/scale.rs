@@ -54,7 +54,9 @@ impl LossScale {
     /// From what [`LossScale::state`] gave; none where it did not.
     pub(super) fn from_state(state: &[f32]) -> Option<Self> {
         match *state {
-            [factor, good] if (LEAST..=MOST).contains(&factor) && (0.0..PATIENCE).contains(&good) => Some(LossScale { factor, good }),
+            [factor, good] if (LEAST..=MOST).contains(&factor) && (0.0..PATIENCE).contains(&good) => {
+                Some(LossScale { factor, good })
+            }
             _ => None,
         }
     }

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::backend::cpu::CpuBackend;
+use crate::backend::raw;
 use crate::init::Init;
 use crate::models::alexnet_cifar;
 use crate::rng::KeyedRng;
-use crate::backend::raw;
 use dfdx::prelude::{Cpu, Gradients, TensorFromVec};
 
 fn options(rules: &[&str]) -> OptimOptions {

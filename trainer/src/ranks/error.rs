@@ -49,7 +49,8 @@ impl fmt::Display for RanksError {
             RanksError::NotBuilt { ranks, by } => write!(
                 f,
                 "this is one of {ranks} processes ({by}), but this trainer was built without MPI and each of them would train on its \
-                 own; build it with `cargo build --release --features mpi` (scripts/setup-mpi installs what that needs), or start one"
+                 own; build it with `cargo build --release -p staticnet-trainer --features mpi` (scripts/setup-mpi installs what that \
+                 needs), or start one"
             ),
             RanksError::Library(reason) => write!(f, "MPI cannot be used: {reason}"),
             RanksError::Apart { started, by, found } => write!(

@@ -45,10 +45,14 @@ impl Launched {
 /// [`on_stop`]; should this process be killed, they stop as well.
 ///
 /// # Errors
-/// [`RanksError::NotBuilt`] without MPI, [`RanksError::Launch`] where they cannot be started.
+/// [`RanksError::Launch`] where they cannot be started: without MPI, or by one that was started so itself.
 pub fn launch(ranks: usize) -> Result<ExitCode, RanksError> {
     if !cfg!(feature = "mpi") {
-        return Err(RanksError::NotBuilt { ranks, by: "--device" });
+        let hint =
+            "build it with `cargo build --release -p staticnet-trainer --features mpi` (scripts/setup-mpi), or name one device";
+        return Err(RanksError::Launch(format!(
+            "{ranks} devices take a process each, and this trainer was built without MPI; {hint}"
+        )));
     }
     if let Some(Launched { ranks: found, by }) = Launched::here() {
         let hint = "name one device, or leave the starting of processes to --device";

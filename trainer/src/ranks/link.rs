@@ -125,13 +125,7 @@ impl Drop for EndOnPanic {
 }
 
 /// All that the thread does.
-fn talk(
-    started: usize,
-    by: &'static str,
-    joined: &Sender<Result<Ranks, RanksError>>,
-    jobs: &Receiver<Job>,
-    abort: &AtomicI32,
-) {
+fn talk(started: usize, by: &'static str, joined: &Sender<Result<Ranks, RanksError>>, jobs: &Receiver<Job>, abort: &AtomicI32) {
     // Whoever starts MPI is its main thread: this level lets that one call it, and every library has it.
     let Some((universe, threading)) = mpi::initialize_with_threading(Threading::Funneled) else {
         let _ = joined.send(Err(RanksError::Library("it was started before".into())));

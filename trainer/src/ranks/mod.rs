@@ -165,8 +165,7 @@ impl Ranks {
     /// [`RanksError::Differs`] at every rank, naming those whose [`Digest`] is not rank 0's; [`RanksError::Lost`].
     pub fn same(&self, what: &str, digest: u64) -> Result<(), RanksError> {
         let all = self.gather(&digest.to_le_bytes())?;
-        let others: Vec<String> =
-            (0..all.len()).filter(|rank| all[*rank] != all[0]).map(|rank| self.name(rank)).collect();
+        let others: Vec<String> = (0..all.len()).filter(|rank| all[*rank] != all[0]).map(|rank| self.name(rank)).collect();
         if others.is_empty() { Ok(()) } else { Err(RanksError::Differs { what: what.into(), others }) }
     }
 

@@ -139,10 +139,7 @@ impl Reducer {
     ///
     /// # Errors
     /// Those of `give`, [`RanksError::Fetch`], [`RanksError::Lost`]: the first.
-    pub fn finish<E: From<RanksError>>(
-        &mut self,
-        mut give: impl FnMut(usize, &[f32]) -> Result<(), E>,
-    ) -> Result<Traffic, E> {
+    pub fn finish<E: From<RanksError>>(&mut self, mut give: impl FnMut(usize, &[f32]) -> Result<(), E>) -> Result<Traffic, E> {
         for index in 0..self.given.len() {
             if !self.given[index] {
                 let (load, place) = self.open(index);

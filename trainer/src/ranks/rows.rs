@@ -55,7 +55,8 @@ mod tests {
         let classes = Targets::Classes(vec![7, u32::MAX]);
         let values = Targets::Values { data: vec![0.5, -1.0, f32::MIN_POSITIVE, 3.0], outputs: 2 };
         let none = Targets::Classes(Vec::new());
-        for (targets, scores) in [(classes, vec![1.0, 2.0, -0.0, f32::INFINITY]), (values, vec![0.1, 0.2]), (none, Vec::new())] {
+        for (targets, scores) in [(classes, vec![1.0, 2.0, -0.0, f32::INFINITY]), (values, vec![0.1, 0.2]), (none, Vec::new())]
+        {
             let rows = Rows { scores, targets };
             assert_eq!(Rows::read(&rows.bytes()), Some(rows));
         }

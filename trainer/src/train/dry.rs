@@ -59,11 +59,7 @@ impl<S: BatchSource> OnBackend for Dry<'_, S> {
     }
 }
 
-fn two_steps<B: Backend>(
-    config: &Config,
-    source: &impl BatchSource,
-    backend: Arc<B>,
-) -> Result<(Graph, DryRun), TrainError> {
+fn two_steps<B: Backend>(config: &Config, source: &impl BatchSource, backend: Arc<B>) -> Result<(Graph, DryRun), TrainError> {
     let graph = begin(blank_network(config, source)?, config)?;
     let mut optimiser = Optimiser::new(&backend, &graph, &config.optim, &config.schedule())?;
     let mut network = Network::new(Arc::clone(&backend), graph.clone())?;

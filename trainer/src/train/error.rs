@@ -1,13 +1,13 @@
 //! Why a training cannot begin or go on.
 
-use crate::backend::{Device, DeviceError};
 use crate::backend::open::OpenError;
+use crate::backend::{Device, DeviceError};
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::loss::TargetError;
 use crate::models;
-use crate::ops::loss::LossError;
 use crate::network::NetworkError;
+use crate::ops::loss::LossError;
 use crate::optim::{OptimiserError, RuleError, StateError};
 use crate::option::OptionError;
 use crate::plan::Untrained;

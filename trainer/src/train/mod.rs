@@ -196,13 +196,7 @@ fn exhausted(config: &Config, history: &[EpochMetrics]) -> Result<bool, TrainErr
 }
 
 /// Exports the best network, at the `first` rank, and says what came of it.
-fn finish(
-    config: &Config,
-    run: &Run,
-    history: &[EpochMetrics],
-    stopped: bool,
-    first: bool,
-) -> Result<Summary, TrainError> {
+fn finish(config: &Config, run: &Run, history: &[EpochMetrics], stopped: bool, first: bool) -> Result<Summary, TrainError> {
     if first && !history.is_empty() {
         let graph = run.network()?;
         safetensors::save(&graph, &run.safetensors())?;

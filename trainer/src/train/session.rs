@@ -1,25 +1,25 @@
 //! A training under way: what one step, one epoch and one checkpoint are.
 
-use super::begin::{begin, blank_network, same_network};
+mod measure;
+mod open;
+
 use super::callback::{Callback, Control, EpochEnd, Event, StepEnd, tell};
-use super::memory::Needed;
 use super::staging::StagedBatches;
-use super::together::{Shared, Together, digest};
-use super::{Metrics, TrainError, write_confusion, write_history};
+use super::together::{Shared, Together};
+use super::{Metrics, TrainError, write_history};
 use crate::backend::{Backend, DeviceError, Grads};
-use crate::checkpoint::{Checkpoint, CheckpointError, Position};
+use crate::checkpoint::{Checkpoint, Position};
 use crate::config::Config;
 use crate::log::{Log, StepRecord};
 use crate::loss::Loss;
-use crate::metrics::{Better, EpochMetrics, Tally};
+use crate::metrics::{Better, EpochMetrics};
 use crate::monitor::{MonitorFile, Row, What, table};
 use crate::network::{Going, Network, Pass, Staged, Tap};
-use crate::optim::{Moment, Optimiser, OptimiserError};
-use crate::ranks::{Ranks, Traffic};
+use crate::optim::{Moment, Optimiser};
+use crate::ranks::Traffic;
 use crate::run::Run;
 use crate::source::BatchSource;
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -44,81 +44,6 @@ pub(super) struct Session<'a, S, B: Backend> {
 }
 
 impl<'a, S: BatchSource, B: Backend> Session<'a, S, B> {
-    /// A new training, or the one whose last checkpoint is in `run`. `loss` is the one to use instead of the configured one.
-    pub(super) fn open(
-        config: &'a Config,
-        source: &'a S,
-        run: &'a Run,
-        (resume, loss): (bool, Option<Box<dyn Loss>>),
-        backend: Arc<B>,
-        ranks: Ranks,
-    ) -> Result<Self, TrainError> {
-        let blank = blank_network(config, source)?;
-        let batches = source.train_batches() as u64;
-        if batches == 0 {
-            return Err(TrainError::NoBatches);
-        }
-        if config.batch_size < ranks.size() {
-            return Err(TrainError::FewSamples { samples: config.batch_size, ranks: ranks.size() });
-        }
-        Needed::of(&blank, config)?.check(backend.as_ref(), config.batch_size.div_ceil(ranks.size()))?;
-        let (graph, optimiser, position, history) = if resume {
-            let last = run.last();
-            let checkpoint = Checkpoint::load(&last).map_err(|error| match error {
-                CheckpointError::Missing { folder } if !ranks.is_first() => {
-                    TrainError::NotShared { folder, rank: ranks.to_string() }
-                }
-                error => error.into(),
-            })?;
-            same_network(&blank, &checkpoint.graph, &last)?;
-            let Position { batch, batches: found, .. } = checkpoint.position;
-            if batch > 0 && found != batches {
-                return Err(TrainError::OtherBatches { folder: last, found, expected: batches });
-            }
-            let other = |error| match error {
-                OptimiserError::State(error) => TrainError::OtherOptimiser { folder: run.last(), error },
-                OptimiserError::Rule(_) | OptimiserError::Device(_) => error.into(),
-            };
-            let mut optimiser = Optimiser::new(&backend, &checkpoint.graph, &config.optim, &config.schedule())?;
-            optimiser.restore(checkpoint.optimiser).map_err(other)?;
-            optimiser.restore_average(checkpoint.average.unwrap_or_default()).map_err(other)?;
-            (checkpoint.graph, optimiser, Position { batches, ..checkpoint.position }, checkpoint.history)
-        } else {
-            let graph = begin(blank, config)?;
-            let optimiser = Optimiser::new(&backend, &graph, &config.optim, &config.schedule())?;
-            (graph, optimiser, Position { batches, ..Position::default() }, Vec::new())
-        };
-        let together = Together::new(ranks, &backend, &graph, config.bucket_kib.saturating_mul(1024));
-        let what = match resume {
-            true => "the last checkpoint, the options or the data",
-            false => "the options, the data or the first parameters",
-        };
-        together.same_start(what, || {
-            let state = optimiser.state()?;
-            let parameters = graph.params.iter().map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
-            let state = state.iter().map(|(name, numbers)| (name.as_str(), numbers.as_slice()));
-            let mut digest = digest(config, source, parameters.chain(state))?;
-            let Position { epoch, batch, step, .. } = position;
-            [epoch.into(), batch, step].into_iter().for_each(|number| digest.long(number));
-            Ok(digest)
-        })?;
-        let (mut log, mut monitor) = (None, None);
-        if together.is_first() {
-            let plots = run.plots();
-            fs::create_dir_all(&plots).map_err(|source| CheckpointError::Io { path: plots, source })?;
-            let resumed = resume.then_some(position.step);
-            log = Some(Log::open(run.folder(), &config.log, resumed)?);
-            monitor = (config.monitor.monitor > 0).then(|| MonitorFile::open(&run.monitor(), resumed)).transpose()?;
-        }
-        let network = Network::new(backend, graph)?;
-        let loss = match loss {
-            Some(loss) => loss,
-            None => config.loss.build(network.classes(), &source.counts())?,
-        };
-        let better = config.metrics.better()?;
-        Ok(Session { config, source, run, loss, better, network, optimiser, together, log, monitor, position, history })
-    }
-
     /// Trains to the end of the epoch and measures. Where it has to stop before, everything needed to go on is saved.
     pub(super) fn epoch(
         &mut self,
@@ -158,12 +83,6 @@ impl<'a, S: BatchSource, B: Backend> Session<'a, S, B> {
         let control = tell(callbacks, &Event::Epoch(EpochEnd { metrics, best, network: &self.network }));
         let stop = self.together.agree(control == Control::Stop || late(until))?;
         Ok(if stop { Control::Stop } else { Control::Continue })
-    }
-
-    /// The value that decides what is best.
-    fn watched(&self, metrics: &EpochMetrics) -> Result<f64, TrainError> {
-        let name = &self.config.metrics.best_by;
-        metrics.get(name).ok_or_else(|| TrainError::NotMeasured(name.clone()))
     }
 
     /// The steps of the epoch that are not done yet.
@@ -311,38 +230,6 @@ impl<'a, S: BatchSource, B: Backend> Session<'a, S, B> {
             tell(callbacks, &Event::Note(&table(rows)));
         }
         Ok(())
-    }
-
-    /// Loss and metrics on the test samples.
-    fn measure(&mut self, metrics: Metrics<'_>, callbacks: &mut [&mut dyn Callback]) -> Result<EpochMetrics, TrainError> {
-        let (start, of) = (Instant::now(), self.source.test_len());
-        let mut asked = self.config.metrics.build(self.source.labels())?;
-        asked.extend(metrics.iter().map(|metric| metric()));
-        let tally = Tally::new(self.loss.as_ref(), asked).with_confusion(self.source.labels());
-        let tally = self.together.evaluate(&self.network, self.source, tally, &mut |done| {
-            tell(callbacks, &Event::Tested { done, of });
-        })?;
-        if let Some(confusion) = tally.confusion().filter(|_| self.together.is_first()) {
-            write_confusion(self.run, confusion)?;
-        }
-        let test = tally.evaluation();
-        let Position { epoch, batches, step, loss_sum, seconds, .. } = self.position;
-        if !test.loss.is_finite() {
-            return Err(TrainError::Diverged { what: "the loss on the test samples is".into(), epoch, step });
-        }
-        let last = Moment { step: step.saturating_sub(1), ..self.moment(1) };
-        Ok(EpochMetrics {
-            epoch: epoch + 1,
-            step,
-            train_loss: loss_sum / batches.max(1) as f64,
-            lr: self.optimiser.groups().next().map_or(0.0, |group| group.lr(last)),
-            test_loss: test.loss,
-            top1: test.top1,
-            top5: test.top5,
-            images_per_s: batches as f64 * self.config.batch_size as f64 / seconds.max(f64::MIN_POSITIVE),
-            seconds: seconds + start.elapsed().as_secs_f64(),
-            more: test.metrics,
-        })
     }
 
     fn checkpoint(&self) -> Result<Checkpoint, DeviceError> {

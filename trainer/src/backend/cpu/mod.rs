@@ -30,13 +30,12 @@ mod update;
 mod winograd;
 
 use super::raw::{self, simd::Simd};
-use super::update::{Slots, Update};
-use super::{Backend, Batch, ConvShape, LayerGrads, LinearShape, LrnSaved, LrnShape, PoolShape, Saved, Vector};
+use super::{Backend, Batch, ConvShape, LayerGrads, LinearShape, LrnSaved, LrnShape, PoolShape, Saved, Vector, Work};
 use crate::loss::Loss;
 use crate::ops::loss::LossError;
 use crate::rng::KeyedRng;
 use crate::targets::Targets;
-use dfdx::prelude::{Cpu, CpuError, Cache as _, Shape, Tensor, ZerosTensor};
+use dfdx::prelude::{Cache as _, Cpu, CpuError, Shape, Tensor, ZerosTensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::fmt;
@@ -110,6 +109,10 @@ impl Backend for CpuBackend {
 
     fn free_memory(&self) -> Result<Option<usize>, CpuError> {
         Ok(None)
+    }
+
+    fn synchronise(&self) -> Result<(), CpuError> {
+        Ok(())
     }
 
     fn read<'a, S: Shape, T>(&self, tensor: &'a Tensor<S, f32, Cpu, T>) -> &'a [f32] {
@@ -284,7 +287,7 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
-    fn update(&self, work: Vec<(Update, Slots<&[f32], &mut [f32]>)>) -> Result<Vec<f64>, CpuError> {
+    fn update(&self, work: Vec<Work<'_, Self>>) -> Result<Vec<f64>, CpuError> {
         let each = work.into_iter().map(|(update, slots)| update::update(self.simd, &update, slots));
         Ok(self.pool.install(|| each.collect()))
     }

@@ -1,6 +1,8 @@
 //! The one place of this crate with `unsafe`: the data behind a dfdx tensor as a slice; in [`simd`] the vector
 //! instructions.
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod simd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
