@@ -11,11 +11,11 @@ The model, for n ranks with b pictures each:
     exchange    A = 2 (n - 1) / n G / link + 2 (n - 1) latency buckets      all-reduce in a ring
     hidden      H = 2/3 C (1 - fc)                          backward pass of the convolutions, which comes after that of the
                                                             fully connected layers, whose gradients are nearly all bytes
-    exposed     E = max(0, D + A - H)
+    exposed     E = D + max(0, A - H)
     step        C + E,   efficiency C / (C + E)
 
-fc is the share of the fully connected layers in the multiplications. Copies, exchange and the backward pass are three queues that
-run side by side; the model adds up the first two, because a bucket goes through one after the other.
+fc is the share of the fully connected layers in the multiplications. The GPU waits for the copies: the thread that asks for kernels
+makes them. The exchange runs beside the backward pass.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def step(arguments, ranks, rate):
     copies = 2 * gradients / (arguments.pcie * 1e9)
     exchange = 2 * (ranks - 1) / ranks * gradients / (link * 1e9) + 2 * (ranks - 1) * arguments.latency * 1e-6 * buckets
     hidden = 2 / 3 * compute * (1 - fully_connected / products)
-    return compute, copies, exchange, max(0.0, copies + exchange - hidden)
+    return compute, copies, exchange, copies + max(0.0, exchange - hidden)
 
 
 def main():
@@ -66,7 +66,7 @@ def main():
         cells = [str(ranks), f"{copies * 1e3:.1f}", f"{exchange * 1e3:.1f}"]
         for rate in rates:
             compute, copies, exchange, exposed = step(arguments, ranks, rate)
-            limit = "compute" if exposed == 0 else "exchange" if exchange > copies else "copies"
+            limit = "compute" if exposed < compute / 10 else "exchange" if exposed > 2 * copies else "copies"
             cells += [f"{compute / (compute + exposed):.2f}", limit]
         print(f"| {' | '.join(cells)} |")
 

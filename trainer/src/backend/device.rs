@@ -98,7 +98,10 @@ pub struct DeviceError(String);
 impl DeviceError {
     /// From whatever error the device's library gives.
     pub fn of(error: impl fmt::Display) -> Self {
-        DeviceError(error.to_string())
+        let text = error.to_string();
+        // What the driver says most often deserves words.
+        let ran_out = text.contains("CUDA_ERROR_OUT_OF_MEMORY");
+        DeviceError(if ran_out { "its memory ran out: CUDA_ERROR_OUT_OF_MEMORY".into() } else { text })
     }
 }
 

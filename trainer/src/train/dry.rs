@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::begin::{begin, blank_network};
+use super::memory::Needed;
 use crate::backend::Backend;
 use crate::backend::open::{OnBackend, on_device};
 use crate::config::Config;
@@ -61,6 +62,7 @@ impl<S: BatchSource> OnBackend for Dry<'_, S> {
 
 fn two_steps<B: Backend>(config: &Config, source: &impl BatchSource, backend: Arc<B>) -> Result<(Graph, DryRun), TrainError> {
     let graph = begin(blank_network(config, source)?, config)?;
+    Needed::of(&graph, config)?.check(backend.as_ref(), config.batch_size)?;
     let mut optimiser = Optimiser::new(&backend, &graph, &config.optim, &config.schedule())?;
     let mut network = Network::new(Arc::clone(&backend), graph.clone())?;
     let loss = config.loss.build(network.classes(), &source.counts())?;
