@@ -1,11 +1,18 @@
 //! The program as a user meets it: descriptions, bad pictures, a dry run, the range test.
 
 use serde_json::Value;
+use staticnet_exporter::data::{DataSet, Split};
+use staticnet_graph::graph::Tensor;
+use staticnet_graph::{npy, reference};
+use staticnet_trainer::augment::Augment;
 use staticnet_trainer::config::Config;
+use staticnet_trainer::run::Run;
+use staticnet_trainer::source::{Batching, in_order};
 use staticnet_trainer::synth::{SynthOptions, generate};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 fn trainer(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_trainer")).args(arguments).output().unwrap()
@@ -52,6 +59,52 @@ fn a_description_is_written_and_read() {
     let nowhere = trainer(&["train", "runs/first", "--resume"]);
     assert_eq!(nowhere.status.code(), Some(2));
     assert!(text(&nowhere.stderr).contains("--resume needs --out RUN"), "{}", text(&nowhere.stderr));
+}
+
+/// Held against the reference implementation of each operator on the pictures themselves.
+#[test]
+fn features_are_the_outputs_of_a_layer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (data, run) = (path("data"), path("run"));
+    pictures(Path::new(&data));
+    json(&trainer(&["train", &data, "--arch", "lenet", "--epochs", "1", "--batch-size", "16", "--out", &run]));
+    let features = |layer: &str| {
+        let file = path("features.npy");
+        let told = json(&trainer(&["features", &run, &data, "--layer", layer, "-o", &file]));
+        let tensor = npy::read(Path::new(&file)).unwrap();
+        assert_eq!(told["shape"], serde_json::json!(tensor.shape));
+        tensor
+    };
+    let graph = Run::at(Path::new(&run)).network().unwrap();
+    let test = Arc::new(DataSet::open(Path::new(&data), Split::Test).unwrap());
+    let batching = Batching { batch_size: 20, augment: Augment::None, seed: 0, threads: 1 };
+    let batch = in_order(test, graph.preprocess.unwrap(), batching).next().unwrap().unwrap();
+    let elements = graph.value(graph.inputs[0]).elements();
+    // A convolution before its ReLU, a pool, a fully connected layer, the scores.
+    for node in graph
+        .nodes
+        .iter()
+        .filter(|node| ["features.0", "features.2", "classifier.0", "classifier.2"].contains(&node.name.as_str()))
+    {
+        let found = features(&node.name);
+        assert_eq!(found.shape[0], 20);
+        let len = found.data.len() / 20;
+        for (picture, found) in batch.images.chunks_exact(elements).zip(found.data.chunks_exact(len)) {
+            let input = Tensor { shape: graph.shape(graph.inputs[0]).to_vec(), data: picture.to_vec() };
+            let expected = &reference::run(&graph, &[input]).unwrap()[node.output.0].data;
+            let largest = expected.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 1e-4 * largest), "{}", node.name);
+        }
+        assert!(node.name != "features.0" || found.data.iter().any(|v| *v < 0.0), "before the ReLU");
+    }
+    let refused = trainer(&["features", &run, &data, "--layer", "classifier.9", "-o", &path("x.npy")]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        text(&refused.stderr).contains("there is no layer `classifier.9`; there are classifier."),
+        "{}",
+        text(&refused.stderr)
+    );
 }
 
 #[test]

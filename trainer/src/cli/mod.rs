@@ -9,6 +9,7 @@ mod demo;
 mod error;
 mod eval;
 mod export;
+mod features;
 mod interrupt;
 mod lr_find;
 mod predict;
@@ -36,6 +37,7 @@ enum Command {
     LrFind(Box<lr_find::LrFind>),
     Eval(eval::Eval),
     Predict(predict::Predict),
+    Features(features::Features),
     Export(export::Export),
     Archs(archs::Archs),
     Summary(summary::Summary),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::LrFind(command) => done(command.run(typed)),
         Command::Eval(command) => done(command.run()),
         Command::Predict(command) => done(command.run()),
+        Command::Features(command) => done(command.run()),
         Command::Export(command) => done(command.run()),
         Command::Archs(command) => done(command.run()),
         Command::Summary(command) => done(command.run()),
