@@ -1,10 +1,11 @@
 //! `trainer eval`.
 
 use super::CliError;
+use super::on::On;
 use super::progress::Progress;
 use crate::augment::Augment;
+use crate::backend::Backend;
 use crate::backend::open::{OnBackend, on_device};
-use crate::backend::{Backend, Device, Precision, Target};
 use crate::loss::CrossEntropy;
 use crate::metrics::{MetricOptions, Tally};
 use crate::network::Network;
@@ -37,15 +38,8 @@ pub(super) struct Eval {
     /// Where to write how often which class was taken for which: a .svg picture, or a .csv table.
     #[arg(long, value_name = "FILE")]
     confusion: Option<PathBuf>,
-    /// Where the kernels run: cpu, or cuda:0 for the first GPU.
-    #[arg(long, default_value_t = Device::Cpu)]
-    device: Device,
-    /// Numbers that a GPU multiplies.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
-    /// Worker threads; 0 for all cores.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    threads: usize,
+    #[command(flatten)]
+    on: On,
 }
 
 /// The best network of a RUN folder and how pictures become its input.
@@ -58,8 +52,7 @@ pub(super) fn trained(run: &Path) -> Result<(Graph, Preprocess), CliError> {
 
 impl Eval {
     pub(super) fn run(self) -> Result<(), CliError> {
-        let target = Target { device: self.device.clone(), threads: self.threads, precision: self.precision };
-        on_device(&target, self)?
+        on_device(&self.on.target(), self)?
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::CliError;
 use super::eval::trained;
+use super::on::On;
 use super::progress::Progress;
 use crate::augment::Augment;
+use crate::backend::Backend;
 use crate::backend::open::{OnBackend, on_device};
-use crate::backend::{Backend, Device, Precision, Target};
 use crate::nearest::nearest;
 use crate::network::Network;
 use crate::source::{Batching, in_order};
@@ -37,15 +38,8 @@ pub(super) struct Features {
     /// Which part of a split data set.
     #[arg(long, value_enum, default_value_t = Part::Test)]
     split: Part,
-    /// Where the kernels run: cpu, or cuda:0 for the first GPU.
-    #[arg(long, default_value_t = Device::Cpu)]
-    device: Device,
-    /// Numbers that a GPU multiplies.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
-    /// Worker threads; 0 for all cores.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    threads: usize,
+    #[command(flatten)]
+    on: On,
 }
 
 /// A part of a data set.
@@ -70,8 +64,7 @@ fn up_to(mut graph: Graph, layer: &str) -> Result<Graph, CliError> {
 
 impl Features {
     pub(super) fn run(self) -> Result<(), CliError> {
-        let target = Target { device: self.device.clone(), threads: self.threads, precision: self.precision };
-        on_device(&target, self)?
+        on_device(&self.on.target(), self)?
     }
 }
 

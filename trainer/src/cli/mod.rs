@@ -12,6 +12,7 @@ mod export;
 mod features;
 mod interrupt;
 mod lr_find;
+mod on;
 mod predict;
 mod prepare;
 mod progress;
