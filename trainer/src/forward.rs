@@ -30,7 +30,7 @@ pub enum Mode<'a> {
 pub type Done<B> = Arc<dyn Fn(&str, &Vector<B>) -> Result<(), Fault<B>>>;
 
 /// Runs `graph` on a batch and returns its outputs, and `tape` with all that was recorded behind what it held.
-/// `tap` is shown the output of every node.
+/// The tap is shown the output of every node; [`Done`] will be told on the way back, in the order of [`done_order`].
 ///
 /// The tape travels apart from the values, so a value may be used by any number of nodes. `params` holds every parameter of the
 /// graph by name, `inputs` one `[N, elements]` batch for each network input.
@@ -42,27 +42,6 @@ pub type Done<B> = Arc<dyn Fn(&str, &Vector<B>) -> Result<(), Fault<B>>>;
 /// Panics where `inputs` or `params` do not fit the graph.
 #[allow(clippy::too_many_arguments)]
 pub fn forward<B: Backend, T: Tape<f32, B::Device>>(
-    backend: &Arc<B>,
-    graph: &Graph,
-    plan: &Plan,
-    params: &BTreeMap<String, Weight<B::Device>>,
-    inputs: Vec<Batch<B>>,
-    mode: Mode<'_>,
-    tape: T,
-    tap: Option<Tap<'_>>,
-) -> Result<(Vec<Batch<B>>, T), Fault<B>> {
-    forward_telling(backend, graph, plan, params, inputs, mode, tape, (tap, None))
-}
-
-/// [`forward`], and `done` will be told on the way back. It hears of the parameters in the order of [`done_order`].
-///
-/// # Errors
-/// The device's, when memory runs out.
-///
-/// # Panics
-/// Panics where `inputs` or `params` do not fit the graph.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn forward_telling<B: Backend, T: Tape<f32, B::Device>>(
     backend: &Arc<B>,
     graph: &Graph,
     plan: &Plan,
@@ -198,9 +177,17 @@ mod tests {
             let images = normal("images", 17 * elements);
             let x: Activation = device.tensor_from_vec(images.clone(), (17, elements));
             let params = weights(&device, &graph);
-            let (y, _) =
-                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &params, vec![x], Mode::Evaluate, NoneTape, None)
-                    .unwrap();
+            let (y, _) = forward(
+                &backend,
+                &graph,
+                &Plan::new(&graph).unwrap(),
+                &params,
+                vec![x],
+                Mode::Evaluate,
+                NoneTape,
+                (None, None),
+            )
+            .unwrap();
             for picture in [3, 16] {
                 let data = images[picture * elements..][..elements].to_vec();
                 let values = reference::run(&graph, &[Array { shape: shape.clone(), data }]).unwrap();
@@ -237,7 +224,7 @@ mod tests {
         let (r, s) = (normal("r", 8), normal("s", 24));
         let run = |params: &BTreeMap<String, Weight>| -> (Vec<Activation>, OwnedTape<f32, Cpu>) {
             let x = device.tensor_from_vec(normal("x", 100), (2, 50));
-            forward(&backend, &graph, &plan, params, vec![x], Mode::Evaluate, OwnedTape::default(), None).unwrap()
+            forward(&backend, &graph, &plan, params, vec![x], Mode::Evaluate, OwnedTape::default(), (None, None)).unwrap()
         };
         let params = weights(&device, &graph);
         let (mut y, tape) = run(&params);
@@ -281,7 +268,7 @@ mod tests {
             let x = device.tensor_from_vec(vec![1.0; samples.len() * 64], (samples.len(), 64));
             let mode = if train { Mode::Train { seed: 1, epoch, samples } } else { Mode::Evaluate };
             let (y, _) =
-                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode, NoneTape, None)
+                forward(&backend, &graph, &Plan::new(&graph).unwrap(), &BTreeMap::new(), vec![x], mode, NoneTape, (None, None))
                     .unwrap();
             y.iter().map(|y| y.as_vec()).collect()
         };

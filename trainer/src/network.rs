@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Batch, DeviceError, Fault, Grads};
 use crate::dataset;
-use crate::forward::{Done, Mode, forward_telling};
+use crate::forward::{Done, Mode, forward};
 use crate::loss::Loss;
 use crate::ops::{self, Weight, loss::LossError, put, take};
 use crate::optim::{Moment, Optimiser, Stepped};
@@ -215,7 +215,7 @@ impl<B: Backend> Network<B> {
         tape: T,
         told: (Option<Tap<'_>>, Option<&Done<B>>),
     ) -> Result<(Vec<Batch<B>>, T), Fault<B>> {
-        forward_telling(&self.backend, &self.graph, &self.plan, &self.params, inputs, mode, tape, told)
+        forward(&self.backend, &self.graph, &self.plan, &self.params, inputs, mode, tape, told)
     }
 
     /// The gradients of the parameters alone, without those of the activations that stand beside them.

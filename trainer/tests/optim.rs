@@ -7,7 +7,7 @@ use staticnet_trainer::backend::cpu::CpuBackend;
 use staticnet_trainer::backend::raw;
 use staticnet_trainer::metrics::Better;
 use staticnet_trainer::ops::Weight;
-use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser, OptimiserError, OptimizerKind, Stepped};
+use staticnet_trainer::optim::{Moment, OptimOptions, Optimiser, OptimizerKind, RestoreError, Stepped};
 use staticnet_trainer::schedule::{Plateau, ScheduleKind, ScheduleOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -202,7 +202,7 @@ fn a_state_that_does_not_fit_is_refused_by_name() {
     bad.insert("fc.weight/exp_avg".into(), moved);
     bad.get_mut("fc.weight/momentum").unwrap().push(1.0);
     bad.get_mut("updates").unwrap()[0] = 0.5;
-    let OptimiserError::State(error) = layer.optimiser.restore(bad).unwrap_err() else { panic!("another error") };
+    let RestoreError::State(error) = layer.optimiser.restore(bad).unwrap_err() else { panic!("another error") };
     assert_eq!(error.missing, ["fc.bias/momentum"]);
     assert_eq!(error.other_length, [("fc.weight/momentum".to_string(), 7, 6)]);
     assert_eq!((error.nonsense, error.left_over), (vec!["updates".to_string()], vec!["fc.weight/exp_avg".to_string()]));

@@ -2,7 +2,7 @@
 #![cfg(all(unix, feature = "mpi"))]
 
 use serde_json::Value;
-use staticnet_trainer::ranks::{Fetch, Ranks, Reducer};
+use staticnet_trainer::ranks::{Fetch, Launched, Ranks, Reducer};
 use staticnet_trainer::synth::{SynthOptions, generate};
 use std::fs;
 use std::io::Write;
@@ -262,14 +262,13 @@ fn several_devices_start_their_ranks_themselves() {
     assert!(!out.join("last").exists());
 }
 
-/// What [`worker`] gives at `rank` in `step`: small whole numbers, whose sums are exact.
+/// What [`talk`] gives at `rank` in `step`: small whole numbers, whose sums are exact.
 fn gradient(rank: usize, step: usize, parameter: usize, len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 7 + parameter * 13 + step * 3 + rank * 29) % 101) as f32 - 50.0).collect()
 }
 
-#[test]
-#[ignore = "a rank of ranks_talk"]
-fn worker() {
+/// What each rank of [`ranks_talk`] does.
+fn talk() {
     let ranks = Ranks::join().unwrap();
     let (rank, size) = (ranks.rank(), ranks.size());
     assert!(size > 1 && ranks.local_size() == size && ranks.local_rank() == rank && !ranks.host().is_empty());
@@ -325,9 +324,13 @@ fn worker() {
 
 #[test]
 fn ranks_talk() {
+    // The program of the tests is that of the ranks, too.
+    if Launched::here().is_some() {
+        return talk();
+    }
     for ranks in [2, 3] {
         let Some(mut command) = mpirun(ranks) else { return };
-        command.arg(std::env::current_exe().unwrap()).args(["--exact", "worker", "--ignored", "--nocapture"]);
+        command.arg(std::env::current_exe().unwrap()).args(["--exact", "ranks_talk", "--nocapture"]);
         let output = command.output().unwrap();
         succeeded(&output);
         let said = text(&output.stdout);

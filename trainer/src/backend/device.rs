@@ -63,20 +63,13 @@ pub enum Precision {
     F16,
 }
 
-impl Precision {
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Precision::F32 => "f32",
             Precision::Tf32 => "tf32",
             Precision::F16 => "f16",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        })
     }
 }
 

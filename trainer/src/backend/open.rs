@@ -46,8 +46,8 @@ impl fmt::Display for OpenError {
             ),
             OpenError::Several(device) => write!(
                 f,
-                "--device {device}: several devices take one process each, and this trainer was built without MPI: build it with \
-                 `--features mpi` (see docs/scaling.md), or name one device"
+                "--device {device}: several devices take a process each, which `trainer train` alone starts (see docs/scaling.md); name \
+                 one device"
             ),
             #[cfg(feature = "cuda")]
             OpenError::Cuda(error) => write!(f, "{error}"),

@@ -13,7 +13,8 @@ pub use training::{Trial, curves, memory, resumed, throughput};
 use crate::backend::DeviceError;
 use crate::network::NetworkError;
 use crate::ops::loss::LossError;
-use crate::optim::OptimiserError;
+use crate::optim::{OptimiserError, RestoreError};
+use crate::train::TrainError;
 use serde::Serialize;
 use staticnet_graph::graph::ShapeError;
 use std::fmt;
@@ -55,6 +56,8 @@ pub struct Rate {
 /// Why a check could not be made.
 #[derive(Debug)]
 pub enum CheckError {
+    /// No architecture has this name.
+    Architecture(&'static str),
     /// A network cannot be built.
     Shape(ShapeError),
     /// A network does not fit the device.
@@ -63,6 +66,10 @@ pub enum CheckError {
     Step(LossError),
     /// The optimiser failed.
     Optimiser(OptimiserError),
+    /// The optimiser does not go on from its own state.
+    Restore(RestoreError),
+    /// Batches do not get to the device.
+    Batches(Box<TrainError>),
     /// The device failed.
     Device(DeviceError),
 }
@@ -70,10 +77,13 @@ pub enum CheckError {
 impl fmt::Display for CheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            CheckError::Architecture(name) => write!(f, "no architecture is called `{name}`"),
             CheckError::Shape(error) => write!(f, "{error}"),
             CheckError::Network(error) => write!(f, "{error}"),
             CheckError::Step(error) => write!(f, "{error}"),
             CheckError::Optimiser(error) => write!(f, "{error}"),
+            CheckError::Restore(error) => write!(f, "{error}"),
+            CheckError::Batches(error) => write!(f, "{error}"),
             CheckError::Device(error) => write!(f, "{error}"),
         }
     }
@@ -90,7 +100,7 @@ macro_rules! from {
         })*
     };
 }
-from! { ShapeError => Shape, NetworkError => Network, LossError => Step, OptimiserError => Optimiser, DeviceError => Device }
+from! { ShapeError => Shape, NetworkError => Network, LossError => Step, OptimiserError => Optimiser, RestoreError => Restore, DeviceError => Device }
 
 /// The largest difference over the largest magnitude of `expected`; infinite where one is not a number.
 pub(crate) fn difference(expected: &[f32], found: &[f32]) -> f64 {

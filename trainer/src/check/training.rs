@@ -11,6 +11,7 @@ use crate::optim::{Moment, OptimOptions, Optimiser};
 use crate::rng::KeyedRng;
 use crate::schedule::{ScheduleKind, ScheduleOptions};
 use crate::targets::Targets;
+use crate::train::staging::StagedBatches;
 use staticnet_graph::graph::Graph;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,8 +30,6 @@ pub struct Trial {
 /// Different batches at most; then they come again, six times at least.
 const BATCHES: u32 = 8;
 const TURNS: u32 = 6;
-/// Batches that a thread may send ahead.
-const AHEAD: usize = 2;
 
 impl Trial {
     fn graph(&self) -> Result<Graph, CheckError> {
@@ -39,7 +38,7 @@ impl Trial {
             "alexnet" | "alexnet-paper" => (3, 1000),
             _ => (3, 10),
         };
-        let architecture = models::by_name(self.arch).unwrap_or(&models::ARCHITECTURES[0]);
+        let architecture = models::by_name(self.arch).ok_or(CheckError::Architecture(self.arch))?;
         let mut graph = (architecture.build)(channels, classes)?;
         initialise(&mut graph, Init::Kaiming, 1);
         Ok(graph)
@@ -167,7 +166,7 @@ pub fn memory<B: Backend>(backend: &Arc<B>, trial: &Trial, progress: &mut dyn Fn
     Ok(before.zip(free()?).map(|(before, after)| before as i64 - after as i64))
 }
 
-/// Times whole training steps; a thread sends the batches.
+/// Times whole training steps; batches get to the device as in a training.
 ///
 /// # Errors
 /// [`CheckError`] where the device fails.
@@ -177,22 +176,14 @@ pub fn throughput<B: Backend>(backend: &Arc<B>, trial: &Trial) -> Result<Rate, C
     let mut learner = Learner::new(backend, graph)?;
     let warm = trial.steps.div_ceil(4);
     let seconds = std::thread::scope(|scope| -> Result<f64, CheckError> {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(AHEAD);
-        let batches = &batches;
-        scope.spawn(move || {
-            for batch in batches.iter().cycle().take((warm + trial.steps) as usize) {
-                if sender.send(Staged::new(backend.as_ref(), batch.clone())).is_err() {
-                    return;
-                }
-            }
-        });
+        let all = batches.iter().cycle().take((warm + trial.steps) as usize).cloned().map(Ok);
         let mut start = Instant::now();
-        for (step, batch) in receiver.iter().enumerate() {
+        for (step, batch) in StagedBatches::new(backend.as_ref(), Box::new(all), scope).enumerate() {
             if step == warm as usize {
                 backend.synchronise().map_err(DeviceError::of)?;
                 start = Instant::now();
             }
-            learner.step(batch?)?;
+            learner.step(batch.map_err(|error| CheckError::Batches(Box::new(error)))?)?;
         }
         backend.synchronise().map_err(DeviceError::of)?;
         Ok(start.elapsed().as_secs_f64())

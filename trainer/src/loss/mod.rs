@@ -36,6 +36,17 @@ pub trait Loss: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What a batch counts for.
+    fn batch_weight(&self, targets: &Targets) -> f64 {
+        targets.iter().map(|target| self.weight(target)).sum()
+    }
+
+    /// What the sum over a batch is multiplied by to be the mean; 0 where nothing has a weight.
+    fn mean_factor(&self, targets: &Targets) -> f64 {
+        let weight = self.batch_weight(targets);
+        if weight > 0.0 { 1.0 / weight } else { 0.0 }
+    }
+
     /// The mean over a batch: the losses of its samples, by the sum of their weights; 0 where nothing has a weight. `scores` is
     /// `[N, outputs]`. Leaves the mean's gradient with respect to the scores in `gradient`.
     ///
@@ -49,8 +60,7 @@ pub trait Loss: fmt::Debug + Send + Sync {
         if outputs == 0 || scores.len() != targets.len() * outputs {
             return Err(TargetError::Count { scores: scores.len(), outputs, targets: targets.len() });
         }
-        let weight: f64 = targets.iter().map(|target| self.weight(target)).sum();
-        let factor = if weight > 0.0 { 1.0 / weight } else { 0.0 };
+        let factor = self.mean_factor(targets);
         let mut sum = 0.0;
         let rows = scores.chunks_exact(outputs).zip(gradient.chunks_exact_mut(outputs));
         for (sample, ((scores, gradient), target)) in rows.zip(targets.iter()).enumerate() {

@@ -1,6 +1,7 @@
 //! Fully connected layer with bias and, where asked for, ReLU.
 
-use super::{Activation, LayerParams, put, take};
+use super::layer::{self, Layer};
+use super::{Activation, LayerParams};
 use crate::backend::{Backend, Fault, LayerGrads, LinearShape, Saved};
 use dfdx::prelude::*;
 use std::sync::Arc;
@@ -18,34 +19,33 @@ pub fn linear<B: Backend, T: Tape<f32, B::Device>>(
     params: LayerParams<'_, B::Device>,
     input_learns: bool,
 ) -> Result<Activation<T, B::Device>, Fault<B>> {
-    let (x, mut tape) = x.split_tape();
-    let mut y: Activation<NoneTape, B::Device> = x.device().try_zeros_like(&(shape.batch, shape.outputs))?;
-    let (weight, bias) = (backend.read(params.weight), backend.read(params.bias));
-    backend.linear_forward(&shape, backend.read(&x), weight, bias, backend.write(&mut y))?;
-    if T::OWNS_TAPE {
-        let backend = Arc::clone(backend);
-        let (weight, bias, saved_y) = (params.weight.clone(), params.bias.clone(), y.clone());
-        tape.add_backward_op(move |grads| {
-            let backend = backend.as_ref();
-            let mut gy = take(backend, grads, &saved_y)?;
-            let (mut gw, mut gb) = (take(backend, grads, &weight)?, take(backend, grads, &bias)?);
-            let mut gx = if input_learns { Some(take(backend, grads, &x)?) } else { None };
-            let saved = Saved { x: backend.read(&x), weight: backend.read(&weight), y: backend.read(&saved_y) };
-            let layer = LayerGrads {
-                x: gx.as_mut().map(|gx| backend.write_vector(gx)),
-                weight: backend.write_vector(&mut gw),
-                bias: backend.write_vector(&mut gb),
-            };
-            backend.linear_backward(&shape, saved, backend.write_vector(&mut gy), layer)?;
-            if let Some(gx) = gx {
-                put::<B, _>(grads, &x, gx)?;
-            }
-            put::<B, _>(grads, &weight, gw)?;
-            put::<B, _>(grads, &bias, gb)?;
-            put::<B, _>(grads, &saved_y, gy)
-        });
+    layer::apply(backend, shape, x, params, input_learns)
+}
+
+impl<B: Backend> Layer<B> for LinearShape {
+    fn outputs(&self) -> (usize, usize) {
+        (self.batch, self.outputs)
     }
-    Ok(y.put_tape(tape))
+
+    fn forward(
+        &self,
+        backend: &B,
+        x: B::Read<'_>,
+        (weight, bias): (B::Read<'_>, B::Read<'_>),
+        y: B::Write<'_>,
+    ) -> Result<(), Fault<B>> {
+        backend.linear_forward(self, x, weight, bias, y)
+    }
+
+    fn backward(
+        &self,
+        backend: &B,
+        saved: Saved<B::Read<'_>>,
+        gy: B::Write<'_>,
+        grads: LayerGrads<B::Write<'_>>,
+    ) -> Result<(), Fault<B>> {
+        backend.linear_backward(self, saved, gy, grads)
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 pub mod conv;
 pub mod dropout;
+mod layer;
 pub mod linear;
 pub mod loss;
 pub mod lrn;

@@ -13,7 +13,7 @@ pub use groups::{Group, Groups, Role};
 pub use options::{OptimOptions, OptimizerKind};
 pub use rule::{Rule, RuleError};
 pub use settings::{KEYS, Settings};
-pub use state::StateError;
+pub use state::{RestoreError, StateError};
 
 use crate::backend::cpu::CpuBackend;
 use crate::backend::update::{Method, STATES, Slots, Update};
@@ -49,8 +49,6 @@ pub struct Stepped {
 pub enum OptimiserError {
     /// An option or a rule makes no sense, or a rule is for nothing in the network.
     Rule(RuleError),
-    /// What another one remembered does not fit.
-    State(StateError),
     /// What it remembers does not fit the device's memory, or it fails.
     Device(DeviceError),
 }
@@ -59,7 +57,6 @@ impl fmt::Display for OptimiserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OptimiserError::Rule(error) => write!(f, "{error}"),
-            OptimiserError::State(error) => write!(f, "{error}"),
             OptimiserError::Device(error) => write!(f, "{error}"),
         }
     }

@@ -1,7 +1,7 @@
 //! What an optimiser remembers, as plain numbers.
 
+use super::Optimiser;
 use super::scale::LossScale;
-use super::{Optimiser, OptimiserError};
 use crate::backend::{Backend, DeviceError, Fault};
 use crate::bits;
 use crate::schedule::{PLATEAU_STATE, Plateau, ScheduleKind};
@@ -38,6 +38,32 @@ impl fmt::Display for StateError {
 }
 
 impl std::error::Error for StateError {}
+
+/// Why an optimiser cannot go on where another one stopped.
+#[derive(Debug)]
+pub enum RestoreError {
+    /// What that one remembered does not fit.
+    State(StateError),
+    /// The device failed.
+    Device(DeviceError),
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RestoreError::State(error) => write!(f, "{error}"),
+            RestoreError::Device(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for RestoreError {}
+
+impl From<DeviceError> for RestoreError {
+    fn from(error: DeviceError) -> Self {
+        RestoreError::Device(error)
+    }
+}
 
 /// Vectors by name, and what is found wrong while they are looked up.
 struct Given {
@@ -117,8 +143,8 @@ impl<B: Backend> Optimiser<B> {
     /// Goes on where another optimiser with the same options stopped: from here on both do the same, bit for bit.
     ///
     /// # Errors
-    /// [`OptimiserError::State`] names all that does not fit; nothing is changed then. [`OptimiserError::Device`] where it fails.
-    pub fn restore(&mut self, state: BTreeMap<String, Vec<f32>>) -> Result<(), OptimiserError> {
+    /// [`RestoreError::State`] names all that does not fit; nothing is changed then. [`RestoreError::Device`] where it fails.
+    pub fn restore(&mut self, state: BTreeMap<String, Vec<f32>>) -> Result<(), RestoreError> {
         let mut given = Given::new(state);
         let updates = given.parse(UPDATES, bits::WORDS, bits::join);
         let loss_scale = given.vectors.remove(LOSS_SCALE).and_then(|state| LossScale::from_state(&state));
@@ -135,7 +161,7 @@ impl<B: Backend> Optimiser<B> {
             let key = format!("plateau/{}", group.label);
             plateaus.push(if follows { given.parse(&key, PLATEAU_STATE, Plateau::from_state) } else { None });
         }
-        given.end().map_err(OptimiserError::State)?;
+        given.end().map_err(RestoreError::State)?;
         self.updates = updates.unwrap_or_default();
         if let (Some(place), Some(scale)) = (&mut self.loss_scale, loss_scale) {
             *place = scale;
@@ -167,13 +193,13 @@ impl<B: Backend> Optimiser<B> {
     ///
     /// # Errors
     /// As [`Optimiser::restore`].
-    pub fn restore_average(&mut self, average: BTreeMap<String, Vec<f32>>) -> Result<(), OptimiserError> {
+    pub fn restore_average(&mut self, average: BTreeMap<String, Vec<f32>>) -> Result<(), RestoreError> {
         let mut given = Given::new(average);
         let mut vectors = Vec::new();
         for (i, one) in self.trained.iter().enumerate() {
             vectors.extend(one.average.as_ref().map(|_| (i, given.take(&one.name, one.len))));
         }
-        given.end().map_err(OptimiserError::State)?;
+        given.end().map_err(RestoreError::State)?;
         for (i, vector) in vectors {
             if let (Some(average), Some(vector)) = (&mut self.trained[i].average, vector) {
                 let place = self.backend.write_vector(average);

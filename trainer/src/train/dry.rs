@@ -1,8 +1,7 @@
 //! A training's memory and one of its steps, before it is begun.
 
-use super::TrainError;
 use super::begin::{begin, blank_network};
-use super::memory::Needed;
+use super::{TrainError, memory};
 use crate::backend::Backend;
 use crate::backend::open::{OnBackend, on_device};
 use crate::config::Config;
@@ -62,7 +61,7 @@ impl<S: BatchSource> OnBackend for Dry<'_, S> {
 
 fn two_steps<B: Backend>(config: &Config, source: &impl BatchSource, backend: Arc<B>) -> Result<(Graph, DryRun), TrainError> {
     let graph = begin(blank_network(config, source)?, config)?;
-    Needed::of(&graph, config)?.check(backend.as_ref(), config.batch_size)?;
+    memory::check(backend.as_ref(), &graph, config, config.batch_size)?;
     let mut optimiser = Optimiser::new(&backend, &graph, &config.optim, &config.schedule())?;
     let mut network = Network::new(Arc::clone(&backend), graph.clone())?;
     let loss = config.loss.build(network.classes(), &source.counts())?;

@@ -247,7 +247,6 @@ impl From<OptimiserError> for TrainError {
     fn from(error: OptimiserError) -> Self {
         match error {
             OptimiserError::Rule(error) => TrainError::Rule(error),
-            OptimiserError::State(error) => TrainError::OtherOptimiser { folder: PathBuf::new(), error },
             OptimiserError::Device(error) => TrainError::Device(error),
         }
     }

@@ -10,7 +10,7 @@ use staticnet_graph::graph::Graph;
 
 /// Bytes that a training takes on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Needed {
+struct Needed {
     /// Whatever the batch is: parameters, gradients, what the optimiser remembers.
     fixed: usize,
     /// For each picture of a batch: outputs of layers and their gradients, and three batches on their way.
@@ -26,7 +26,7 @@ impl Needed {
     ///
     /// # Errors
     /// [`TrainError`] as the training would end with.
-    pub(super) fn of(graph: &Graph, config: &Config) -> Result<Needed, TrainError> {
+    fn of(graph: &Graph, config: &Config) -> Result<Needed, TrainError> {
         let (plan, groups) = (Plan::new(graph)?, Groups::new(graph, &config.optim, &config.schedule)?);
         let averaged = config.optim.ema.is_some();
         let mut numbers = 0;
@@ -57,19 +57,21 @@ impl Needed {
     fn fitting(&self, bytes: usize) -> usize {
         bytes.saturating_sub(self.fixed + SLACK) / self.picture.max(1)
     }
+}
 
-    /// Makes sure that batches of `batch_size` fit what is free on the device of `backend`.
-    ///
-    /// # Errors
-    /// [`TrainError::Memory`] where they do not.
-    pub(super) fn check<B: Backend>(&self, backend: &B, batch_size: usize) -> Result<(), TrainError> {
-        let Some(free) = backend.free_memory().map_err(DeviceError::of)? else { return Ok(()) };
-        let needed = self.bytes(batch_size);
-        if needed <= free {
-            return Ok(());
-        }
-        Err(TrainError::Memory { device: backend.describe(), needed, free, batch_size, fitting: self.fitting(free) })
+/// Makes sure that a training of `graph` in batches of `batch_size` fits what is free on the device of `backend`, where that has memory of
+/// its own.
+///
+/// # Errors
+/// [`TrainError::Memory`] where it does not fit, or as the training would end with.
+pub(super) fn check<B: Backend>(backend: &B, graph: &Graph, config: &Config, batch_size: usize) -> Result<(), TrainError> {
+    let Some(free) = backend.free_memory().map_err(DeviceError::of)? else { return Ok(()) };
+    let of = Needed::of(graph, config)?;
+    let needed = of.bytes(batch_size);
+    if needed <= free {
+        return Ok(());
     }
+    Err(TrainError::Memory { device: backend.describe(), needed, free, batch_size, fitting: of.fitting(free) })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod error;
 mod memory;
 mod range;
 mod session;
-mod staging;
+pub(crate) mod staging;
 mod together;
 
 use crate::backend::open::{OnBackend, on_device};

@@ -11,7 +11,7 @@ use std::thread::Scope;
 const AHEAD: usize = 2;
 
 /// The batches of an epoch, in order, on the device.
-pub(super) enum StagedBatches<'a, B: Backend> {
+pub(crate) enum StagedBatches<'a, B: Backend> {
     /// The device has no memory of its own: nothing is on its way.
     Here(&'a B, Batches<'a>),
     /// A thread sends them.
@@ -20,7 +20,7 @@ pub(super) enum StagedBatches<'a, B: Backend> {
 
 impl<'a, B: Backend> StagedBatches<'a, B> {
     /// Sends `batches` to the device of `backend`; where that is work, on a thread of `scope`, which ends when these batches are dropped.
-    pub(super) fn new<'scope>(backend: &'a B, batches: Batches<'a>, scope: &'scope Scope<'scope, 'a>) -> Self
+    pub(crate) fn new<'scope>(backend: &'a B, batches: Batches<'a>, scope: &'scope Scope<'scope, 'a>) -> Self
     where
         'a: 'scope,
     {

@@ -99,7 +99,7 @@ impl<B: Backend> Together<B> {
         if !self.shares() {
             return Ok(Shared { weight: 1.0, own: 1.0, samples, stop });
         }
-        let own = targets.iter().map(|target| loss.weight(target)).sum();
+        let own = loss.batch_weight(targets);
         let mut sums = [own, samples as f64, f64::from(u8::from(stop)), f64::from(u8::from(samples == 0))];
         self.ranks.sum(&mut sums)?;
         let [weight, all, stop, without] = sums;

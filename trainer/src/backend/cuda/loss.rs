@@ -19,7 +19,10 @@ impl CudaBackend {
         gradient: &Write<'_>,
     ) -> Result<f32, LossError> {
         match (loss.as_cross_entropy(), targets) {
-            (Some(loss), Targets::Classes(classes)) => self.cross_entropy(loss, outputs, scores, classes, gradient),
+            (Some(loss), Targets::Classes(classes)) => {
+                let factor = loss.mean_factor(targets);
+                self.cross_entropy(loss, outputs, scores, classes, (gradient, factor))
+            }
             _ => {
                 let scores = self.gpu.host(scores).map_err(device)?;
                 let mut host = vec![0.0; scores.len()];
@@ -36,7 +39,7 @@ impl CudaBackend {
         outputs: usize,
         scores: Read<'_>,
         classes: &[u32],
-        gradient: &Write<'_>,
+        (gradient, factor): (&Write<'_>, f64),
     ) -> Result<f32, LossError> {
         assert_eq!(scores.len(), gradient.len(), "one derivative a score");
         if outputs == 0 || scores.len() != classes.len() * outputs {
@@ -46,8 +49,6 @@ impl CudaBackend {
             let misfit = Misfit::Class { class: classes[sample] as usize, outputs };
             return Err(TargetError::Sample { sample, misfit }.into());
         }
-        let weight: f64 = classes.iter().map(|class| loss.weights.get(*class as usize).copied().unwrap_or(1.0)).sum();
-        let factor = if weight > 0.0 { 1.0 / weight } else { 0.0 };
         let losses = self.losses(loss, outputs, scores, classes, gradient, factor).map_err(device)?;
         Ok((losses.iter().sum::<f64>() * factor) as f32)
     }

@@ -8,14 +8,13 @@ use crate::log::Log;
 use crate::loss::Loss;
 use crate::monitor::MonitorFile;
 use crate::network::Network;
-use crate::optim::{Optimiser, OptimiserError};
+use crate::optim::{Optimiser, RestoreError};
 use crate::ranks::Ranks;
 use crate::run::Run;
 use crate::source::BatchSource;
-use crate::train::TrainError;
 use crate::train::begin::{begin, blank_network, same_network};
-use crate::train::memory::Needed;
 use crate::train::together::{Together, digest};
+use crate::train::{TrainError, memory};
 use std::fs;
 use std::sync::Arc;
 
@@ -37,7 +36,7 @@ impl<'a, S: BatchSource, B: Backend> Session<'a, S, B> {
         if config.batch_size < ranks.size() {
             return Err(TrainError::FewSamples { samples: config.batch_size, ranks: ranks.size() });
         }
-        Needed::of(&blank, config)?.check(backend.as_ref(), config.batch_size.div_ceil(ranks.size()))?;
+        memory::check(backend.as_ref(), &blank, config, config.batch_size.div_ceil(ranks.size()))?;
         let (graph, optimiser, position, history) = if resume {
             let last = run.last();
             let checkpoint = Checkpoint::load(&last).map_err(|error| match error {
@@ -52,8 +51,8 @@ impl<'a, S: BatchSource, B: Backend> Session<'a, S, B> {
                 return Err(TrainError::OtherBatches { folder: last, found, expected: batches });
             }
             let other = |error| match error {
-                OptimiserError::State(error) => TrainError::OtherOptimiser { folder: run.last(), error },
-                OptimiserError::Rule(_) | OptimiserError::Device(_) => error.into(),
+                RestoreError::State(error) => TrainError::OtherOptimiser { folder: run.last(), error },
+                RestoreError::Device(error) => error.into(),
             };
             let mut optimiser = Optimiser::new(&backend, &checkpoint.graph, &config.optim, &config.schedule())?;
             optimiser.restore(checkpoint.optimiser).map_err(other)?;

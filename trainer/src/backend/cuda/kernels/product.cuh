@@ -20,6 +20,15 @@ struct Tile {
     static constexpr int columns = COLUMNS;
 };
 
+// Four neighbours at once, from a place that is a multiple of four.
+__device__ __forceinline__ void load_four(const float* from, float* to) {
+    const float4 v = *(const float4*)from;
+    to[0] = v.x;
+    to[1] = v.y;
+    to[2] = v.z;
+    to[3] = v.w;
+}
+
 // Products and sums in binary32.
 struct F32 {
     using Element = float;
@@ -56,19 +65,11 @@ struct F32 {
                 float right[WIDE * 4];
 #pragma unroll
                 for (int i = 0; i < HIGH; ++i) {
-                    const float4 v = *(const float4*)(a + k * (T::rows + PAD) + i * 64 + row);
-                    left[i * 4] = v.x;
-                    left[i * 4 + 1] = v.y;
-                    left[i * 4 + 2] = v.z;
-                    left[i * 4 + 3] = v.w;
+                    load_four(a + k * (T::rows + PAD) + i * 64 + row, left + i * 4);
                 }
 #pragma unroll
                 for (int j = 0; j < WIDE; ++j) {
-                    const float4 v = *(const float4*)(b + k * (T::columns + PAD) + j * 64 + column);
-                    right[j * 4] = v.x;
-                    right[j * 4 + 1] = v.y;
-                    right[j * 4 + 2] = v.z;
-                    right[j * 4 + 3] = v.w;
+                    load_four(b + k * (T::columns + PAD) + j * 64 + column, right + j * 4);
                 }
 #pragma unroll
                 for (int i = 0; i < HIGH * 4; ++i) {
