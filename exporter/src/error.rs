@@ -1,8 +1,8 @@
 //! What can go wrong, named by file.
 
-use crate::data::DataError;
 use crate::plan::OverBudget;
 use staticnet::{ArtifactError, RunError};
+use staticnet_data::DataError;
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::FileError;
 use staticnet_graph::npy::NpyError;

@@ -1,10 +1,10 @@
 //! Accuracy of an artifact on a data set, run by the runtime.
 
-use crate::data::DataSet;
 use crate::error::Error;
 use crate::host::Model;
 use rayon::prelude::*;
 use serde::Serialize;
+use staticnet_data::DataSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How often the label was the highest score, and among the five highest.

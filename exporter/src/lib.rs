@@ -19,13 +19,13 @@
 //! | [`evaluate`] | accuracy on a data set |
 //! | [`report`] | what `inspect` shows |
 //! | `verify` | holding an artifact against tract (feature `verify`) |
-//! | [`data`] | data sets and pictures |
+//!
+//! Data sets and pictures are the crate `staticnet-data`.
 
 pub mod calibrate;
 #[cfg(all(feature = "cli", feature = "verify"))]
 pub mod cli;
 pub mod compile;
-pub mod data;
 pub mod emit;
 pub mod error;
 pub mod evaluate;

@@ -4,8 +4,8 @@
 //! Runs where `STATICNET_ON_TARGET` is set (see `on_target`); AlexNet at 224 with `STATICNET_LONG`.
 
 use staticnet::preprocess::{Picture, PixelFormat, Source};
+use staticnet_data::chw;
 use staticnet_exporter::compile::{self, Options};
-use staticnet_exporter::data::chw;
 use staticnet_exporter::host::{Model, encode};
 use staticnet_exporter::plan::{PlanOptions, Ram};
 use staticnet_tests::on_target::stream::{StreamOptions, StreamRun, stream};

@@ -12,7 +12,7 @@ use staticnet::op::{Conv2d, MaxPool, Window};
 use staticnet::preprocess::{PixelFormat, Source};
 use staticnet::record::{Chunk, DType};
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, Picture, RunError, WeightSource, quant};
-use staticnet_exporter::data::Image;
+use staticnet_data::Image;
 use staticnet_exporter::host::Model;
 use staticnet_exporter::plan::{PlanOptions, Ram};
 use staticnet_exporter::report;

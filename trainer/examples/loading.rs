@@ -5,7 +5,7 @@
 //! its own, over folders that are larger than what may be kept of them.
 
 use image::ExtendedColorType;
-use staticnet_exporter::data::{DataSet, Split};
+use staticnet_data::{DataSet, Split};
 use staticnet_graph::memory::peak_rss;
 use staticnet_trainer::augment::Augment;
 use staticnet_trainer::backend::cpu::CpuBackend;

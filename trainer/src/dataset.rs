@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use staticnet::preprocess::Preprocess;
-use staticnet_exporter::data::{DataError, DataSet};
+use staticnet_data::{DataError, DataSet};
 
 use crate::augment::Augment;
 use crate::ranks::Part;

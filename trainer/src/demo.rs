@@ -9,8 +9,8 @@ use crate::synth::{self, SynthError, SynthOptions};
 use crate::train::{Control, Event, TrainError, Training};
 use serde::Serialize;
 use staticnet::Preprocess;
+use staticnet_data::{DataError, DataSet, Split};
 use staticnet_exporter::compile::{Options, compile_float};
-use staticnet_exporter::data::{DataError, DataSet, Split};
 use staticnet_exporter::emit::Emitted;
 use staticnet_exporter::evaluate::accuracy;
 use staticnet_exporter::host::Model;
@@ -212,7 +212,7 @@ fn train_net(pictures: &Path, run: &Run, observe: &mut dyn FnMut(Stage<'_>)) -> 
 /// Up to `limit` samples of a data set, spread evenly, as the ONNX model takes them (CHW).
 fn load(data: &DataSet, preprocess: &Preprocess, limit: usize) -> Result<Vec<Vec<f32>>, DemoError> {
     let n = limit.min(data.len());
-    let sample = |i: usize| Ok(staticnet_exporter::data::sample(data, i * data.len() / n, preprocess)?);
+    let sample = |i: usize| Ok(staticnet_data::sample(data, i * data.len() / n, preprocess)?);
     (0..n).map(sample).collect()
 }
 

@@ -5,7 +5,7 @@ use crate::dataset::{Bad, Batch, DataOptions, Loader, LoaderOptions, Order, chec
 use crate::models::Architecture;
 use crate::ranks::Part;
 use staticnet::preprocess::Preprocess;
-use staticnet_exporter::data::{DataError, DataSet, Split};
+use staticnet_data::{DataError, DataSet, Split};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -25,7 +25,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageFormat};
-use staticnet_exporter::data::Image;
+use staticnet_data::Image;
 
 use crate::rng::{KeyedRng, stream};
 

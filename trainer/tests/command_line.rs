@@ -1,7 +1,7 @@
 //! The program as a user meets it: descriptions, bad pictures, a dry run, the range test.
 
 use serde_json::Value;
-use staticnet_exporter::data::{DataSet, Split};
+use staticnet_data::{DataSet, Split};
 use staticnet_graph::graph::Tensor;
 use staticnet_graph::{npy, reference};
 use staticnet_trainer::augment::Augment;

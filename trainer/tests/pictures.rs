@@ -1,7 +1,7 @@
 //! Pictures from folders, with bad ones among them, as a training takes them.
 
 use staticnet::preprocess::{Fit, Preprocess};
-use staticnet_exporter::data::DataError;
+use staticnet_data::DataError;
 use staticnet_trainer::augment::Augment;
 use staticnet_trainer::dataset::{Batch, DataOptions};
 use staticnet_trainer::source::{BatchSource, Batching, Normalise, Pictures};

@@ -2,7 +2,7 @@
 
 use super::OnTargetError;
 use staticnet::preprocess::{Fit, Picture, PictureError, PixelFormat, Preprocess, Source};
-use staticnet_exporter::data::decode;
+use staticnet_data::decode;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,7 @@ use crate::synth::{self, SynthOptions};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use staticnet::preprocess::{Fit, Preprocess};
-use staticnet_exporter::data::{DataSet, Split};
+use staticnet_data::{DataSet, Split};
 use std::path::PathBuf;
 
 /// Looks at data sets, or draws one.

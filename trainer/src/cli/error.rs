@@ -5,7 +5,7 @@ use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::ranks::RanksError;
 use crate::train::TrainError;
-use staticnet_exporter::data::DataError;
+use staticnet_data::DataError;
 use std::fmt;
 use std::process::ExitCode;
 

@@ -15,7 +15,7 @@ use crate::source::{Batching, in_order};
 use crate::train::evaluate;
 use clap::Args;
 use staticnet::preprocess::Preprocess;
-use staticnet_exporter::data::{DataSet, Split};
+use staticnet_data::{DataSet, Split};
 use staticnet_graph::file::write_atomically;
 use staticnet_graph::graph::Graph;
 use std::path::{Path, PathBuf};

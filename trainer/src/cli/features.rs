@@ -12,7 +12,7 @@ use crate::network::Network;
 use crate::source::{Batching, in_order};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use staticnet_exporter::data::{DataSet, Split};
+use staticnet_data::{DataSet, Split};
 use staticnet_graph::graph::{Graph, Tensor};
 use staticnet_graph::npy;
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use crate::backend::cpu::CpuBackend;
 use crate::network::Network;
 use clap::Args;
 use staticnet::preprocess::Preprocess;
-use staticnet_exporter::data::{DataError, chw, decode};
+use staticnet_data::{DataError, chw, decode};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

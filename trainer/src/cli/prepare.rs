@@ -11,7 +11,7 @@ use crate::source::{BatchSource, Batching, Normalise, Pictures, base_preprocess}
 use crate::train::TrainError;
 use clap::ArgMatches;
 use staticnet::preprocess::Preprocess;
-use staticnet_exporter::data::{DataSet, Split};
+use staticnet_data::{DataSet, Split};
 use std::path::Path;
 
 /// `options` over `files`, with an architecture and a data set.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
-use staticnet_exporter::data::{DataError, DataSet};
+use staticnet_data::{DataError, DataSet};
 use staticnet_graph::file::{read_at_most, write_atomically};
 
 /// The longest file of known pictures that is read, in bytes: about 20 million pictures.

@@ -3,7 +3,7 @@
 use std::thread;
 
 use staticnet::preprocess::Preprocess;
-use staticnet_exporter::data::{DataError, DataSet};
+use staticnet_data::{DataError, DataSet};
 
 use super::fill::fit;
 

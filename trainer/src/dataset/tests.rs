@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use staticnet::preprocess::Fit;
-use staticnet_exporter::data::Split;
+use staticnet_data::Split;
 
 use super::*;
 use crate::targets::Target;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use staticnet_exporter::data::{DataSet, Split};
+use staticnet_data::{DataSet, Split};
 
 use super::*;
 

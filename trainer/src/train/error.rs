@@ -12,7 +12,7 @@ use crate::optim::{OptimiserError, RuleError, StateError};
 use crate::option::OptionError;
 use crate::plan::Untrained;
 use crate::ranks::RanksError;
-use staticnet_exporter::data::DataError;
+use staticnet_data::DataError;
 use staticnet_graph::file::FileError;
 use staticnet_graph::graph::ShapeError;
 use staticnet_graph::onnx::{ImportError, OnnxError};

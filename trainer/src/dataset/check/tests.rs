@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use image::{ExtendedColorType, ImageFormat};
-use staticnet_exporter::data::Split;
+use staticnet_data::Split;
 
 use super::*;
 

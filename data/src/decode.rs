@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 
-use super::{DataError, Image};
+use crate::{DataError, Image};
 
 /// Longest file read, in bytes.
 const MAX_FILE_BYTES: u64 = 256 << 20;

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::folder::entries;
-use super::memory::{Memory, Part};
-use super::{DataError, Split};
+use crate::folder::entries;
+use crate::memory::{Memory, Part};
+use crate::{DataError, Split};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
@@ -97,7 +97,7 @@ fn append(memory: &mut Memory, path: PathBuf) -> Result<(), DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::DataSet;
+    use crate::DataSet;
 
     /// A record whose planes are filled with `value`, `value + 1` and `value + 2`.
     fn record(label: u8, value: u8) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use staticnet::preprocess::Picture;
 
-use super::Image;
+use crate::Image;
 
 /// One file's worth of samples within a [`Memory`].
 #[derive(Debug)]

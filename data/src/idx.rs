@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::memory::{Memory, Part};
-use super::{DataError, Split};
+use crate::memory::{Memory, Part};
+use crate::{DataError, Split};
 
 /// Bytes, rank 3: samples x rows x columns.
 const IMAGES_MAGIC: u32 = 0x0803;
@@ -120,7 +120,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::data::DataSet;
+    use crate::DataSet;
 
     fn idx(magic: u32, axes: &[u32], elements: &[u8]) -> Vec<u8> {
         let mut bytes = magic.to_be_bytes().to_vec();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{DataError, Image, Split, decode};
+use crate::{DataError, Image, Split, decode};
 
 /// In a folder that is not split, the last of every ten pictures of a class is a test sample.
 const HOLD_OUT: usize = 10;
