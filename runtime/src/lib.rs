@@ -1,24 +1,42 @@
 //! Runs a convolutional network in static buffers: no `std`, no allocation, the same bytes on every target.
 //!
-//! ```text
-//! staticnet::include_model!(static MODEL, "model.snet");           // judged at build time
-//! static RAM: staticnet::Ram<{ MODEL.ram_bytes() }> = staticnet::Ram::new();
+//! ```
+//! use core::convert::Infallible;
+//! use staticnet::{Engine, Mapped, Picture, Ram, RunError};
 //!
-//! let ram = RAM.take().unwrap();                                   // handed out once
-//! let mut engine = Engine::<{ MODEL.ops() }, _>::new(MODEL, ram, Mapped::new(&MODEL))?;
-//! engine.set_picture(Picture { pixels, width: 32, height: 32, channels: 3 })?;
-//! engine.run()?;
-//! for score in engine.top_k::<5>() { /* MODEL.label(score.class as usize) */ }
+//! staticnet::include_model!(static MODEL, "../../firmware-examples/models/shapes.snet"); // judged at build time
+//! static RAM: Ram<{ MODEL.ram_bytes() }> = Ram::new(); // all it needs, beside the stack
+//!
+//! fn best(pixels: &[u8]) -> Result<Option<&'static str>, RunError<Infallible>> {
+//!     let Some(ram) = RAM.take() else { return Ok(None) }; // handed out once
+//!     let mut engine = Engine::<{ MODEL.ops() }, _>::new(MODEL, ram, Mapped::new(&MODEL))?;
+//!     engine.set_picture(Picture { pixels, width: 32, height: 32, channels: 3 })?;
+//!     engine.run()?;
+//!     let best = engine.top_k::<1>();
+//!     Ok(best.first().and_then(|score| MODEL.label(score.class as usize)))
+//! }
+//!
+//! assert_eq!(best(include_bytes!("../../firmware-examples/pictures/star.rgb"))?, Some("star"));
+//! # Ok::<(), RunError<Infallible>>(())
 //! ```
 //!
-//! A model compiled for a picture that comes row by row never holds the picture, one for weights in a storage holds a chunk of
-//! them at a time:
+//! A model compiled for a picture that comes row by row (`exporter compile --source`) never holds the picture; one for weights in
+//! a storage (`--weights-in storage`) holds a chunk of them at a time, and takes them from whatever [`WeightSource`] it is given:
 //!
-//! ```text
-//! let mut engine = Engine::<{ MODEL.ops() }, _>::new(MODEL, ram, Storage::new(flash, 0))?;
-//! engine.begin();
-//! while let Some(row) = camera.next_row() { engine.push_row(row)?; }   // every row runs the steps that it makes possible
-//! engine.finish()?;
+//! ```
+//! use staticnet::{Engine, RunError, Score, WeightSource, heapless};
+//!
+//! fn look<'p, const OPS: u64, S: WeightSource>(
+//!     engine: &mut Engine<'_, OPS, S>,
+//!     rows: impl Iterator<Item = &'p [u8]>,
+//! ) -> Result<heapless::Vec<Score, 5>, RunError<S::Error>> {
+//!     engine.begin();
+//!     for row in rows {
+//!         engine.push_row(row)?; // runs every step that has its rows now
+//!     }
+//!     engine.finish()?;
+//!     Ok(engine.top_k::<5>())
+//! }
 //! ```
 //!
 //! Where things are:

@@ -1,9 +1,21 @@
-//! The example of FORMAT.md, section 10, run as it stands on the page.
+//! FORMAT.md against the code: the version that the page gives, and the example of section 10, run as it stands on the page.
 
 mod common;
 
 use common::AlignedBytes;
+use staticnet::artifact::FORMAT_VERSION;
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped};
+
+#[test]
+fn the_page_gives_the_version_that_the_code_reads() {
+    let page = include_str!("../FORMAT.md");
+    assert_eq!(page.lines().next(), Some(&*format!("# The .snet file, format version {FORMAT_VERSION}")));
+    let header = page.split("## 2. Header").nth(1).and_then(|rest| rest.split("## 3.").next()).expect("the page has section 2");
+    let row = header.lines().find(|line| line.contains("| format version |")).expect("section 2 has the version's row");
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    assert_eq!(cells[1..6], ["4", "u16", "format version", &*FORMAT_VERSION.to_string(), "`Version`"]);
+    assert!(page.contains(&format!("SNET, version {FORMAT_VERSION},")), "section 10 names another version");
+}
 
 /// The bytes of the page's hex dump: offset, then 16 bytes a line.
 fn example() -> Vec<u8> {
