@@ -5,9 +5,11 @@
 use clap::Parser;
 use staticnet_exporter::compile::{self, Options};
 use staticnet_exporter::emit;
+use staticnet_exporter::host::weights_path;
 use staticnet_exporter::network::Network;
 use staticnet_exporter::plan::{Plan, PlanOptions, Ram};
 use staticnet_exporter::quantize::Quantized;
+use staticnet_graph::file::write_atomically;
 use staticnet_graph::graph::Graph;
 use staticnet_graph::models::ARCHITECTURES;
 use staticnet_graph::onnx;
@@ -19,7 +21,8 @@ use std::time::Instant;
 
 /// Plans every network by name, and those in files, and prints what they need as a table in Markdown.
 #[derive(Parser)]
-#[command(after_help = "Example: plans person-detection.onnx")]
+#[command(after_help = "Examples: plans person-detection.onnx
+          plans --only alexnet --keep target/plans && exporter inspect target/plans/alexnet-storage-128K.snet --plan --svg x.svg")]
 struct Arguments {
     /// Further networks.
     models: Vec<PathBuf>,
@@ -32,6 +35,9 @@ struct Arguments {
     /// Also build the firmware `stream` with each network whose weights are in storage, and compute the stack that it can take.
     #[arg(long, value_name = "BOARD", value_parser = board)]
     stack_on: Option<&'static Board>,
+    /// Write every artifact into this folder, the weights in a file beside it: `NET-storage-128K.snet`.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 fn board(name: &str) -> Result<&'static Board, String> {
@@ -44,6 +50,9 @@ const LIMITS: [(&str, u64); 4] =
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
+    if let Some(folder) = &arguments.keep {
+        std::fs::create_dir_all(folder)?;
+    }
     println!(
         "| net, int8 | weights in | RAM asked for | activations B | RAM B | with stack B | weights B | read | gap | steps | head B | stack, bound B | planning |"
     );
@@ -103,11 +112,18 @@ fn row(
     options: &Options,
 ) -> Result<(), Box<dyn Error>> {
     let weights: u64 = network.layers.iter().zip(&quantized.layers).map(|(layer, q)| emit::payload_len(layer, q) as u64).sum();
-    let head = compile::emit_plan(network.clone(), quantized.clone(), plan, options)?.head;
+    let emitted = compile::emit_plan(network.clone(), quantized.clone(), plan, options)?;
+    let head = &emitted.head;
     let bound = match arguments.stack_on {
-        Some(board) if plan.storage && plan.source.is_some() => stream::stack_bound(board, &head)?,
+        Some(board) if plan.storage && plan.source.is_some() => stream::stack_bound(board, head)?,
         _ => None,
     };
+    if let Some(folder) = &arguments.keep {
+        let place = if plan.storage { "storage" } else { "mapped" };
+        let artifact = folder.join(format!("{name}-{place}-{}.snet", what.replace(' ', "")));
+        write_atomically(&artifact, head)?;
+        write_atomically(&weights_path(&artifact), emitted.payload.as_ref())?;
+    }
     println!(
         "| {name} | {} | {what} | {} | {} | {} | {weights} | {:.4}x | {:.2} % | {} | {} | {} | {seconds:.1} s |",
         if plan.storage { "storage" } else { "mapped" },
