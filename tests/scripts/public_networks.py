@@ -114,14 +114,13 @@ def number(value: float | None, form: str, scale: float = 1.0) -> str:
 
 
 def print_table(results: list[Result]) -> None:
-    """One line a network, then what went wrong."""
-    width = max(len(r.name) for r in results)
-    print(f"{'network':{width}}  nodes  parameters  vs onnxruntime  vs tract  compile s  peak MiB")
+    """One line per network, as the table of BENCHMARKS.md, then what went wrong."""
+    print("| network | nodes | parameters | onnxruntime | tract | compiling | most memory |\n|" + " --- |" * 7)
     for r in results:
         print(
-            f"{r.name:{width}}  {r.nodes:5}  {r.parameters:10}  {number(r.max_rel_onnxruntime, '.1e'):>14}"
-            f"  {number(r.max_rel_tract, '.1e'):>8}  {number(r.compile_s, '.1f'):>9}"
-            f"  {number(r.peak_rss_bytes, '.0f', 2.0**-20):>8}"
+            f"| {r.name} | {r.nodes} | {r.parameters:,} | {number(r.max_rel_onnxruntime, '.1e')}"
+            f" | {number(r.max_rel_tract, '.1e')} | {number(r.compile_s, '.1f')} s"
+            f" | {number(r.peak_rss_bytes, '.0f', 2.0**-20)} MiB |"
         )
     for r in results:
         if r.reason:
