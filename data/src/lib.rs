@@ -176,7 +176,7 @@ impl DataSet {
     /// The decoded picture of sample `i`.
     ///
     /// # Errors
-    /// As [`decode`].
+    /// As [`decode()`].
     pub fn load(&self, i: usize) -> Result<Image, DataError> {
         match &self.source {
             Source::Folder(folder) => decode(&folder.path(self.place(i))),
@@ -189,7 +189,7 @@ impl DataSet {
     /// what [`DataSet::with_cache`] says.
     ///
     /// # Errors
-    /// As [`decode`].
+    /// As [`decode()`].
     pub fn with_picture<R>(&self, i: usize, use_picture: impl FnOnce(Picture<'_>) -> R) -> Result<R, DataError> {
         match &self.source {
             Source::Folder(folder) => folder.with_image(self.place(i), |image| use_picture(image.picture())),
@@ -200,7 +200,7 @@ impl DataSet {
     /// The channels of the first sample that can be read: 1 (grey) or 3 (RGB).
     ///
     /// # Errors
-    /// As [`decode`] for the first sample, where none can be read.
+    /// As [`decode()`] for the first sample, where none can be read.
     pub fn channels(&self) -> Result<u8, DataError> {
         self.with_picture(0, |picture| picture.channels)
             .or_else(|error| (1..self.len()).find_map(|i| self.with_picture(i, |picture| picture.channels).ok()).ok_or(error))

@@ -6,7 +6,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | [`compile`] | the whole way, in one call |
+//! | [`compile`](mod@compile) | the whole way, in one call |
 //! | [`network`] | the network in the device's terms: NHWC tensors, layers of the runtime |
 //! | [`lower`] | Graph to [`network`], one file an operator |
 //! | [`passes`] | rewriting the network |

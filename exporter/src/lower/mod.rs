@@ -1,7 +1,7 @@
 //! Graph to [`Network`]: from ONNX's shapes to rows, pixels and channels.
 //!
-//! Every value of the graph is a [`View`] of some tensor. Flatten, Reshape, Transpose, Slice, Split, Squeeze, Dropout and Identity
-//! only make another view; an operator that needs its input in a certain order has it arranged ([`arrange`]), which is one
+//! Every value of the graph is a `View` of some tensor. Flatten, Reshape, Transpose, Slice, Split, Squeeze, Dropout and Identity
+//! only make another view; an operator that needs its input in a certain order has it arranged (`arrange.rs`), which is one
 //! [`Rearrange`](staticnet::op::Rearrange) where the elements do not lie so already. Images `[N, C, H, W]` are wanted channels
 //! last, as N x H rows of W pixels; everything else row-major.
 

@@ -1,4 +1,4 @@
-//! Rewriting a [`Network`](crate::network::Network). Each pass keeps what the network computes.
+//! Rewriting a [`Network`]. Each pass keeps what the network computes.
 //!
 //! Constants are folded, and dropouts, identities, flattens and transposes are gone, before there is a network
 //! ([`lower`](crate::lower)). A pass is one file; adding one is a line here, and cases in `exporter/tests/passes/`, which run the

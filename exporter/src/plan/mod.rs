@@ -2,9 +2,9 @@
 //!
 //! A plan cuts the layers, in their order, into *segments*. A tensor that is read behind the segment that makes it is held whole
 //! from there to its last reader; what a segment makes for itself alone is held only as far as it is needed. So segments meet
-//! in whole tensors, whatever happens inside them, and may be judged one by one ([`search`]).
+//! in whole tensors, whatever happens inside them, and may be judged one by one (`search.rs`).
 //!
-//! The moves inside a segment ([`Mode`]):
+//! The moves inside a segment (`Mode` in `segment.rs`):
 //!
 //! - *blocks*: one layer, all rows of some channels at a time. Both tensors are held whole, each weight is read once, and with weights
 //!   in storage only a block of them is in RAM. This is also how a fully connected layer is cut into slices.

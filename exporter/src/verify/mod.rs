@@ -3,7 +3,7 @@
 //! (a) Each layer on its own: the layer is rebuilt from the artifact's bytes as an ONNX model of one node, fed the very input that
 //! the layer had in the runtime, run by tract in f32, and compared with the layer's output: to [`FLOAT_BOUND`] of the largest
 //! magnitude for f32 networks, to [`INT8_BOUND`] units after quantizing tract's result for int8 networks. Layers that only move elements
-//! are followed element by element instead ([`replay`]). It must be the model's layer,
+//! are followed element by element instead (`replay.rs`). It must be the model's layer,
 //! and every parameter of the layer is within [`PARAMETER_BOUND`] of its rounding from the model's.
 //!
 //! (b) The whole: the original ONNX model, run by tract in f32, against the artifact: to [`FLOAT_BOUND`] for f32 networks; for

@@ -1,6 +1,6 @@
 //! ONNX in and out.
 //!
-//! [`export`] writes opset 13 (a later one only for operators that need it) with PyTorch's parameter names; [`import`] takes
+//! [`export()`] writes opset 13 (a later one only for operators that need it) with PyTorch's parameter names; [`import()`] takes
 //! opsets 7 to 25 and either returns exactly the network of the file or names everything that stands in the way. What an operator
 //! looks like in ONNX is written in its own file under [`crate::op`]; here is what all of them share, in the order in which a model
 //! passes through:

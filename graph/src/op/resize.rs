@@ -1,4 +1,4 @@
-//! Scaling of height and width. The reading of ONNX's attributes is in [`super::resize_onnx`].
+//! Scaling of height and width. The reading of ONNX's attributes is in `resize_onnx.rs`.
 
 use super::index::{self, Table};
 use crate::graph::{Coordinates, Interpolation, Resize, Tensor};

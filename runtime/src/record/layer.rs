@@ -22,7 +22,7 @@ pub struct Layer {
     pub range_f32: [f32; 2],
     /// Log2 of the distance between entries of the int8 LRN's factor table; 0 elsewhere.
     pub table_shift: u8,
-    /// Multiplier of an int8 operator that has one for the whole tensor (see [`Op`](crate::op::Op)); 0 elsewhere.
+    /// Multiplier of an int8 operator that has one for the whole tensor (see [`Op`]); 0 elsewhere.
     pub multiplier: f32,
     /// Multiplier of the second input; 0 elsewhere.
     pub multiplier2: f32,
