@@ -9,8 +9,9 @@
 //! | [`safetensors`], [`npy`] | parameters and tensors in files |
 //! | [`models`] | networks by name |
 //! | [`diagnostic`] | what a user is told about a model that cannot be taken |
-//! | [`file`](mod@file), [`memory`] | files read and written whole; what the process takes of the machine's memory |
+//! | [`console`], [`file`](mod@file), [`memory`] | what programs print; files read and written whole; what the process takes of the machine's memory |
 
+pub mod console;
 pub mod diagnostic;
 pub mod file;
 pub mod graph;

@@ -1,5 +1,8 @@
 //! NumPy's `.npy` files: one array each.
 //!
+//! Written by hand: the header is one line of text, and the crates that read it bring an array type of their own, which everything here
+//! would be copied into and out of.
+//!
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
 use crate::file::{self, FileError};

@@ -24,14 +24,30 @@ use std::path::{Path, PathBuf};
 
 /// Architecture that the demo trains.
 pub const ARCH: &str = "lenet";
-/// Epochs that it trains for.
-pub const EPOCHS: u32 = 12;
 /// Training pictures that int8 is calibrated on.
 const CALIBRATION: usize = 256;
 /// Test pictures that the layers and the whole are compared on with tract.
 const VERIFIED: usize = 100;
+/// Whose row the trained network is: kernels are this project's, and dfdx has the tape that they are recorded on.
+const TRAINER: &str = "trainer (dfdx)";
 /// Marks a folder as made by the demo, which may then replace it.
 const MARK: &str = ".staticnet-demo";
+
+/// How much the demo does.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// The pictures that are drawn.
+    pub pictures: SynthOptions,
+    /// How often the training goes through them.
+    pub epochs: u32,
+}
+
+impl Default for Extent {
+    /// What takes a minute or two on two cores and learns most of the pictures.
+    fn default() -> Self {
+        Extent { pictures: SynthOptions::default(), epochs: 12 }
+    }
+}
 
 /// What the demo is doing.
 #[derive(Debug)]
@@ -66,6 +82,8 @@ pub struct Report {
     pub out: PathBuf,
     /// Training and test pictures.
     pub pictures: (usize, usize),
+    /// Times that the training went through them.
+    pub epochs: u32,
     /// Seconds of training.
     pub train_seconds: f64,
     /// The engines.
@@ -130,11 +148,11 @@ from! {
 ///
 /// # Errors
 /// [`DemoError`] naming the file or folder at fault.
-pub fn run(out: &Path, observe: &mut dyn FnMut(Stage<'_>)) -> Result<Report, DemoError> {
+pub fn run(out: &Path, extent: &Extent, observe: &mut dyn FnMut(Stage<'_>)) -> Result<Report, DemoError> {
     prepare(out)?;
     let (pictures, run) = (out.join("pictures"), Run::at(&out.join("run")));
-    synth::generate(&pictures, &SynthOptions::default(), &mut |done, of| observe(Stage::Drawing(done, of)))?;
-    let summary = train_net(&pictures, &run, observe)?;
+    synth::generate(&pictures, &extent.pictures, &mut |done, of| observe(Stage::Drawing(done, of)))?;
+    let summary = train_net(&pictures, extent.epochs, &run, observe)?;
 
     observe(Stage::Doing("compiling to f32 and to int8"));
     let graph = onnx::import(&run.onnx())?;
@@ -159,7 +177,7 @@ pub fn run(out: &Path, observe: &mut dyn FnMut(Stage<'_>)) -> Result<Report, Dem
     let row = |what, engine, top1, bytes, ram_bytes| Row { what, engine, top1, bytes, ram_bytes };
     let ram = |model: &Model| Some(model.artifact().ram_bytes());
     let rows = vec![
-        row("the trained net, f32", "dfdx", summary.top1, file(&run.safetensors()), None),
+        row("the trained net, f32", TRAINER, summary.top1, file(&run.safetensors()), None),
         row("model.onnx, f32", "tract", by_tract, size(&onnx_bytes), None),
         row("model-f32.snet", "runtime", top1(&float)?, file(&float_file), ram(&float)),
         row("model.snet, int8", "runtime", top1(&int8)?, file(&int8_file), ram(&int8)),
@@ -174,6 +192,7 @@ pub fn run(out: &Path, observe: &mut dyn FnMut(Stage<'_>)) -> Result<Report, Dem
     Ok(Report {
         out: out.to_path_buf(),
         pictures: (training.len(), test.len()),
+        epochs: extent.epochs,
         train_seconds: summary.seconds,
         rows,
         float,
@@ -194,10 +213,15 @@ fn prepare(out: &Path) -> Result<(), DemoError> {
     std::fs::write(mark, "made by `trainer demo`, which replaces this folder\n").map_err(fail)
 }
 
-fn train_net(pictures: &Path, run: &Run, observe: &mut dyn FnMut(Stage<'_>)) -> Result<crate::train::Summary, DemoError> {
+fn train_net(
+    pictures: &Path,
+    epochs: u32,
+    run: &Run,
+    observe: &mut dyn FnMut(Stage<'_>),
+) -> Result<crate::train::Summary, DemoError> {
     let architecture = models::by_name(ARCH).ok_or_else(|| TrainError::UnknownArchitecture(ARCH.into()))?;
     let augment = crate::augment::Augment::CropFlip;
-    let config = Config { data: pictures.to_path_buf(), epochs: EPOCHS, augment: Some(augment), ..Config::default() };
+    let config = Config { data: pictures.to_path_buf(), epochs, augment: Some(augment), ..Config::default() };
     let config = config.decide(architecture, 3)?;
     let batching = Batching { batch_size: config.batch_size, augment, seed: config.seed, threads: 1 };
     let normalise = Normalise::Measured(base_preprocess(architecture, 3));
@@ -244,14 +268,14 @@ impl fmt::Display for Report {
         let (training, test) = self.pictures;
         writeln!(
             f,
-            "{ARCH}, {EPOCHS} epochs on {training} drawn pictures in {:.0} s; {test} test pictures\n",
-            self.train_seconds
+            "{ARCH}, {} epochs on {training} drawn pictures in {:.0} s; {test} test pictures\n",
+            self.epochs, self.train_seconds
         )?;
-        writeln!(f, "{:<22} {:<9} {:>8} {:>12} {:>10}", "stage", "run by", "top-1", "file", "RAM")?;
+        writeln!(f, "{:<22} {:<14} {:>8} {:>12} {:>10}", "stage", "run by", "top-1", "file", "RAM")?;
         for row in &self.rows {
             let ram = row.ram_bytes.map_or("-".into(), |b| format!("{b} B"));
             let (top1, bytes) = (100.0 * row.top1, format!("{} B", row.bytes));
-            writeln!(f, "{:<22} {:<9} {top1:>6.2} % {bytes:>12} {ram:>10}", row.what, row.engine)?;
+            writeln!(f, "{:<22} {:<14} {top1:>6.2} % {bytes:>12} {ram:>10}", row.what, row.engine)?;
         }
         let worst = |v: &Verification| v.layers.iter().map(|l| l.max_units).fold(0.0, f64::max);
         let verdict = |v: &Verification| if v.ok { "within the bounds" } else { "OUTSIDE THE BOUNDS" };
@@ -281,3 +305,6 @@ impl fmt::Display for Report {
         write!(f, "  target/release/trainer train YOUR/PICTURES --arch alexnet-cifar --out RUN")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,9 @@
 //! | [`option`](mod@option), [`nearest`], [`text`] | options that make no sense, names that were misspelt, tables |
 //! | [`cli`] | the commands |
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))] // They panic on a closed pipe; `console` does not.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod augment;
 pub mod backend;
 pub(crate) mod bits;

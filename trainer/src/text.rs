@@ -1,4 +1,6 @@
 //! Values and tables as text: what serde writes by `Display` and reads by `FromStr`, CSV fields, columns that line up.
+//!
+//! Written by hand: tables here have no borders, wrapping or colours, and without those a crate for tables would do what one loop does.
 
 /// Gives a type the two conversions that `#[serde(try_from = "String", into = "String")]` asks for, by `FromStr` and `Display`: a TOML
 /// file then has what the command line has.

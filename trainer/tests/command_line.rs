@@ -33,6 +33,18 @@ fn pictures(folder: &Path) {
     generate(folder, &options, &mut |_, _| {}).unwrap();
 }
 
+#[cfg(not(feature = "demo"))]
+#[test]
+fn the_demo_says_what_it_was_built_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("here");
+    let refused = trainer(&["demo", "--out", out.to_str().unwrap()]);
+    let error = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(error.contains("`cargo demo --out ") && error.contains("--features demo`"), "{error}");
+    assert!(!out.exists());
+}
+
 #[test]
 fn a_description_is_written_and_read() {
     let dir = tempfile::tempdir().unwrap();

@@ -12,16 +12,13 @@ use crate::{evaluate, verify as verification};
 use serde_json::json;
 use staticnet::record::{HostType, TensorInfo};
 use staticnet_data::{DataSet, Split, decode, sample};
+use staticnet_graph::console::{line, note};
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::{read_at_most, write_atomically, write_parts_atomically};
 use staticnet_graph::graph::{Graph, Tensor};
 use staticnet_graph::memory::peak_rss;
 use staticnet_graph::{models, npy, onnx, safetensors};
 use std::path::Path;
-
-fn print_json(value: &serde_json::Value) {
-    println!("{value}");
-}
 
 /// Gives an error of the library, which knows no files, the name of the file that it is about.
 fn about(file: &Path) -> impl Fn(Error) -> Error {
@@ -71,10 +68,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<bool, Error> {
         Err(error) => return Err(error),
     };
     if !args.json {
-        problems.iter().for_each(|problem| println!("{problem}"));
-        println!("{}", if problems.is_empty() { "everything is supported" } else { "not supported" });
+        problems.iter().try_for_each(line)?;
+        line(if problems.is_empty() { "everything is supported" } else { "not supported" })?;
     }
-    print_json(&json!({ "supported": problems.is_empty(), "problems": problems }));
+    line(json!({ "supported": problems.is_empty(), "problems": problems }))?;
     Ok(problems.is_empty())
 }
 
@@ -96,7 +93,7 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
             let samples = samples(path, &graph, args.calibrate_samples as usize, Split::Train)?;
             let n = samples.shape.first().copied().unwrap_or(0).max(1);
             let samples: Vec<Vec<f32>> = samples.data.chunks_exact(samples.data.len() / n).map(<[f32]>::to_vec).collect();
-            eprintln!("quantizing with {} samples of {}", samples.len(), path.display());
+            note(format!("quantizing with {} samples of {}", samples.len(), path.display()));
             crate::compile::quantized(graph, &samples).map_err(|error| match error {
                 Error::Input { .. } => about(path)(error),
                 other => about(&args.model)(other),
@@ -116,8 +113,8 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     let (emitted, plan) = match emitted {
         Ok(both) => both,
         Err(Error::OverBudget(over)) => {
-            eprintln!("exporter: {}: {over}", args.model.display());
-            print_json(&budget::over_json(&over));
+            note(format!("exporter: {}: {over}", args.model.display()));
+            line(budget::over_json(&over))?;
             return Ok(false);
         }
         Err(error) => return Err(about(&args.model)(error)),
@@ -135,13 +132,13 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     drop(emitted);
     let model = Model::load(&args.output)?;
     let report = report(&model.artifact());
-    println!("{report}\n{}", budget::describe(&plan));
+    line(format!("{report}\n{}", budget::describe(&plan)))?;
     let peak: Vec<_> = plan.peak.iter().map(|share| json!({ "name": share.name, "bytes": share.bytes })).collect();
-    print_json(&json!({
+    line(json!({
         "output": args.output, "ram_bytes": report.ram_bytes, "activation_bytes": report.activation_bytes,
         "weight_bytes": report.weight_bytes, "weight_bytes_read": report.weight_bytes_read, "macs": report.macs,
         "bound_bytes": plan.bound.ram, "gap": plan.gap(), "peak": peak, "peak_rss_bytes": peak_rss(),
-    }));
+    }))?;
     Ok(true)
 }
 
@@ -205,11 +202,11 @@ pub(super) fn run(args: &RunArgs) -> Result<bool, Error> {
         npy::write_as(path, output, crate::host::output_type(&artifact, i))?;
     }
     let Some(outputs) = outputs.into_iter().next() else {
-        print_json(&json!({ "n": 0, "shape": [], "top": [] }));
+        line(json!({ "n": 0, "shape": [], "top": [] }))?;
         return Ok(true);
     };
     if outputs.shape.len() < 2 {
-        print_json(&json!({ "n": 1, "shape": outputs.shape, "top": [] }));
+        line(json!({ "n": 1, "shape": outputs.shape, "top": [] }))?;
         return Ok(true);
     }
     let n = outputs.shape[0];
@@ -223,10 +220,10 @@ pub(super) fn run(args: &RunArgs) -> Result<bool, Error> {
     for (i, top) in tops.iter().enumerate().take(10) {
         for entry in top {
             let label = entry["label"].as_str().unwrap_or("");
-            println!("{i}  {:>6}  {:>12.6}  {label}", entry["class"], entry["score"].as_f64().unwrap_or(f64::NAN));
+            line(format!("{i}  {:>6}  {:>12.6}  {label}", entry["class"], entry["score"].as_f64().unwrap_or(f64::NAN)))?;
         }
     }
-    print_json(&json!({ "n": n, "shape": outputs.shape, "top": tops }));
+    line(json!({ "n": n, "shape": outputs.shape, "top": tops }))?;
     Ok(true)
 }
 
@@ -242,9 +239,9 @@ pub(super) fn eval(args: &EvalArgs) -> Result<bool, Error> {
     let accuracy = evaluate::accuracy(&model, &data, &|done| progress.set(done)).map_err(about(&args.artifact))?;
     drop(progress);
     if !args.json {
-        println!("{} samples: top-1 {:.2} %, top-5 {:.2} %", accuracy.n, 100.0 * accuracy.top1, 100.0 * accuracy.top5);
+        line(format!("{} samples: top-1 {:.2} %, top-5 {:.2} %", accuracy.n, 100.0 * accuracy.top1, 100.0 * accuracy.top5))?;
     }
-    print_json(&json!(accuracy));
+    line(json!(accuracy))?;
     Ok(true)
 }
 
@@ -261,7 +258,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
     };
     let say = |layer: &str| {
         if !args.json {
-            eprintln!("comparing {layer}");
+            note(format!("comparing {layer}"));
         }
     };
     let verification = verification::verify_graph(graph, &bytes, &model, &inputs, &say).map_err(about(&args.artifact))?;
@@ -269,27 +266,27 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
         write_atomically(path, junit(&verification).as_bytes())?;
     }
     if !args.json {
-        println!(
+        line(format!(
             "{:<28} {:<8} {:>12} {:>12} {:>7} {:>9} {:>7}",
             "layer", "op", "max abs", "max rel", "units", "SQNR dB", "params"
-        );
+        ))?;
         for layer in &verification.layers {
             let flag = if layer.ok { "" } else { "  outside" };
-            println!(
+            line(format!(
                 "{:<28} {:<8} {:>12.3e} {:>12.3e} {:>7} {:>9.1} {:>7.3}{flag}",
                 layer.name, layer.op, layer.max_abs, layer.max_rel, layer.max_units, layer.sqnr_db, layer.parameter_units
-            );
+            ))?;
         }
-        println!(
+        line(format!(
             "whole network, {} samples: max rel {:.3e}, SQNR {:.1} dB, same top-1 {:.1} %: {}",
             verification.n,
             verification.max_rel,
             verification.sqnr_db,
             100.0 * verification.top1_agreement,
             if verification.ok { "ok" } else { "outside the bounds" }
-        );
+        ))?;
     }
-    print_json(&json!(verification));
+    line(json!(verification))?;
     Ok(verification.ok)
 }
 
@@ -352,9 +349,9 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<bool, Error> {
         write_atomically(path, svg(memory, &name).as_bytes())?;
     }
     if !args.json {
-        println!("{report}");
-        memory.iter().for_each(|memory| println!("{memory}"));
+        line(&report)?;
+        memory.iter().try_for_each(line)?;
     }
-    print_json(&json!(report));
+    line(json!(report))?;
     Ok(true)
 }

@@ -1,4 +1,5 @@
 //! The command line of `exporter`.
+#![warn(clippy::print_stdout, clippy::print_stderr)] // They panic on a closed pipe; `console` does not.
 
 mod budget;
 mod commands;
@@ -6,6 +7,7 @@ mod progress;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use staticnet_graph::console::note;
 use staticnet_graph::models::ARCHITECTURES;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -201,7 +203,7 @@ pub fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("exporter: {error}");
+            note(format!("exporter: {error}"));
             ExitCode::from(2)
         }
     }

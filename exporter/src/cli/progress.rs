@@ -1,6 +1,7 @@
 //! A bar on a terminal, a line now and then elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use staticnet_graph::console::note;
 use std::io::IsTerminal;
 
 /// Progress of something countable.
@@ -28,7 +29,7 @@ impl Progress {
         self.bar.set_position(done as u64);
         let step = self.total.div_ceil(10).max(1);
         if self.plain && (done.is_multiple_of(step) || done == self.total) {
-            eprintln!("{} {done}/{}", self.what, self.total);
+            note(format!("{} {done}/{}", self.what, self.total));
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::backend::{Backend, Device, Precision, Target};
 use crate::check::{Check, CheckError, Rate, Trial, curves, layers, memory, resumed, throughput};
 use clap::Args;
 use serde_json::json;
+use staticnet_graph::console::line;
 use std::sync::Arc;
 
 /// Checks a GPU against the processor: every operation forward and backward, a training beside the processor's, a training that goes
@@ -127,23 +128,20 @@ impl OnBackend for CheckGpu {
         let Found { checks, curves, rates } = self.checks(&backend).map_err(CliError::failed)?;
         let ok = checks.iter().all(Check::ok);
         if !self.json {
-            println!("{}, {}", backend.describe(), self.precision);
-            for check in &checks {
-                println!("{check}");
-            }
+            line(format!("{}, {}", backend.describe(), self.precision))?;
+            checks.iter().try_for_each(line)?;
             for step in (0..curves[0].len()).step_by(curves[0].len().div_ceil(20)) {
-                println!("step {:4}: processor {:.6}, device {:.6}", step + 1, curves[0][step], curves[1][step]);
+                line(format!("step {:4}: processor {:.6}, device {:.6}", step + 1, curves[0][step], curves[1][step]))?;
             }
             for Rate { name, images_per_s } in &rates {
-                println!("{name}: {images_per_s:.0} images/s");
+                line(format!("{name}: {images_per_s:.0} images/s"))?;
             }
         }
         let device = backend.describe();
         let precision = self.precision;
-        println!(
-            "{}",
-            json!({ "device": device, "precision": precision, "ok": ok, "checks": checks, "curves": curves, "rates": rates })
-        );
+        line(
+            json!({ "device": device, "precision": precision, "ok": ok, "checks": checks, "curves": curves, "rates": rates }),
+        )?;
         let failed = checks.iter().filter(|check| !check.ok()).count();
         if ok { Ok(()) } else { Err(CliError::Failed(format!("{failed} of {} checks failed", checks.len()))) }
     }

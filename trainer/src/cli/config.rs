@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::config::Config;
 use clap::{ArgMatches, Args};
+use staticnet_graph::console::print;
 use std::path::PathBuf;
 
 /// Writes a description of a training as TOML, every option explained, for `trainer train --config`.
@@ -21,7 +22,6 @@ impl Describe {
         let files: Vec<_> = self.config.iter().map(PathBuf::as_path).collect();
         let config = self.options.over(typed, &files)?;
         config.check()?;
-        print!("{}", config.to_toml()?);
-        Ok(())
+        Ok(print(config.to_toml()?)?)
     }
 }

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_data::{DataSet, Split};
+use staticnet_graph::console::line;
 use std::path::PathBuf;
 
 /// Looks at data sets, or draws one.
@@ -78,8 +79,7 @@ impl Synth {
         progress.finish();
         drawn.map_err(CliError::input)?;
         let (train, test) = (train_per_class * synth::CLASSES, test_per_class * synth::CLASSES);
-        println!("{}", json!({ "out": out, "train": train, "test": test }));
-        Ok(())
+        Ok(line(json!({ "out": out, "train": train, "test": test }))?)
     }
 }
 
@@ -92,18 +92,14 @@ impl Stats {
         let base = Preprocess { width, height, channels, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3] };
         let filled = statistics(&train, base)?;
         let counts = train.counts().into_iter().zip(test.counts());
-        println!("{:24} {:>8} {:>8}", "class", "train", "test");
+        line(format!("{:24} {:>8} {:>8}", "class", "train", "test"))?;
         for (label, (train, test)) in train.labels.iter().zip(counts) {
-            println!("{label:24} {train:>8} {test:>8}");
+            line(format!("{label:24} {train:>8} {test:>8}"))?;
         }
         let used = ..channels as usize;
-        println!(
-            "{}",
-            json!({
-                "train": train.len(), "test": test.len(), "labels": train.labels, "channels": channels,
-                "mean": filled.mean[used], "std": filled.std[used],
-            })
-        );
-        Ok(())
+        Ok(line(json!({
+            "train": train.len(), "test": test.len(), "labels": train.labels, "channels": channels,
+            "mean": filled.mean[used], "std": filled.std[used],
+        }))?)
     }
 }

@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::ranks::RanksError;
 use crate::train::TrainError;
 use staticnet_data::DataError;
+use staticnet_graph::file::FileError;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -51,6 +52,12 @@ impl fmt::Display for CliError {
 impl From<DataError> for CliError {
     fn from(error: DataError) -> Self {
         CliError::input(error)
+    }
+}
+
+impl From<FileError> for CliError {
+    fn from(error: FileError) -> Self {
+        CliError::failed(error)
     }
 }
 

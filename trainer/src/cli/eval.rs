@@ -16,6 +16,7 @@ use crate::train::evaluate;
 use clap::Args;
 use staticnet::preprocess::Preprocess;
 use staticnet_data::{DataSet, Split};
+use staticnet_graph::console::line;
 use staticnet_graph::file::write_atomically;
 use staticnet_graph::graph::Graph;
 use std::path::{Path, PathBuf};
@@ -89,11 +90,11 @@ impl OnBackend for Eval {
         if !self.json {
             let (top1, top5) = (evaluation.top1 * 100.0, evaluation.top5 * 100.0);
             for (name, value) in &evaluation.metrics {
-                println!("{name}: {value:.4}");
+                line(format!("{name}: {value:.4}"))?;
             }
-            println!("{} pictures: top-1 {top1:.2} %, top-5 {top5:.2} %, loss {:.4}", evaluation.n, evaluation.loss);
+            let (n, loss) = (evaluation.n, evaluation.loss);
+            line(format!("{n} pictures: top-1 {top1:.2} %, top-5 {top5:.2} %, loss {loss:.4}"))?;
         }
-        println!("{}", serde_json::to_string(&evaluation).map_err(CliError::failed)?);
-        Ok(())
+        Ok(line(serde_json::to_string(&evaluation).map_err(CliError::failed)?)?)
     }
 }

@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::run::Run;
 use clap::Args;
+use staticnet_graph::console::line;
 use staticnet_graph::{onnx, safetensors};
 use std::path::PathBuf;
 
@@ -28,14 +29,12 @@ impl Export {
             (None, None) => (Some(run.onnx()), Some(run.safetensors())),
             given => given,
         };
-        if let Some(path) = model {
-            onnx::export(&graph, &path).map_err(CliError::failed)?;
-            println!("{}", path.display());
+        if let Some(path) = &model {
+            onnx::export(&graph, path).map_err(CliError::failed)?;
         }
-        if let Some(path) = parameters {
-            safetensors::save(&graph, &path).map_err(CliError::failed)?;
-            println!("{}", path.display());
+        if let Some(path) = &parameters {
+            safetensors::save(&graph, path).map_err(CliError::failed)?;
         }
-        Ok(())
+        Ok(model.iter().chain(&parameters).try_for_each(|path| line(path.display()))?)
     }
 }

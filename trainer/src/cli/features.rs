@@ -13,6 +13,7 @@ use crate::source::{Batching, in_order};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use staticnet_data::{DataSet, Split};
+use staticnet_graph::console::line;
 use staticnet_graph::graph::{Graph, Tensor};
 use staticnet_graph::npy;
 use std::path::PathBuf;
@@ -96,7 +97,6 @@ impl OnBackend for Features {
         progress.finish();
         let features = Tensor { shape, data: features };
         npy::write(&self.out, &features).map_err(CliError::failed)?;
-        println!("{}", json!({ "layer": self.layer, "shape": features.shape, "out": self.out }));
-        Ok(())
+        Ok(line(json!({ "layer": self.layer, "shape": features.shape, "out": self.out }))?)
     }
 }

@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::ranks::{Ranks, on_stop};
 use crate::train::{Callback, Control, Event};
+use staticnet_graph::console::note;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +24,7 @@ impl Interrupt {
             if flag.swap(true, Ordering::SeqCst) {
                 std::process::exit(INTERRUPTED);
             }
-            eprintln!("\nsaving after this step; once more to end without");
+            note("\nsaving after this step; once more to end without");
         };
         on_stop(ranks, ask.clone());
         ctrlc::set_handler(ask).map_err(|error| CliError::failed(format!("Ctrl-C cannot be listened to: {error}")))?;

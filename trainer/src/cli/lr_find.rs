@@ -9,6 +9,7 @@ use crate::ranks::{Launched, Ranks};
 use crate::train::{Range, range_test};
 use clap::{ArgMatches, Args};
 use serde_json::json;
+use staticnet_graph::console::line;
 use staticnet_graph::file::write_atomically;
 use std::path::PathBuf;
 
@@ -60,10 +61,9 @@ impl LrFind {
         let suggestion = suggest(&points);
         write_atomically(&self.plot, plot::lr_find(&points, suggestion).as_bytes()).map_err(CliError::failed)?;
         match suggestion {
-            Some(lr) => println!("--lr {lr:.2e}; see {}", self.plot.display()),
-            None => println!("the loss did not fall at any rate; see {}", self.plot.display()),
+            Some(lr) => line(format!("--lr {lr:.2e}; see {}", self.plot.display()))?,
+            None => line(format!("the loss did not fall at any rate; see {}", self.plot.display()))?,
         }
-        println!("{}", json!({ "suggestion": suggestion, "plot": self.plot, "points": points }));
-        Ok(())
+        Ok(line(json!({ "suggestion": suggestion, "plot": self.plot, "points": points }))?)
     }
 }

@@ -4,7 +4,6 @@ mod archs;
 mod check_gpu;
 mod config;
 mod data;
-#[cfg(feature = "demo")]
 mod demo;
 mod error;
 mod eval;
@@ -21,6 +20,7 @@ mod train;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
+use staticnet_graph::console::note;
 use std::process::ExitCode;
 
 /// Trains convolutional networks on pictures.
@@ -44,7 +44,6 @@ enum Command {
     Summary(summary::Summary),
     Data(data::Data),
     CheckGpu(check_gpu::CheckGpu),
-    #[cfg(feature = "demo")]
     Demo(demo::Demo),
 }
 
@@ -67,13 +66,12 @@ pub fn main() -> ExitCode {
         Command::Summary(command) => done(command.run()),
         Command::Data(command) => done(command.run()),
         Command::CheckGpu(command) => done(command.run()),
-        #[cfg(feature = "demo")]
         Command::Demo(command) => done(command.run()),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            note(format!("error: {error}"));
             error.exit_code()
         }
     }

@@ -4,9 +4,11 @@ use super::CliError;
 use super::eval::trained;
 use crate::backend::cpu::CpuBackend;
 use crate::network::Network;
+use crate::text::csv_field;
 use clap::Args;
 use staticnet::preprocess::Preprocess;
 use staticnet_data::{DataError, chw, decode};
+use staticnet_graph::console::{is_closed, line};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,30 +45,33 @@ fn ranked(scores: &[f32]) -> Vec<(usize, f64)> {
     ranked
 }
 
-/// A field of a CSV line, quoted where it must be.
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
-}
-
 impl Predict {
     pub(super) fn run(self) -> Result<(), CliError> {
         let (graph, preprocess) = trained(&self.run)?;
         let labels = graph.labels.clone();
         let network = Network::new(Arc::new(CpuBackend::new(0).map_err(CliError::failed)?), graph).map_err(CliError::input)?;
         if self.csv {
-            println!("image,rank,label,probability");
+            line("image,rank,label,probability")?;
         }
         for path in &self.images {
+            if is_closed() {
+                break;
+            }
             let scores = network.evaluate(input(path, &preprocess)?, 1).map_err(CliError::failed)?;
             if !self.csv {
-                println!("{}", path.display());
+                line(path.display())?;
             }
             for (rank, (class, probability)) in ranked(&scores).into_iter().take(self.top_k).enumerate() {
-                if self.csv {
-                    println!("{},{},{},{probability:.6}", field(&path.display().to_string()), rank + 1, field(&labels[class]));
+                line(if self.csv {
+                    format!(
+                        "{},{},{},{probability:.6}",
+                        csv_field(&path.display().to_string()),
+                        rank + 1,
+                        csv_field(&labels[class])
+                    )
                 } else {
-                    println!("  {:5.1} %  {}", probability * 100.0, labels[class]);
-                }
+                    format!("  {:5.1} %  {}", probability * 100.0, labels[class])
+                })?;
             }
         }
         Ok(())
@@ -82,11 +87,5 @@ mod tests {
         let ranked = ranked(&[0.0, 3.0_f32.ln(), f32::NEG_INFINITY]);
         assert_eq!(ranked.iter().map(|r| r.0).collect::<Vec<_>>(), [1, 0, 2]);
         assert!((ranked[0].1 - 0.75).abs() < 1e-6 && ranked[2].1 == 0.0);
-    }
-
-    #[test]
-    fn csv_fields() {
-        assert_eq!(field("cat"), "cat");
-        assert_eq!(field("a \"b\", c"), "\"a \"\"b\"\", c\"");
     }
 }

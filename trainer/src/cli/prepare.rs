@@ -12,6 +12,7 @@ use crate::train::TrainError;
 use clap::ArgMatches;
 use staticnet::preprocess::Preprocess;
 use staticnet_data::{DataSet, Split};
+use staticnet_graph::console::note;
 use std::path::Path;
 
 /// `options` over `files`, with an architecture and a data set.
@@ -78,12 +79,12 @@ pub(super) fn open(
     }
     ranks.broadcast(normalisation(&source.preprocess()))?;
     for bad in source.bad() {
-        eprintln!("left out: {bad}");
+        note(format!("left out: {bad}"));
     }
     if !ranks.is_alone() {
-        eprintln!("{} ranks, {} of them on {}", ranks.size(), ranks.local_size(), ranks.host());
+        note(format!("{} ranks, {} of them on {}", ranks.size(), ranks.local_size(), ranks.host()));
     }
-    eprintln!(
+    note(format!(
         "{} on {}: {} training and {} test pictures, {} classes, batch {}, {} epochs, augmentation {}",
         config.arch,
         config.data.display(),
@@ -93,7 +94,7 @@ pub(super) fn open(
         config.batch_size,
         config.epochs,
         batching.augment,
-    );
+    ));
     Ok((config, source))
 }
 

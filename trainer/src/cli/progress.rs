@@ -3,6 +3,7 @@
 use crate::lr_find::Point;
 use crate::train::{Callback, Control, EpochEnd, Event, StepEnd};
 use indicatif::{ProgressBar, ProgressStyle};
+use staticnet_graph::console::note;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ impl Progress {
     fn line(&mut self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => note(text),
         }
         self.last_line = Instant::now();
     }

@@ -4,6 +4,7 @@ use super::CliError;
 use crate::models;
 use crate::run::Run;
 use clap::Args;
+use staticnet_graph::console::print;
 use staticnet_graph::graph::Graph;
 use std::path::Path;
 
@@ -52,8 +53,7 @@ impl Summary {
             None if Path::new(&self.what).exists() => Run::at(Path::new(&self.what)).network()?,
             None => return Err(crate::train::TrainError::UnknownArchitecture(self.what).into()),
         };
-        print!("{}", layers(&graph));
-        Ok(())
+        Ok(print(layers(&graph))?)
     }
 }
 

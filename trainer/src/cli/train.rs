@@ -11,6 +11,7 @@ use crate::ranks::{Launched, Part, Ranks, launch};
 use crate::run::Run;
 use crate::train::{TrainError, Training, dry_run};
 use clap::{ArgMatches, Args};
+use staticnet_graph::console::{line, note};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -67,7 +68,7 @@ impl Train {
         let result = self.train(config, architecture, &ranks);
         if let (Err(error), false) = (&result, ranks.is_alone()) {
             // The others would wait for this one for ever.
-            eprintln!("{ranks}: error: {error}");
+            note(format!("{ranks}: error: {error}"));
             ranks.abort(error.code());
         }
         result.map(|()| ExitCode::SUCCESS)
@@ -89,8 +90,9 @@ impl Train {
         let result = training.callback(&mut interrupt).run();
         progress.finish();
         let summary = serde_json::to_string(&result?).map_err(CliError::failed)?;
-        if ranks.is_first() {
-            println!("{summary}");
+        if let (true, Err(error)) = (ranks.is_first(), line(summary)) {
+            // The product is the RUN folder, and that is whole.
+            note(error);
         }
         Ok(())
     }
@@ -107,22 +109,21 @@ fn dry(mut config: Config, architecture: &Architecture, devices: usize) -> Resul
     let (config, source) = prepare::open(config, architecture, None, &Ranks::alone())?;
     let (graph, report) = dry_run(&config, &source)?;
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    println!("{}", layers(&graph));
-    println!(
+    line(layers(&graph))?;
+    line(format!(
         "batch of {}, {} steps an epoch, {:.0} ms a step, loss {:.4}",
         report.batch_size,
         report.steps_per_epoch,
         1e3 * report.step_seconds,
         report.loss
-    );
+    ))?;
     let [parameters, optimiser, activations] =
         [report.parameter_bytes, report.optimiser_bytes, report.activation_bytes].map(mib);
-    println!(
+    line(format!(
         "memory, MiB: parameters and gradients 2 x {parameters:.1}, optimiser {optimiser:.1}, activations and gradients 2 x {activations:.1}"
-    );
+    ))?;
     if let Some(resident) = report.resident_bytes {
-        println!("largest resident so far, pictures and buffers included: {:.1} MiB", resident as f64 / f64::from(1 << 20));
+        line(format!("largest resident so far, pictures and buffers included: {:.1} MiB", mib(resident as usize)))?;
     }
-    println!("{}", serde_json::to_string(&report).map_err(CliError::failed)?);
-    Ok(())
+    Ok(line(serde_json::to_string(&report).map_err(CliError::failed)?)?)
 }

@@ -1,4 +1,7 @@
 //! Event files for TensorBoard.
+//!
+//! Written by hand: two kinds of message in a checksummed frame are less code than the generated types of TensorFlow's schema that a
+//! crate would bring.
 
 use super::protobuf::{Histogram, Said, event};
 use super::record::framed;

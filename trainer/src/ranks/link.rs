@@ -10,6 +10,7 @@ use mpi::datatype::PartitionMut;
 use mpi::request::scope;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Root};
+use staticnet_graph::console::note;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -101,7 +102,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         if thread::panicking() {
             // The others wait for this rank: a good-bye would wait for them.
-            eprintln!("{}: panicked", self.name);
+            note(format!("{}: panicked", self.name));
             self.abort(PANICKED as u8);
             std::process::exit(PANICKED);
         }
