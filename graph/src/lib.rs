@@ -11,10 +11,14 @@
 //! | [`diagnostic`] | what a user is told about a model that cannot be taken |
 //! | [`console`], [`file`](mod@file), [`memory`] | what programs print; files read and written whole; what the process takes of the machine's memory |
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
+mod builder;
 pub mod console;
 pub mod diagnostic;
 pub mod file;
 pub mod graph;
+mod macs;
 pub mod memory;
 pub mod models;
 pub mod npy;

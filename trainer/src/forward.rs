@@ -109,16 +109,17 @@ impl<B: Backend> Step<'_, B> {
         let relu = self.plan.fused[self.index];
         let learns = self.plan.learns[self.node.inputs[0].0];
         let (input, output) = (self.graph.shape(self.node.inputs[0]), self.graph.shape(self.node.output));
+        let mut zeros = None;
         match self.plan.trained[self.index] {
             Trained::Conv(attrs) => {
                 let groups = attrs.groups as usize;
                 let (input, output) = ([input[1], input[2], input[3]], [output[1], output[2], output[3]]);
                 let shape = ConvShape { batch, input, output, window: attrs.window, groups, relu };
-                ops::conv::conv2d(self.backend, shape, x, self.layer(), learns)
+                ops::conv::conv2d(self.backend, shape, x, self.layer(output[0], &mut zeros)?, learns)
             }
             Trained::Linear => {
                 let shape = LinearShape { batch, inputs: input[1], outputs: output[1], relu };
-                ops::linear::linear(self.backend, shape, x, self.layer(), learns)
+                ops::linear::linear(self.backend, shape, x, self.layer(output[1], &mut zeros)?, learns)
             }
             Trained::MaxPool(attrs) => {
                 let (planes, window) = (batch * input[1], attrs.window);
@@ -143,8 +144,17 @@ impl<B: Backend> Step<'_, B> {
         }
     }
 
-    fn layer(&self) -> LayerParams<'_, B::Device> {
-        LayerParams { weight: &self.params[&self.node.params[0]], bias: &self.params[&self.node.params[1]] }
+    /// The parameters of a layer of so many outputs. One without a bias adds zeros that are no parameter: nothing moves them.
+    fn layer<'a>(
+        &'a self,
+        outputs: usize,
+        zeros: &'a mut Option<Weight<B::Device>>,
+    ) -> Result<LayerParams<'a, B::Device>, Fault<B>> {
+        let bias = match self.node.params.get(1) {
+            Some(name) => &self.params[name],
+            None => zeros.insert(self.backend.device().try_zeros_like(&(outputs,))?),
+        };
+        Ok(LayerParams { weight: &self.params[&self.node.params[0]], bias })
     }
 }
 
@@ -253,6 +263,33 @@ mod tests {
                 assert!((f64::from(*a) - numeric).abs() < 0.03, "{name} {i}: {a}, finite difference {numeric}");
             }
         }
+    }
+
+    #[test]
+    fn a_layer_without_a_bias_is_one_with_zeros_that_do_not_learn() {
+        let (backend, device, with) = (backend(), Cpu::default(), branching());
+        let mut without = with.clone();
+        for node in &mut without.nodes {
+            node.params.truncate(1);
+        }
+        without.params.retain(|name, _| !name.ends_with("bias"));
+        assert_eq!(done_order(&without), ["fc.weight", "conv.weight"]);
+        assert!(with.params["conv.bias"].data.iter().chain(&with.params["fc.bias"].data).all(|b| *b == 0.0));
+        let params = weights(&device, &with);
+        let run = |graph: &Graph| {
+            let x = device.tensor_from_vec(normal("x", 100), (2, 50));
+            let (plan, tape) = (Plan::new(graph).unwrap(), OwnedTape::default());
+            let (mut y, tape) = forward(&backend, graph, &plan, &params, vec![x], Mode::Evaluate, tape, (None, None)).unwrap();
+            let scores = y.remove(0);
+            let numbers = scores.as_vec();
+            (numbers, (scores.put_tape(tape).square()).sum::<Rank0, _>().backward())
+        };
+        let ((expected, before), (scores, after)) = (run(&with), run(&without));
+        assert_eq!(scores, expected);
+        for name in ["conv.weight", "fc.weight"] {
+            assert_eq!(after.get(&params[name]).as_vec(), before.get(&params[name]).as_vec(), "{name}");
+        }
+        assert!(before.get(&params["fc.bias"]).as_vec().iter().any(|g| *g != 0.0));
     }
 
     #[test]

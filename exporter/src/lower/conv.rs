@@ -54,12 +54,13 @@ impl Lowering {
         let x = self.picture(node.inputs[0], &node.name, &attrs.window)?;
         let codes = self.codes(node, 0);
         let bias_codes = self.codes(node, 1);
-        let (weight, bias) = (self.param(node, 0)?, self.param(node, 1)?);
+        let weight = self.param(node, 0)?;
+        let bias = self.bias(node, weight.shape[0])?;
         let taps = weight.shape[2] * weight.shape[3];
         let row = weight.shape[1] * taps;
         let reorder = |w: Vec<i16>| taps_outermost(&w, row, taps);
         let integers = codes.map(|c| Integers::new(&c, bias_codes.as_ref(), weight.shape[0], reorder)).transpose()?;
-        let real = (taps_outermost(&weight.data, row, taps), bias.data);
+        let real = (taps_outermost(&weight.data, row, taps), bias);
         let (x, parameters) = self.sum_parameters(x, real, integers, weight.shape[1], &node.name)?;
         let &[n, c, h, w] = &self.shape(node.output)[..] else {
             return refused("shape", "its output is no image", "the file may be damaged; export it again");

@@ -27,7 +27,7 @@ impl Lowering {
         let rows: usize = shape.iter().rev().skip(1).product();
         let codes = self.codes(node, 0);
         let bias_codes = self.codes(node, 1);
-        let (weight, bias) = (self.param(node, 0)?, self.param(node, 1)?);
+        let (weight, bias) = (self.param(node, 0)?, self.bias(node, outputs)?);
         let row_major: Vec<usize> = (0..shape.len()).collect();
         let (input, op, order) = if rows == 1 {
             let view = self.lies(x, &node.name)?;
@@ -43,7 +43,7 @@ impl Lowering {
         let order = order.filter(|places| places.iter().enumerate().any(|(i, &p)| i != p));
         let reorder = |w: Vec<i16>| in_memory_order(w, features, order.as_deref());
         let integers = codes.map(|c| Integers::new(&c, bias_codes.as_ref(), outputs, reorder)).transpose()?;
-        let real = (in_memory_order(weight.data, features, order.as_deref()), bias.data);
+        let real = (in_memory_order(weight.data, features, order.as_deref()), bias);
         let channels = self.network.tensors[input].channels as usize;
         let (input, parameters) = self.sum_parameters(input, real, integers, channels, &node.name)?;
         let y = self.tensor(&node.name, [rows, 1, outputs], Kind::Real)?;

@@ -136,6 +136,14 @@ impl Lowering {
         if last { self.params.remove(name) } else { self.params.get(name).cloned() }.ok_or_else(missing)
     }
 
+    /// The bias of a layer of so many outputs: zeros where it has none.
+    fn bias(&mut self, node: &Node, outputs: usize) -> Result<Vec<f32>, Refused> {
+        match node.params.len() {
+            0 | 1 => Ok(vec![0.0; outputs]),
+            _ => Ok(self.param(node, 1)?.data),
+        }
+    }
+
     /// The integers of a node's parameter.
     fn codes(&self, node: &Node, index: usize) -> Option<Codes> {
         self.graph.codes.get(node.params.get(index)?).cloned()

@@ -3,6 +3,7 @@
 //! They are written out before the model is read, so that what follows knows ONNX's own operators only. What is said about them
 //! still names the operator of the file.
 
+use super::names::{Names, Problem};
 use super::qoperator;
 use crate::diagnostic::Diagnostic;
 use onnx_protobuf::{AttributeProto, FunctionProto, Message, NodeProto};
@@ -33,22 +34,6 @@ pub(super) struct Expanded {
     pub(super) nodes: Vec<NodeProto>,
     /// Those that stand otherwise in the file, by index.
     pub(super) written: HashMap<usize, Written>,
-}
-
-/// Why a node cannot be written out: attribute, reason and hint.
-pub(super) struct Problem(pub(super) &'static str, pub(super) String, pub(super) &'static str);
-
-/// Names that are not taken yet.
-pub(super) struct Names(pub(super) HashSet<String>);
-
-impl Names {
-    /// `wish`, or something like it.
-    pub(super) fn fresh(&mut self, mut wish: String) -> String {
-        while !self.0.insert(wish.clone()) {
-            wish.push('_');
-        }
-        wish
-    }
 }
 
 /// Writes out all nodes; `names` are those taken already besides the nodes' own.

@@ -18,8 +18,6 @@ use std::path::Path;
 const IR_VERSION: i64 = 8;
 /// The same for the operator sets from 19 on.
 const LATER_IR_VERSION: i64 = 9;
-/// Operator set written, unless an operator needs a later one.
-pub(super) const OPSET: i64 = 13;
 /// Name of the batch dimension.
 const BATCH: &str = "N";
 /// A protobuf message holds less than 2 GiB.

@@ -1,6 +1,6 @@
 //! Tensors that lie in other files beside the model (ONNX external data).
 
-use super::tensor::Refusal;
+use super::refusal::Refusal;
 use onnx_protobuf::TensorProto;
 use std::cell::RefCell;
 use std::fs::File;

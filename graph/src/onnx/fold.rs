@@ -7,7 +7,8 @@ mod run;
 
 pub(super) use run::run;
 
-use super::node::{Domain, Lowered, NodeReader};
+use super::lowered::Lowered;
+use super::node::{Domain, NodeReader};
 use super::scope::{Scope, Slot};
 use super::tensor::{Constant, plausible, type_name};
 use crate::graph::{Elem, Tensor};

@@ -11,12 +11,26 @@ pub(crate) struct Form {
     pub(crate) attributes: Vec<AttributeProto>,
     /// Attributes that ONNX wants as further inputs, by the names they get behind the node's.
     pub(crate) constants: Vec<(&'static str, Extra)>,
+    /// The operator, where it is not the one that the graph's is called after.
+    pub(crate) op_type: Option<&'static str>,
+    /// Whether the operator is for `[N, F]` and the value is not that: it is made such rows, and what comes out is shaped back.
+    pub(crate) over_rows: bool,
 }
 
 impl Form {
     /// A form with attributes only.
     pub(crate) fn new(attributes: Vec<AttributeProto>) -> Self {
-        Form { attributes, constants: vec![] }
+        Form { attributes, constants: vec![], op_type: None, over_rows: false }
+    }
+
+    /// Another operator, without attributes, that does the same here.
+    pub(crate) fn instead(op_type: &'static str) -> Self {
+        Form { op_type: Some(op_type), ..Form::new(vec![]) }
+    }
+
+    /// The same over rows of features.
+    pub(crate) fn over_rows(self) -> Self {
+        Form { over_rows: true, ..self }
     }
 
     /// The same with a further input.

@@ -1,13 +1,13 @@
 //! An ONNX model as a graph.
 
 use super::external::External;
+use super::options::ImportOptions;
 use super::{build, scan};
 use crate::diagnostic::Diagnostic;
 use crate::file::{self, FileError};
 use crate::graph::Graph;
 use onnx_protobuf::{Message, ModelProto};
 use protobuf::CodedInputStream;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
@@ -15,15 +15,6 @@ use std::path::{Path, PathBuf};
 
 /// A protobuf message holds less than 2 GiB.
 const MAX_BYTES: u64 = (1 << 31) - 1;
-
-/// What the model leaves open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImportOptions {
-    /// Inputs that become constants, by name, with the `.npy` file of their value.
-    pub bind: BTreeMap<String, PathBuf>,
-    /// Sizes of symbolic dimensions, by name. A symbolic batch that is not among them becomes 1.
-    pub sizes: BTreeMap<String, usize>,
-}
 
 /// Why a model cannot be imported.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The inputs of a model: their types and sizes, and those that the user gives a value.
 
-use super::build::{Import, elements};
-use super::import::ImportOptions;
+use super::options::ImportOptions;
+use super::reading::{DAMAGED, Reading, elements};
 use super::scope::Slot;
 use super::tensor::{Constant, type_name};
 use crate::graph::{Elem, Tensor};
@@ -14,18 +14,17 @@ use std::path::Path;
 
 /// No tensor of the device has more dimensions.
 const MAX_RANK: usize = 4;
-const DAMAGED: &str = "the file may be damaged; export it again";
 
 /// Declares all inputs of the model.
-pub(super) fn read(import: &mut Import, inputs: &[ValueInfoProto]) {
-    let options = import.options;
+pub(super) fn read(reading: &mut Reading, inputs: &[ValueInfoProto]) {
+    let options = reading.options;
     for name in options.bind.keys().filter(|name| !inputs.iter().any(|i| i.name == **name)) {
-        import.refuse(name, "input", "", "is to be bound to a value, but there is no such input", "check its name");
+        reading.refuse(name, "input", "", "is to be bound to a value, but there is no such input", "check its name");
     }
     for name in options.sizes.keys().filter(|name| !inputs.iter().any(|i| symbols(i).any(|s| s == name.as_str()))) {
-        import.refuse(name, "input", "", "is given a size, but no dimension of an input has this name", "check its name");
+        reading.refuse(name, "input", "", "is given a size, but no dimension of an input has this name", "check its name");
     }
-    inputs.iter().for_each(|input| declare(import, input));
+    inputs.iter().for_each(|input| declare(reading, input));
 }
 
 /// The names of an input's dimensions.
@@ -44,26 +43,26 @@ fn tensor_type(input: &ValueInfoProto) -> Option<&type_proto::Tensor> {
     }
 }
 
-fn declare(import: &mut Import, input: &ValueInfoProto) {
-    let bound = import.options.bind.get(&input.name);
+fn declare(reading: &mut Reading, input: &ValueInfoProto) {
+    let bound = reading.options.bind.get(&input.name);
     // Old files list every initializer among the inputs as well.
-    if matches!(import.scope.names.get(&input.name), Some(Slot::Initializer(_) | Slot::Spent)) {
+    if matches!(reading.scope.names.get(&input.name), Some(Slot::Initializer(_) | Slot::Spent)) {
         if bound.is_some() {
-            import.refuse(&input.name, "input", "", "has a value in the model already", "do not bind it");
+            reading.refuse(&input.name, "input", "", "has a value in the model already", "do not bind it");
         }
         return;
     }
     let slot = match bound {
-        Some(file) => bind(import, input, file).map(|constant| Slot::Constant(constant, None)),
-        None => type_and_shape(import, input)
-            .map(|(elem, shape)| Slot::Value(import.scope.graph.input_of(&input.name, &shape, elem))),
+        Some(file) => bind(reading, input, file).map(|constant| Slot::Constant(constant, None)),
+        None => type_and_shape(reading, input)
+            .map(|(elem, shape)| Slot::Value(reading.scope.graph.input_of(&input.name, &shape, elem))),
     };
-    import.define(&input.name, slot.unwrap_or(Slot::Refused), "input");
+    reading.define(&input.name, slot.unwrap_or(Slot::Refused), "input");
 }
 
-fn type_and_shape(import: &mut Import, input: &ValueInfoProto) -> Option<(Elem, Vec<usize>)> {
+fn type_and_shape(reading: &mut Reading, input: &ValueInfoProto) -> Option<(Elem, Vec<usize>)> {
     let Some(tensor) = tensor_type(input) else {
-        import.refuse(&input.name, "input", "type", "is not a tensor", "only tensors of float32, uint8 or int8 are supported");
+        reading.refuse(&input.name, "input", "type", "is not a tensor", "only tensors of float32, uint8 or int8 are supported");
         return None;
     };
     let elem = match protobuf::Enum::from_i32(tensor.elem_type) {
@@ -77,65 +76,65 @@ fn type_and_shape(import: &mut Import, input: &ValueInfoProto) -> Option<(Elem, 
                 Some(DataType::INT64 | DataType::INT32 | DataType::BOOL | DataType::DOUBLE) => fixed.as_str(),
                 _ => "cut the model behind its conversion to float32",
             };
-            import.refuse(&input.name, "input", "type", reason, hint);
+            reading.refuse(&input.name, "input", "type", reason, hint);
             None
         }
     };
     let shape = match tensor.shape.as_ref() {
-        Some(shape) => fixed(import, &input.name, shape),
+        Some(shape) => fixed(reading, &input.name, shape),
         None => {
-            import.refuse(&input.name, "input", "shape", "is not given", "export the model with a fixed input size");
+            reading.refuse(&input.name, "input", "shape", "is not given", "export the model with a fixed input size");
             None
         }
     };
     elem.zip(shape)
 }
 
-fn fixed(import: &mut Import, name: &str, shape: &TensorShapeProto) -> Option<Vec<usize>> {
+fn fixed(reading: &mut Reading, name: &str, shape: &TensorShapeProto) -> Option<Vec<usize>> {
     let mut sizes = vec![];
-    let before = import.problems.len();
-    let ImportOptions { sizes: given, .. } = import.options;
+    let before = reading.problems.len();
+    let ImportOptions { sizes: given, .. } = reading.options;
     for (axis, dim) in shape.dim.iter().enumerate() {
         let place = format!("dimension {axis}");
         match &dim.value {
             Some(dimension::Value::DimValue(n)) if *n > 0 => sizes.push(usize::try_from(*n).unwrap_or(usize::MAX)),
             Some(dimension::Value::DimValue(n)) => {
-                import.refuse(name, "input", &place, format!("{n} is no size"), DAMAGED);
+                reading.refuse(name, "input", &place, format!("{n} is no size"), DAMAGED);
             }
             Some(dimension::Value::DimParam(symbol)) => match given.get(symbol) {
                 Some(0) => {
-                    import.refuse(name, "input", &place, format!("{symbol} is given the size 0"), "give it another size")
+                    reading.refuse(name, "input", &place, format!("{symbol} is given the size 0"), "give it another size")
                 }
                 Some(&size) => sizes.push(size),
                 None if axis == 0 => sizes.push(1),
                 None if symbol.is_empty() => {
-                    import.refuse(name, "input", &place, "is not given", "export the model with a fixed input size")
+                    reading.refuse(name, "input", &place, "is not given", "export the model with a fixed input size")
                 }
                 None => {
                     let hint = format!("give it a size: --size {symbol}=N, or export the model with a fixed one");
-                    import.refuse(name, "input", &place, format!("{symbol} is symbolic"), &hint);
+                    reading.refuse(name, "input", &place, format!("{symbol} is symbolic"), &hint);
                 }
             },
             None if axis == 0 => sizes.push(1),
             // Missing, or a kind of dimension that is newer than the parser.
-            None | Some(_) => import.refuse(name, "input", &place, "is not given", "export the model with a fixed input size"),
+            None | Some(_) => reading.refuse(name, "input", &place, "is not given", "export the model with a fixed input size"),
         }
     }
     if shape.dim.len() > MAX_RANK {
         let reason = format!("has {} dimensions", shape.dim.len());
-        import.refuse(name, "input", "shape", reason, "at most 4 are supported: [N, C, H, W]");
-    } else if import.problems.len() == before && elements(&sizes).is_none() {
-        import.refuse(name, "input", "shape", format!("{sizes:?} is absurdly large"), "the file may be damaged");
+        reading.refuse(name, "input", "shape", reason, "at most 4 are supported: [N, C, H, W]");
+    } else if reading.problems.len() == before && elements(&sizes).is_none() {
+        reading.refuse(name, "input", "shape", format!("{sizes:?} is absurdly large"), "the file may be damaged");
     }
-    Some(sizes).filter(|_| import.problems.len() == before)
+    Some(sizes).filter(|_| reading.problems.len() == before)
 }
 
 /// The value of an input from a file, which must be of the type and the sizes that the model gives it.
-fn bind(import: &mut Import, input: &ValueInfoProto, file: &Path) -> Option<Constant> {
+fn bind(reading: &mut Reading, input: &ValueInfoProto, file: &Path) -> Option<Constant> {
     let Array { shape, elements } = match npy::read_array(file) {
         Ok(array) => array,
         Err(error) => {
-            import.refuse(&input.name, "input", "", error.to_string(), "numpy.save writes such a file");
+            reading.refuse(&input.name, "input", "", error.to_string(), "numpy.save writes such a file");
             return None;
         }
     };
@@ -144,7 +143,7 @@ fn bind(import: &mut Import, input: &ValueInfoProto, file: &Path) -> Option<Cons
     else {
         let wanted = declared.map_or("of an unknown type".to_string(), |t| type_name(t.elem_type));
         let reason = format!("is {wanted}, {} holds another type", file.display());
-        import.refuse(
+        reading.refuse(
             &input.name,
             "input",
             "type",
@@ -153,7 +152,7 @@ fn bind(import: &mut Import, input: &ValueInfoProto, file: &Path) -> Option<Cons
         );
         return None;
     };
-    let given = &import.options.sizes;
+    let given = &reading.options.sizes;
     if let Some(dims) = declared.and_then(|t| t.shape.as_ref()).map(|shape| &shape.dim) {
         let fits = |(dim, &size): (&onnx_protobuf::tensor_shape_proto::Dimension, &usize)| match &dim.value {
             Some(dimension::Value::DimValue(n)) => usize::try_from(*n) == Ok(size),
@@ -162,11 +161,11 @@ fn bind(import: &mut Import, input: &ValueInfoProto, file: &Path) -> Option<Cons
         };
         if dims.len() != shape.len() || !dims.iter().zip(&shape).all(fits) {
             let reason = format!("{} holds an array of shape {shape:?}, which is not the input's", file.display());
-            import.refuse(&input.name, "input", "shape", reason, "save a value of the input's shape");
+            reading.refuse(&input.name, "input", "shape", reason, "save a value of the input's shape");
             return None;
         }
     }
-    import.holds(shape.iter().product::<usize>() as u64 * 8);
+    reading.holds(shape.iter().product::<usize>() as u64 * 8);
     Some(constant)
 }
 

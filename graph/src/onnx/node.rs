@@ -1,106 +1,14 @@
 //! One node of an ONNX file, as the operators see it.
 
+mod attributes;
+
+use super::lowered::{Lowered, Param};
+use super::refusal::Refusal;
 use super::scope::{Scope, Slot, Unreadable};
-use super::tensor::{Constant, Refusal, decode};
+use super::tensor::Constant;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Codes, Elem, Op, Tensor, ValueId};
-use onnx_protobuf::attribute_proto::AttributeType;
-use onnx_protobuf::{AttributeProto, NodeProto};
-
-/// A parameter and the name it should have.
-#[derive(Clone, Debug)]
-pub(crate) struct Param {
-    pub(crate) name: String,
-    pub(crate) tensor: Tensor,
-    /// Its integers, where the model holds it quantized.
-    pub(crate) codes: Option<Codes>,
-}
-
-impl Param {
-    /// A parameter of f32.
-    pub(crate) fn new(name: String, tensor: Tensor) -> Self {
-        Param { name, tensor, codes: None }
-    }
-}
-
-/// What a planned node reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operand {
-    /// A value of the graph.
-    Value(ValueId),
-    /// The output of another node of the same chain, by its place in it.
-    Made(usize),
-}
-
-/// A node of the graph to be made.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) op: Op,
-    pub(crate) inputs: Vec<Operand>,
-    pub(crate) params: Vec<Param>,
-}
-
-/// The nodes of the graph that one ONNX node becomes, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Chain {
-    nodes: Vec<Planned>,
-}
-
-impl Chain {
-    /// Adds a node and returns its output.
-    pub(crate) fn add(&mut self, op: Op, inputs: &[Operand], params: Vec<Param>) -> Operand {
-        self.nodes.push(Planned { op, inputs: inputs.to_vec(), params });
-        Operand::Made(self.nodes.len() - 1)
-    }
-
-    /// The chain with one output.
-    pub(crate) fn finish(self, output: Operand) -> Lowered {
-        self.finish_all(vec![output])
-    }
-
-    /// The chain with one output for each of the ONNX node's.
-    pub(crate) fn finish_all(self, outputs: Vec<Operand>) -> Lowered {
-        Lowered::Nodes { nodes: self.nodes, outputs, absorbs: None }
-    }
-}
-
-/// What an ONNX node becomes.
-#[derive(Debug)]
-pub(crate) enum Lowered {
-    /// Nodes of the graph.
-    Nodes {
-        /// In order.
-        nodes: Vec<Planned>,
-        /// What stands for each of the ONNX node's outputs; fewer where the rest is not supported.
-        outputs: Vec<Operand>,
-        /// Another ONNX node that they do the work of, whose output they make.
-        absorbs: Option<usize>,
-    },
-    /// Constants, one for each output.
-    Constants(Vec<Constant>),
-}
-
-impl Lowered {
-    /// One node of one input.
-    pub(crate) fn node(op: Op, x: ValueId, params: Vec<Param>) -> Self {
-        let mut chain = Chain::default();
-        let output = chain.add(op, &[Operand::Value(x)], params);
-        chain.finish(output)
-    }
-
-    /// One constant.
-    pub(crate) fn constant(constant: Constant) -> Self {
-        Lowered::Constants(vec![constant])
-    }
-
-    /// The same, doing the work of the ONNX node `other` too.
-    pub(crate) fn absorbing(self, other: Option<usize>) -> Self {
-        match self {
-            Lowered::Nodes { nodes, outputs, .. } => Lowered::Nodes { nodes, outputs, absorbs: other },
-            Lowered::Constants(constants) => Lowered::Constants(constants),
-        }
-    }
-}
+use crate::graph::{Elem, ValueId};
+use onnx_protobuf::NodeProto;
 
 /// What a node reads.
 pub(crate) enum Input {
@@ -214,8 +122,6 @@ impl<'s> NodeReader<'s> {
     pub(crate) fn elem(&self, x: ValueId) -> Elem {
         self.scope.graph.value(x).elem
     }
-
-    // Inputs.
 
     /// Whether input `index` is given.
     pub(crate) fn has_input(&self, index: usize) -> bool {
@@ -340,13 +246,6 @@ impl<'s> NodeReader<'s> {
         }
     }
 
-    /// Zeros for a layer without a bias: one for each output of the weight `[O, ..]`.
-    pub(crate) fn zero_bias(&self, weight: &Param) -> Param {
-        let stem = weight.name.strip_suffix(".weight").unwrap_or(&weight.name);
-        let outputs = weight.tensor.shape.first().copied().unwrap_or(0);
-        Param::new(format!("{stem}.bias"), Tensor::zeros(&[outputs]))
-    }
-
     /// The constant that the only reader of this node's output adds to it, and that reader's index, where there is such a one and
     /// `accept` takes the constant.
     pub(crate) fn bias_behind(&self, accept: impl Fn(&Constant) -> bool) -> Option<(Param, usize)> {
@@ -364,104 +263,6 @@ impl<'s> NodeReader<'s> {
         match self.scope.constant(name, index).ok().flatten().filter(accept)? {
             Constant::Float(tensor) => Some((Param::new(name.clone(), tensor), index)),
             Constant::Quantized { .. } | Constant::Codes { .. } | Constant::Int { .. } => None,
-        }
-    }
-
-    // Attributes.
-
-    /// Whether the attribute is given.
-    pub(crate) fn has_attribute(&self, name: &str) -> bool {
-        self.proto.attribute.iter().any(|a| a.name == name)
-    }
-
-    fn attribute(&mut self, name: &'static str, kind: AttributeType) -> Option<&'s AttributeProto> {
-        self.asked.push(name);
-        let attribute = self.proto.attribute.iter().find(|a| a.name == name)?;
-        if attribute.type_.enum_value() != Ok(kind) || !attribute.ref_attr_name.is_empty() {
-            self.refuse(name, format!("is not of the type {kind:?}"), DAMAGED);
-            return None;
-        }
-        Some(attribute)
-    }
-
-    /// An integer.
-    pub(crate) fn int(&mut self, name: &'static str) -> Option<i64> {
-        self.attribute(name, AttributeType::INT).map(|a| a.i)
-    }
-
-    /// An integer that is 0 (as where it is missing) or 1.
-    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
-        let value = self.int(name).unwrap_or(0);
-        if value != 0 && value != 1 {
-            self.refuse(name, format!("{value} is neither 0 nor 1"), DAMAGED);
-        }
-        value == 1
-    }
-
-    /// An integer from 1 to 65535, `default` where it is missing.
-    pub(crate) fn in_u16(&mut self, name: &'static str, default: i64) -> Option<u16> {
-        let value = self.int(name).unwrap_or(default);
-        let size = u16::try_from(value).ok().filter(|&v| v > 0);
-        if size.is_none() {
-            self.refuse(name, format!("{value} is not from 1 to 65535"), "only this range is supported");
-        }
-        size
-    }
-
-    /// Integers.
-    pub(crate) fn ints(&mut self, name: &'static str) -> Option<&'s [i64]> {
-        self.attribute(name, AttributeType::INTS).map(|a| a.ints.as_slice())
-    }
-
-    /// A float.
-    pub(crate) fn float(&mut self, name: &'static str) -> Option<f32> {
-        self.attribute(name, AttributeType::FLOAT).map(|a| a.f)
-    }
-
-    /// Floats.
-    pub(crate) fn floats_attribute(&mut self, name: &'static str) -> Option<&'s [f32]> {
-        self.attribute(name, AttributeType::FLOATS).map(|a| a.floats.as_slice())
-    }
-
-    /// A text.
-    pub(crate) fn text(&mut self, name: &'static str) -> Option<&'s str> {
-        let bytes = &self.attribute(name, AttributeType::STRING)?.s;
-        let text = std::str::from_utf8(bytes).ok();
-        if text.is_none() {
-            self.refuse(name, "is not a text", DAMAGED);
-        }
-        text
-    }
-
-    /// A tensor.
-    pub(crate) fn tensor(&mut self, name: &'static str) -> Option<Constant> {
-        match self.attribute(name, AttributeType::TENSOR)?.t.as_ref().map(|t| decode(t, &self.scope.external)) {
-            Some(Ok(constant)) => return Some(constant),
-            Some(Err(Refusal { reason, hint })) => self.refuse(name, reason, hint),
-            None => self.refuse(name, "is missing", DAMAGED),
-        }
-        None
-    }
-
-    /// The value of a `Constant` node.
-    pub(crate) fn constant_attribute(&mut self) -> Option<Constant> {
-        let vector = |n: usize| vec![n];
-        let float = |shape, data| Constant::Float(Tensor { shape, data });
-        if self.proto.attribute.len() != 1 {
-            self.asked.extend(["value", "value_float", "value_floats", "value_int", "value_ints"]);
-            self.refuse("", format!("has {} attributes, one is needed", self.proto.attribute.len()), DAMAGED);
-            return None;
-        }
-        match self.proto.attribute[0].name.as_str() {
-            "value" => self.tensor("value"),
-            "value_float" => self.float("value_float").map(|v| float(vec![], vec![v])),
-            "value_floats" => {
-                let floats = &self.attribute("value_floats", AttributeType::FLOATS)?.floats;
-                Some(float(vector(floats.len()), floats.clone()))
-            }
-            "value_int" => self.int("value_int").map(|v| Constant::Int { shape: vec![], data: vec![v] }),
-            "value_ints" => self.ints("value_ints").map(|v| Constant::Int { shape: vector(v.len()), data: v.to_vec() }),
-            _ => None,
         }
     }
 }

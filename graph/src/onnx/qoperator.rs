@@ -4,7 +4,7 @@
 //! Their definitions: <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md>.
 
 use super::attributes::{float, int};
-use super::expand::{Names, Problem};
+use super::names::{Names, Problem};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, NodeProto};
 
@@ -28,13 +28,10 @@ pub(super) fn expand(node: &NodeProto, names: &mut Names) -> Option<Result<Vec<P
             Ok(())
         }
         "QGemm" if !onnx => parts.gemm(),
-        "QLinearAdd" if !onnx => parts.of_two("Add"),
-        "QLinearMul" if !onnx => parts.of_two("Mul"),
+        "QLinearAdd" | "QLinearMul" if !onnx => parts.of_two(),
         "QLinearConcat" if !onnx => parts.concat(),
-        "QLinearAveragePool" if !onnx => parts.channels_first().and_then(|()| parts.of_one("AveragePool", None)),
-        "QLinearGlobalAveragePool" if !onnx => parts.channels_first().and_then(|()| parts.of_one("GlobalAveragePool", None)),
-        "QLinearSigmoid" if !onnx => parts.of_one("Sigmoid", None),
-        "QLinearLeakyRelu" if !onnx => parts.of_one("LeakyRelu", None),
+        "QLinearAveragePool" | "QLinearGlobalAveragePool" if !onnx => parts.channels_first().and_then(|()| parts.of_one(None)),
+        "QLinearLeakyRelu" | "QLinearSigmoid" if !onnx => parts.of_one(None),
         "QLinearSoftmax" if !onnx => parts.softmax(),
         "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeMatMul" | "MatMulIntegerToFloat" => {
             let hint = "quantize the model statically: onnxruntime.quantization.quantize_static";
@@ -196,23 +193,29 @@ impl<'a> Parts<'a> {
         self.quantize(y, 7)
     }
 
-    fn of_two(&mut self, op: &str) -> Result<(), Problem> {
+    /// The operator on real numbers that this one is called after.
+    fn name_on_reals(&self) -> &'a str {
+        self.node.op_type.trim_start_matches("QLinear")
+    }
+
+    fn of_two(&mut self) -> Result<(), Problem> {
         self.inputs_at_most(8)?;
         let inputs = vec![self.triple(0, "A")?, self.triple(3, "B")?];
-        let y = self.real(op, inputs, None);
+        let y = self.real(self.name_on_reals(), inputs, None);
         self.quantize(y, 6)
     }
 
-    fn of_one(&mut self, op: &str, opset: Option<i64>) -> Result<(), Problem> {
+    fn of_one(&mut self, opset: Option<i64>) -> Result<(), Problem> {
         self.inputs_at_most(5)?;
         let x = self.triple(0, "X")?;
-        let y = self.real(op, vec![x], opset);
+        let y = self.real(self.name_on_reals(), vec![x], opset);
         self.quantize(y, 3)
     }
 
+    /// What it means depends on the operator set, so it says which one it is written for.
     fn softmax(&mut self) -> Result<(), Problem> {
         let opset = self.take("opset", AttributeType::INT).map(|a| a.i);
-        self.of_one("Softmax", opset)
+        self.of_one(opset)
     }
 
     fn concat(&mut self) -> Result<(), Problem> {

@@ -2,8 +2,9 @@
 
 use super::expand::Written;
 use super::external::External;
-use super::node::Param;
-use super::tensor::{Constant, Refusal, decode, plausible};
+use super::lowered::Param;
+use super::refusal::Refusal;
+use super::tensor::{Constant, decode, plausible};
 use crate::graph::{Graph, ValueId};
 use onnx_protobuf::{NodeProto, TensorProto};
 use std::cell::Cell;

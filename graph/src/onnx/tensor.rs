@@ -1,6 +1,7 @@
 //! Tensors of an ONNX file.
 
 use super::external::External;
+use super::refusal::Refusal;
 use crate::graph::{Codes, Elem, Tensor};
 use onnx_protobuf::TensorProto;
 use onnx_protobuf::tensor_proto::{DataLocation, DataType};
@@ -47,19 +48,6 @@ impl Constant {
     /// Number of elements.
     pub(crate) fn elements(&self) -> usize {
         self.shape().iter().product()
-    }
-}
-
-/// Why a tensor is refused, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) reason: String,
-    pub(crate) hint: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Refusal { reason: reason.into(), hint: hint.into() }
     }
 }
 

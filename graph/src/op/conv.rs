@@ -5,7 +5,8 @@ use super::{param, window};
 use crate::graph::{Op, Tensor};
 use crate::onnx::attributes::int;
 use crate::onnx::form::Form;
-use crate::onnx::node::{Lowered, NodeReader, Param};
+use crate::onnx::lowered::{Lowered, Param};
+use crate::onnx::node::NodeReader;
 use staticnet::op::Conv2d;
 
 /// Output shape `[1, O, OH, OW]`.
@@ -16,9 +17,7 @@ pub fn infer(attrs: &Conv2d, x: &[usize], params: &[&Tensor]) -> Result<Vec<usiz
     let &[n, c, h, w] = x else {
         return Err(format!("needs an input [1, C, H, W], got {x:?}"));
     };
-    let [weight, bias] = params else {
-        return Err("needs a weight and a bias".into());
-    };
+    let (weight, bias) = param::weight_and_bias(params)?;
     let &[o, cg, kh, kw] = &weight.shape[..] else {
         return Err(format!("weight has shape {:?}, not [O, C / groups, KH, KW]", weight.shape));
     };
@@ -32,16 +31,14 @@ pub fn infer(attrs: &Conv2d, x: &[usize], params: &[&Tensor]) -> Result<Vec<usiz
     if [kh, kw] != attrs.window.kernel.map(usize::from) {
         return Err(format!("kernel {:?} differs from weight {:?}", attrs.window.kernel, weight.shape));
     }
-    if bias.shape != [o] {
-        return Err(format!("bias has shape {:?}, not [{o}]", bias.shape));
-    }
+    param::bias_fits(bias, o)?;
     let (oh, ow) = window::output(&attrs.window, h, w)?;
     Ok(vec![n, o, oh, ow])
 }
 
 /// Direct convolution, one sum in f64 per output.
 pub fn reference(attrs: &Conv2d, x: &Tensor, params: &[&Tensor], out_shape: &[usize]) -> Tensor {
-    let (weight, bias) = (params[0], params[1]);
+    let (weight, bias) = (params[0], params.get(1));
     let [c, h, w] = [x.shape[1], x.shape[2], x.shape[3]];
     let [o, oh, ow] = [out_shape[1], out_shape[2], out_shape[3]];
     let win = &attrs.window;
@@ -53,7 +50,7 @@ pub fn reference(attrs: &Conv2d, x: &Tensor, params: &[&Tensor], out_shape: &[us
         for oc in 0..o {
             for oy in 0..oh {
                 for ox in 0..ow {
-                    let mut sum = bias.data[oc] as f64;
+                    let mut sum = bias.map_or(0.0, |bias| f64::from(bias.data[oc]));
                     for ic in 0..cg {
                         let plane = (oc / og * cg + ic) * h * w;
                         for ky in 0..kh {
@@ -87,13 +84,13 @@ pub(crate) fn to_onnx(attrs: &Conv2d) -> Form {
     Form::new(attributes)
 }
 
-/// ONNX `Conv` over images, and over signals as images with a height of 1; a missing bias is zero.
+/// ONNX `Conv` over images, and over signals as images with a height of 1.
 pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     node.inputs_at_most(3);
     let mut steps = Steps::default();
     let x = steps.floats(node, 0);
     let weight = node.floats(1, "weight");
-    let bias = if node.has_input(2) { node.floats(2, "bias") } else { weight.as_ref().map(|w| node.zero_bias(w)) };
+    let bias = if node.has_input(2) { Some(node.floats(2, "bias")) } else { None };
     let groups = node.in_u16("group", 1);
     let weight = weight.and_then(|w| as_image(node, w));
     let kernel = weight.as_ref().and_then(|w| kernel_of(node, w));
@@ -101,7 +98,11 @@ pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     let (x, window) = (x?, read?.window);
     let rank = x.rank();
     let x = image(node, &mut steps, x)?;
-    let y = steps.add(node, Op::Conv(Conv2d { window, groups: groups? }), &[&x], vec![weight?, bias?])?;
+    let mut params = vec![weight?];
+    if let Some(bias) = bias {
+        params.push(bias?);
+    }
+    let y = steps.add(node, Op::Conv(Conv2d { window, groups: groups? }), &[&x], params)?;
     let y = unimage(node, &mut steps, y, rank)?;
     steps.finish(node, y)
 }

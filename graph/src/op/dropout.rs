@@ -3,7 +3,8 @@
 use super::steps;
 use crate::graph::Op;
 use crate::onnx::form::{Extra, Form};
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 use crate::onnx::tensor::Constant;
 
 /// The ratio where a file gives none.

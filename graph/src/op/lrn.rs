@@ -4,7 +4,8 @@ use super::steps::{Steps, image, unimage};
 use crate::graph::{Op, Tensor};
 use crate::onnx::attributes::{float, int};
 use crate::onnx::form::Form;
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 use staticnet::op::Lrn;
 
 /// Output shape: the input's.

@@ -8,11 +8,11 @@ pub mod constant;
 pub mod conv;
 pub mod dropout;
 pub mod grid;
-mod hints;
 pub(crate) mod index;
 pub mod linear;
 pub mod lrn;
 pub mod matmul;
+mod names;
 pub mod pad;
 pub(crate) mod param;
 pub mod pool;
@@ -30,36 +30,41 @@ pub mod transpose;
 pub mod unary;
 pub(crate) mod window;
 
-use crate::graph::{Elem, Op, Tensor};
+use crate::graph::{Elem, Interpolation, Op, Tensor};
 use crate::onnx::form::Form;
-use crate::onnx::node::{Lowered, NodeReader};
 pub use index::MAX_RANK;
-use staticnet::op::{BinaryOp, Function, PadMode};
+pub(crate) use names::from_onnx;
+use staticnet::op::{AveragePool, Function, MaxPool, PadMode, Window};
 
 /// The shape that `op` makes of inputs of the given shapes and parameters.
 ///
 /// # Errors
 /// What does not fit, in words.
 pub fn infer(op: &Op, inputs: &[&[usize]], params: &[&Tensor]) -> Result<Vec<usize>, String> {
+    let one = || given::<1>(inputs).map(|[x]| x);
     let shape = match op {
+        Op::Conv(attrs) => conv::infer(attrs, one()?, params)?,
+        Op::Linear => linear::infer(one()?, params)?,
+        Op::MatMul => matmul::infer(one()?, params)?,
+        Op::MaxPool(attrs) => pool::infer(&attrs.window, one()?)?,
+        Op::AveragePool(attrs) => pool::infer_average(attrs, one()?)?,
+        Op::Lrn(attrs) => lrn::infer(attrs, one()?)?,
+        Op::BatchNorm { .. } => batch_norm::infer(one()?, params)?,
+        Op::Relu | Op::Unary(_) | Op::Dropout { .. } | Op::Identity => one()?.to_vec(),
+        Op::PRelu => prelu::infer(one()?, params)?,
+        Op::Softmax { axis } => softmax::infer(*axis, one()?)?,
+        Op::Binary(_) => given(inputs).and_then(|[a, b]| binary::infer(a, b))?,
         Op::Concat { axis } => concat::infer(*axis, inputs)?,
+        Op::Slice { start, step, len } => slice::infer(start, step, len, one()?)?,
+        Op::Reshape { shape } => reshape::infer_reshape(shape, one()?)?,
+        Op::Flatten => reshape::infer_flatten(one()?)?,
+        Op::Transpose { perm } => transpose::infer(perm, one()?)?,
+        Op::Pad { before, after, mode, .. } => pad::infer(before, after, *mode, one()?)?,
+        Op::ReduceMean { axes, keep } => reduce::infer(axes, *keep, one()?)?,
+        Op::ArgMax { axis, keep, .. } => reduce::infer(&[*axis], *keep, one()?)?,
+        Op::Resize(resize) => resize::infer(resize, one()?)?,
         Op::Constant => constant::infer(inputs, params)?,
-        Op::Binary(_) => match inputs {
-            [a, b] => binary::infer(a, b)?,
-            _ => return Err(format!("takes 2 inputs, given {}", inputs.len())),
-        },
-        Op::Conv(_) | Op::Linear | Op::MatMul | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } => {
-            infer_one(op, one(inputs)?, params)?
-        }
-        Op::Relu | Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Slice { .. } | Op::Reshape { .. } => {
-            infer_one(op, one(inputs)?, params)?
-        }
-        Op::Transpose { .. } | Op::Pad { .. } | Op::ReduceMean { .. } | Op::ArgMax { .. } | Op::Resize(_) => {
-            infer_one(op, one(inputs)?, params)?
-        }
-        Op::Quantize(_) | Op::Dequantize(_) | Op::Dropout { .. } | Op::Flatten | Op::Identity => {
-            infer_one(op, one(inputs)?, params)?
-        }
+        Op::Quantize(grid) | Op::Dequantize(grid) => grid::infer(grid, one()?)?,
     };
     if shape.len() > MAX_RANK {
         return Err(format!("its output {shape:?} has more than {MAX_RANK} dimensions"));
@@ -71,54 +76,119 @@ pub fn infer(op: &Op, inputs: &[&[usize]], params: &[&Tensor]) -> Result<Vec<usi
     Ok(shape)
 }
 
-fn one<'a>(inputs: &[&'a [usize]]) -> Result<&'a [usize], String> {
-    match inputs {
-        [x] => Ok(x),
-        _ => Err(format!("takes 1 input, given {}", inputs.len())),
-    }
+/// The inputs, which must be so many.
+fn given<'a, const COUNT: usize>(inputs: &[&'a [usize]]) -> Result<[&'a [usize]; COUNT], String> {
+    let noun = if COUNT == 1 { "input" } else { "inputs" };
+    inputs.try_into().map_err(|_| format!("takes {COUNT} {noun}, given {}", inputs.len()))
 }
 
-/// [`infer`] for operators of one input.
-fn infer_one(op: &Op, x: &[usize], params: &[&Tensor]) -> Result<Vec<usize>, String> {
+/// What an operator does with the elements of its inputs.
+enum Elements {
+    /// Computes real numbers from real numbers.
+    Computed,
+    /// Passes them on or chooses among them, whatever they stand for: codes as well, and indices where it says so.
+    Moved { indices: bool },
+    /// Compares real numbers or codes, and says where one is.
+    Found,
+    /// Real numbers to codes of this type.
+    Quantized(Elem),
+    /// Codes to real numbers.
+    Dequantized,
+}
+
+fn elements(op: &Op) -> Elements {
     match op {
-        Op::Conv(attrs) => conv::infer(attrs, x, params),
-        Op::Linear => linear::infer(x, params),
-        Op::MatMul => matmul::infer(x, params),
-        Op::MaxPool(attrs) => pool::infer(&attrs.window, x),
-        Op::AveragePool(attrs) => pool::infer_average(attrs, x),
-        Op::Lrn(attrs) => lrn::infer(attrs, x),
-        Op::BatchNorm { .. } => batch_norm::infer(x, params),
-        Op::Relu | Op::Unary(_) | Op::Dropout { .. } | Op::Identity => Ok(x.to_vec()),
-        Op::PRelu => prelu::infer(x, params),
-        Op::Softmax { axis } => softmax::infer(*axis, x),
-        Op::Slice { start, step, len } => slice::infer(start, step, len, x),
-        Op::Reshape { shape } => reshape::infer_reshape(shape, x),
-        Op::Flatten => reshape::infer_flatten(x),
-        Op::Transpose { perm } => transpose::infer(perm, x),
-        Op::Pad { before, after, mode, .. } => pad::infer(before, after, *mode, x),
-        Op::ReduceMean { axes, keep } => reduce::infer(axes, *keep, x),
-        Op::ArgMax { axis, keep, .. } => reduce::infer(&[*axis], *keep, x),
-        Op::Resize(resize) => resize::infer(resize, x),
-        Op::Quantize(grid) | Op::Dequantize(grid) => grid::infer(grid, x),
-        Op::Binary(_) | Op::Concat { .. } | Op::Constant => Err("does not take one input".into()),
+        Op::Conv(_) | Op::Linear | Op::MatMul | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } => Elements::Computed,
+        Op::Relu | Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) => Elements::Computed,
+        Op::ReduceMean { .. } | Op::Constant => Elements::Computed,
+        Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } => Elements::Moved { indices: true },
+        Op::Flatten | Op::Identity => Elements::Moved { indices: true },
+        // What lies outside of a padded value is a code then as well.
+        Op::MaxPool(_) | Op::Pad { .. } | Op::Dropout { .. } => Elements::Moved { indices: false },
+        Op::Resize(resize) if resize.interpolation == Interpolation::Linear => Elements::Computed,
+        Op::Resize(_) => Elements::Moved { indices: false },
+        Op::ArgMax { .. } => Elements::Found,
+        Op::Quantize(grid) => Elements::Quantized(grid.elem),
+        Op::Dequantize(_) => Elements::Dequantized,
     }
 }
 
 /// Element type of the output of `op`, given that of its first input.
 pub fn elem(op: &Op, x: Option<Elem>) -> Elem {
+    match elements(op) {
+        Elements::Computed | Elements::Dequantized => Elem::F32,
+        Elements::Moved { .. } => x.unwrap_or_default(),
+        Elements::Found => Elem::I64,
+        Elements::Quantized(elem) => elem,
+    }
+}
+
+/// Whether `op` takes inputs of these elements.
+pub(crate) fn takes(op: &Op, elem: Elem) -> bool {
+    match (elem, elements(op)) {
+        (Elem::F32, Elements::Computed | Elements::Moved { .. } | Elements::Found | Elements::Quantized(_)) => true,
+        (Elem::F32, Elements::Dequantized) => false,
+        (Elem::U8 | Elem::I8, Elements::Moved { .. } | Elements::Found | Elements::Dequantized) => true,
+        (Elem::U8 | Elem::I8, Elements::Computed | Elements::Quantized(_)) => false,
+        (Elem::I64, Elements::Moved { indices }) => indices,
+        (Elem::I64, Elements::Computed | Elements::Found | Elements::Quantized(_) | Elements::Dequantized) => false,
+    }
+}
+
+/// How an operator sees the batch, which is the first dimension of its inputs and its output.
+pub(crate) enum Batch {
+    /// It treats each sample on its own.
+    Each,
+    /// The same, if its first parameter is the same for all of them.
+    EachByParameter,
+    /// The same, constants among its inputs being repeated for each sample.
+    Repeated,
+    /// It mixes samples, or there is no batch.
+    Mixed,
+}
+
+/// How `op` sees the batch of an input of the shape `x`.
+pub(crate) fn batch(op: &Op, x: &[usize]) -> Batch {
+    let each = |condition: bool| if condition { Batch::Each } else { Batch::Mixed };
     match op {
-        Op::Quantize(grid) => grid.elem,
-        Op::ArgMax { .. } => Elem::I64,
-        // They compute with real numbers.
-        Op::Conv(_) | Op::Linear | Op::MatMul | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } | Op::Unary(_) => {
-            Elem::F32
-        }
-        Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::ReduceMean { .. } | Op::Constant | Op::Dequantize(_) => Elem::F32,
-        // They pass elements on.
-        Op::MaxPool(_) | Op::Relu | Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } => {
-            x.unwrap_or_default()
-        }
-        Op::Pad { .. } | Op::Resize(_) | Op::Dropout { .. } | Op::Flatten | Op::Identity => x.unwrap_or_default(),
+        Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } | Op::Flatten => Batch::Each,
+        Op::Relu | Op::Unary(_) | Op::Dropout { .. } | Op::Identity => Batch::Each,
+        Op::Linear => each(x.len() > 1),
+        Op::MatMul | Op::PRelu => Batch::EachByParameter,
+        Op::Softmax { axis } | Op::Concat { axis } | Op::ArgMax { axis, .. } => each(*axis > 0),
+        Op::Binary(_) => Batch::Repeated,
+        Op::Slice { start, step, len } => each(!x.is_empty() && slice::is_whole(start, step, len, x, 0)),
+        Op::Reshape { shape } => each(reshape::keeps_batch(shape, x)),
+        Op::Transpose { perm } => each(perm.first() == Some(&0)),
+        Op::Pad { before, after, .. } => each(before.first() == Some(&0) && after.first() == Some(&0)),
+        Op::ReduceMean { axes, .. } => each(!axes.contains(&0)),
+        Op::Resize(resize) => each(resize_onnx::keeps_batch(resize, x)),
+        Op::Quantize(grid) | Op::Dequantize(grid) => each(grid.axis != Some(0)),
+        Op::Constant => Batch::Mixed,
+    }
+}
+
+/// What one element of an output costs.
+pub(crate) enum Work {
+    /// Multiplications with parameters, each with an addition.
+    Products(usize),
+    /// Anything else, about as much as so many additions.
+    Steps(usize),
+}
+
+/// What one element of the output of `op` costs, for an input of the shape `x`.
+pub(crate) fn work(op: &Op, x: &[usize], params: &[&Tensor]) -> Work {
+    let area = |window: &Window| window.kernel.map(usize::from).iter().product();
+    match op {
+        Op::Conv(_) => Work::Products(params.first().map_or(0, |weight| weight.shape.iter().skip(1).product())),
+        Op::Linear | Op::MatMul => Work::Products(x.last().copied().unwrap_or(1)),
+        Op::MaxPool(MaxPool { window }) | Op::AveragePool(AveragePool { window, .. }) => Work::Steps(area(window)),
+        Op::Lrn(lrn) => Work::Steps(lrn.size.into()),
+        Op::Softmax { .. } | Op::Resize(_) => Work::Steps(4),
+        Op::BatchNorm { .. } | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Concat { .. } => Work::Steps(1),
+        Op::Slice { .. } | Op::Reshape { .. } | Op::Flatten | Op::Transpose { .. } | Op::Pad { .. } => Work::Steps(1),
+        Op::ReduceMean { .. } | Op::ArgMax { .. } | Op::Constant | Op::Dropout { .. } | Op::Identity => Work::Steps(1),
+        Op::Quantize(_) | Op::Dequantize(_) => Work::Steps(1),
     }
 }
 
@@ -166,15 +236,14 @@ pub(crate) fn opset(op: &Op, x: &[usize]) -> i64 {
     }
 }
 
-/// The form of `op` for an operator set and an input of the shape `x`; its name is [`Op::name`], but for a Linear over more or less
-/// than two dimensions and for constants.
+/// The form of `op` for an operator set and an input of the shape `x`.
 ///
 /// # Errors
 /// Where ONNX has no such operator, in words.
 pub(crate) fn to_onnx(op: &Op, x: &[usize], opset: i64) -> Result<Form, String> {
     Ok(match op {
         Op::Conv(attrs) => conv::to_onnx(attrs),
-        Op::Linear => linear::to_onnx(),
+        Op::Linear => linear::to_onnx(x),
         Op::MatMul => matmul::to_onnx(),
         Op::MaxPool(attrs) => pool::max_to_onnx(attrs),
         Op::AveragePool(attrs) => pool::average_to_onnx(attrs, x)?,
@@ -198,61 +267,4 @@ pub(crate) fn to_onnx(op: &Op, x: &[usize], opset: i64) -> Result<Form, String> 
         Op::Flatten => reshape::flatten_to_onnx(),
         Op::Constant | Op::Identity => reshape::identity_to_onnx(),
     })
-}
-
-/// Reads one node of an ONNX file. `None` where something was refused, which the reader has noted, or where an input is missing
-/// because its own node was refused.
-pub(crate) fn from_onnx(node: &mut NodeReader) -> Option<Lowered> {
-    if !node.in_onnx_domain() {
-        node.refuse_operator("is not of ONNX's own operator set", "replace it by operators of ONNX");
-        return None;
-    }
-    match node.op_type() {
-        "Add" => binary::from_onnx(node, BinaryOp::Add),
-        "ArgMax" => reduce::arg_max_from_onnx(node),
-        "AveragePool" => pool::average_from_onnx(node),
-        "BatchNormalization" => batch_norm::from_onnx(node),
-        "Clip" => unary::clip_from_onnx(node),
-        "Concat" => concat::from_onnx(node),
-        "Constant" => node.constant_attribute().map(Lowered::constant),
-        "Conv" => conv::from_onnx(node),
-        "DequantizeLinear" => quantized::dequantize_from_onnx(node),
-        "Div" => binary::div_from_onnx(node),
-        "Dropout" => dropout::from_onnx(node),
-        "Flatten" => reshape::flatten_from_onnx(node),
-        "Gemm" => linear::gemm_from_onnx(node),
-        "GlobalAveragePool" => pool::global_average_from_onnx(node),
-        "GlobalMaxPool" => pool::global_max_from_onnx(node),
-        "HardSigmoid" => unary::hard_sigmoid_from_onnx(node),
-        "HardSwish" => unary::plain_from_onnx(node, Function::HardSwish),
-        "Identity" => reshape::identity_from_onnx(node),
-        "LRN" => lrn::from_onnx(node),
-        "LeakyRelu" => unary::leaky_relu_from_onnx(node),
-        "MatMul" => linear::matmul_from_onnx(node),
-        "MaxPool" => pool::max_from_onnx(node),
-        "Mul" => binary::from_onnx(node, BinaryOp::Mul),
-        "PRelu" => prelu::from_onnx(node),
-        "Pad" => pad::from_onnx(node),
-        "QuantizeLinear" => quantized::quantize_from_onnx(node),
-        "ReduceMean" => reduce::mean_from_onnx(node),
-        "Relu" => relu::from_onnx(node),
-        "Reshape" => reshape::reshape_from_onnx(node),
-        "Resize" => resize_onnx::from_onnx(node),
-        "Sigmoid" => unary::plain_from_onnx(node, Function::Sigmoid),
-        "Slice" => slice::from_onnx(node),
-        "Softmax" => softmax::from_onnx(node),
-        "Split" => slice::split_from_onnx(node),
-        "Squeeze" => reshape::squeeze_from_onnx(node),
-        "Sub" => binary::from_onnx(node, BinaryOp::Sub),
-        "Sum" => binary::sum_from_onnx(node),
-        "Tanh" => unary::plain_from_onnx(node, Function::Tanh),
-        "Transpose" => transpose::from_onnx(node),
-        "Unsqueeze" => reshape::unsqueeze_from_onnx(node),
-        "Upsample" => resize_onnx::upsample_from_onnx(node),
-        other => {
-            let hint = hints::hint_for(other);
-            node.refuse_operator("is not supported", hint);
-            None
-        }
-    }
 }

@@ -7,7 +7,8 @@ use super::steps::Steps;
 use crate::graph::{Elem, Op, Tensor};
 use crate::onnx::attributes::text;
 use crate::onnx::form::{Extra, Form};
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 use crate::onnx::tensor::Constant;
 use staticnet::op::PadMode;
 

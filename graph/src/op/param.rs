@@ -1,8 +1,32 @@
-//! Parameters in another arrangement, their integers included where the model holds them quantized.
+//! Parameters: those of layers with a weight and a bias, and parameters in another arrangement, their integers included where the
+//! model holds them quantized.
 
 use super::{index, transpose};
 use crate::graph::{Codes, Tensor};
-use crate::onnx::node::Param;
+use crate::onnx::lowered::Param;
+
+/// The weight of a layer, and its bias if it has one.
+///
+/// # Errors
+/// What is missing, in words.
+pub(crate) fn weight_and_bias<'a>(params: &[&'a Tensor]) -> Result<(&'a Tensor, Option<&'a Tensor>), String> {
+    match params {
+        [weight] => Ok((weight, None)),
+        [weight, bias] => Ok((weight, Some(bias))),
+        _ => Err(format!("needs a weight, and at most a bias besides; given are {} parameters", params.len())),
+    }
+}
+
+/// Accepts a bias of one number for each output.
+///
+/// # Errors
+/// What does not fit, in words.
+pub(crate) fn bias_fits(bias: Option<&Tensor>, outputs: usize) -> Result<(), String> {
+    match bias {
+        Some(bias) if bias.shape != [outputs] => Err(format!("bias has shape {:?}, not [{outputs}]", bias.shape)),
+        Some(_) | None => Ok(()),
+    }
+}
 
 /// Dimension d becomes the parameter's dimension `perm[d]`, which must be a permutation of its dimensions.
 pub(crate) fn transposed(param: Param, perm: &[usize]) -> Param {

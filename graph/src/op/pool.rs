@@ -5,7 +5,8 @@ use super::window;
 use crate::graph::{Op, Tensor};
 use crate::onnx::attributes::flag;
 use crate::onnx::form::Form;
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 use staticnet::op::{AveragePool, MaxPool, Window};
 
 /// Output shape `[1, C, OH, OW]`.

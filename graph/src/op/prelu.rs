@@ -4,7 +4,8 @@ use super::index;
 use super::steps::Steps;
 use crate::graph::{Op, Tensor};
 use crate::onnx::form::Form;
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 
 /// Output shape: the input's.
 ///

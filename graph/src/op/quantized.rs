@@ -1,8 +1,8 @@
-//! Real numbers as integers: ONNX `QuantizeLinear` and `DequantizeLinear` read, grids checked, integers moved along with what
-//! they stand for.
+//! Real numbers as integers: ONNX `QuantizeLinear` and `DequantizeLinear` read, grids checked.
 
-use crate::graph::{Codes, Elem, Grid, Interpolation, Op, Tensor};
-use crate::onnx::node::{Input, Lowered, NodeReader};
+use crate::graph::{Codes, Elem, Grid, Op};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::{Input, NodeReader};
 use crate::onnx::tensor::Constant;
 
 const INT8: &str = "quantize the model to int8 or uint8, with one scale for each tensor or channel";
@@ -10,34 +10,6 @@ const INT8: &str = "quantize the model to int8 or uint8, with one scale for each
 const FLOAT: i64 = 1;
 const UINT8: i64 = 2;
 const INT8_TYPE: i64 = 3;
-
-impl Codes {
-    /// What the integers stand for, in a tensor of this shape: `(code - zero_point) * scale`, in f32.
-    pub(crate) fn dequantize(&self, shape: &[usize]) -> Tensor {
-        let data = self.codes.iter().enumerate().map(|(i, &code)| self.real(code, self.index(shape, i))).collect();
-        Tensor { shape: shape.to_vec(), data }
-    }
-
-    fn real(&self, code: i32, index: usize) -> f32 {
-        (i64::from(code) - i64::from(self.zero_point[index])) as f32 * self.scale[index]
-    }
-
-    /// Which scale counts for element `i`.
-    fn index(&self, shape: &[usize], i: usize) -> usize {
-        match self.axis {
-            Some(axis) => i / shape[axis + 1..].iter().product::<usize>().max(1) % shape[axis].max(1),
-            None => 0,
-        }
-    }
-
-    /// Whether they are the integers of this very tensor.
-    pub(crate) fn stand_for(&self, tensor: &Tensor) -> bool {
-        let scales = self.axis.map_or(Some(1), |axis| tensor.shape.get(axis).copied());
-        let complete = self.codes.len() == tensor.data.len() && scales == Some(self.scale.len());
-        let same = |(i, &v): (usize, &f32)| self.real(self.codes[i], self.index(&tensor.shape, i)).to_bits() == v.to_bits();
-        complete && self.zero_point.len() == self.scale.len() && tensor.data.iter().enumerate().all(same)
-    }
-}
 
 /// The scales and zero points of a node, whatever they are for.
 struct Scales {
@@ -198,30 +170,5 @@ pub(crate) fn quantize_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
             let data = tensor.data.iter().enumerate().map(code).collect();
             Some(Lowered::constant(Constant::Codes { elem, shape, data }))
         }
-    }
-}
-
-/// Whether `op` may read codes instead of real numbers: those that move or compare elements and do not compute with them.
-pub(crate) fn takes_codes(op: &Op) -> bool {
-    match op {
-        Op::MaxPool(_) | Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } => true,
-        Op::ArgMax { .. } | Op::Dequantize(_) | Op::Dropout { .. } | Op::Flatten | Op::Identity => true,
-        Op::Resize(resize) => resize.interpolation != Interpolation::Linear,
-        // The value outside is a code then as well.
-        Op::Pad { .. } => true,
-        Op::Conv(_) | Op::Linear | Op::MatMul | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } | Op::Relu => false,
-        Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::ReduceMean { .. } => false,
-        Op::Constant | Op::Quantize(_) => false,
-    }
-}
-
-/// Whether `op` may read indices.
-pub(crate) fn takes_indices(op: &Op) -> bool {
-    match op {
-        Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } | Op::Flatten | Op::Identity => true,
-        Op::MaxPool(_) | Op::ArgMax { .. } | Op::Dequantize(_) | Op::Dropout { .. } => false,
-        Op::Conv(_) | Op::Linear | Op::MatMul | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } | Op::Relu => false,
-        Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::Pad { .. } | Op::ReduceMean { .. } => false,
-        Op::Resize(_) | Op::Constant | Op::Quantize(_) => false,
     }
 }

@@ -6,7 +6,8 @@ use super::steps::Steps;
 use crate::graph::{Op, Tensor};
 use crate::onnx::attributes::{flag, size, sizes};
 use crate::onnx::form::{Extra, Form};
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 
 /// From this opset on ReduceMean has its axes as an input.
 const AXES_ARE_INPUT: i64 = 18;
@@ -53,6 +54,10 @@ pub fn arg_max_reference(axis: usize, last: bool, x: &Tensor, out_shape: &[usize
 
 /// ONNX `ReduceMean` for an opset.
 pub(crate) fn mean_to_onnx(axes: &[usize], keep: bool, opset: i64) -> Form {
+    if axes.is_empty() {
+        // As an attribute an empty list would mean all axes.
+        return Form::instead("Identity");
+    }
     let keepdims = flag("keepdims", keep);
     if opset < AXES_ARE_INPUT {
         return Form::new(vec![keepdims, sizes("axes", axes)]);

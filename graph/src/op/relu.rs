@@ -3,7 +3,8 @@
 use super::steps;
 use crate::graph::{Op, Tensor};
 use crate::onnx::form::Form;
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 
 /// `max(x, 0)`.
 pub fn reference(x: &Tensor) -> Tensor {

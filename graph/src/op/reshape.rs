@@ -6,7 +6,8 @@ use super::steps::{Step, Steps};
 use crate::graph::Op;
 use crate::onnx::attributes::int;
 use crate::onnx::form::{Extra, Form};
-use crate::onnx::node::{Input, Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::{Input, NodeReader};
 
 /// `[1, C, H, W]` or `[1, F]` to `[1, F]`.
 ///
@@ -37,6 +38,10 @@ pub(crate) fn flatten_to_onnx() -> Form {
 
 /// ONNX `Reshape`. The batch is copied from the input where it stays, so that it may be any.
 pub(crate) fn reshape_to_onnx(shape: &[usize], x: &[usize]) -> Form {
+    if shape.is_empty() {
+        // An empty list of sizes is what other tools stumble over.
+        return Form::instead("Squeeze");
+    }
     let mut target: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
     if keeps_batch(shape, x) {
         target[0] = 0;
@@ -161,7 +166,7 @@ fn finish(node: &mut NodeReader, mut steps: Steps, x: Step, shape: Vec<usize>) -
 
 /// ONNX `Identity`.
 pub(crate) fn identity_to_onnx() -> Form {
-    Form::new(vec![])
+    Form::instead("Identity")
 }
 
 /// ONNX `Identity` of an activation, or of a constant, whose other name it is.

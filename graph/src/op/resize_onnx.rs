@@ -5,7 +5,8 @@ use super::steps::{Step, Steps};
 use crate::graph::{Coordinates, Elem, Interpolation, Op, Resize};
 use crate::onnx::attributes::{sizes as sizes_attribute, text};
 use crate::onnx::form::{Extra, Form};
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 
 /// The operator set that [`to_onnx`] needs.
 pub(crate) fn opset(resize: &Resize, x: &[usize]) -> i64 {

@@ -5,7 +5,8 @@ use super::index::{self, Table};
 use super::steps::{Step, Steps};
 use crate::graph::{Op, Tensor};
 use crate::onnx::form::{Extra, Form};
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 
 /// Output shape: `len`, which must lie inside the input.
 ///

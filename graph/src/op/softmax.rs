@@ -6,7 +6,8 @@ use super::steps::Steps;
 use crate::graph::{Op, Tensor};
 use crate::onnx::attributes::size;
 use crate::onnx::form::Form;
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 
 /// Output shape: the input's.
 ///

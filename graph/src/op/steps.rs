@@ -2,7 +2,8 @@
 
 use super::index;
 use crate::graph::{Elem, Op};
-use crate::onnx::node::{Chain, Input, Lowered, NodeReader, Operand, Param};
+use crate::onnx::lowered::{Chain, Lowered, Operand, Param};
+use crate::onnx::node::{Input, NodeReader};
 
 /// A value of the chain.
 #[derive(Clone, Debug)]

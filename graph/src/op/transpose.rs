@@ -5,7 +5,8 @@ use super::steps::Steps;
 use crate::graph::Tensor;
 use crate::onnx::attributes::sizes;
 use crate::onnx::form::Form;
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 
 /// Output shape: dimension d is the input's `perm[d]`.
 ///

@@ -4,7 +4,8 @@ use super::steps;
 use crate::graph::{Op, Tensor};
 use crate::onnx::attributes::float;
 use crate::onnx::form::{Extra, Form};
-use crate::onnx::node::{Lowered, NodeReader};
+use crate::onnx::lowered::Lowered;
+use crate::onnx::node::NodeReader;
 use staticnet::op::Function;
 
 /// The function of each element, in f64.

@@ -1,8 +1,9 @@
 //! Nodes of the graph run on constants.
 
 use crate::graph::{Elem, Op, Tensor, ValueId};
-use crate::onnx::node::{Operand, Planned};
+use crate::onnx::lowered::{Operand, Planned};
 use crate::onnx::tensor::Constant;
+use crate::op::{Work, work};
 
 /// Multiplications or comparisons that one node may cost: weights are made in far less.
 const MAX_WORK: usize = 1 << 30;
@@ -26,7 +27,8 @@ pub(in crate::onnx) fn run(
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n > 0 && n <= MAX_WORK);
         let elements = elements.ok_or_else(|| format!("a constant of shape {shape:?} is unreasonable"))?;
         let read = inputs.iter().map(|t| t.data.len()).sum::<usize>();
-        if elements.saturating_mul(taps(&planned.op, &inputs, &params)).saturating_add(read) > MAX_WORK {
+        let (Work::Products(each) | Work::Steps(each)) = work(&planned.op, shapes.first().copied().unwrap_or(&[]), &params);
+        if elements.saturating_mul(each).saturating_add(read) > MAX_WORK {
             return Err("computing this constant takes absurdly long".into());
         }
         if !may_fold(elements) {
@@ -59,21 +61,4 @@ fn tensor<'a>(operand: &Operand, x: (ValueId, &'a Tensor), made: &'a [(Tensor, E
         Operand::Made(i) => made.get(*i).map(|(tensor, _)| tensor),
     };
     found.ok_or_else(|| "reads something that is no constant".to_string())
-}
-
-/// What one element of the output costs.
-fn taps(op: &Op, inputs: &[&Tensor], params: &[&Tensor]) -> usize {
-    let area = |kernel: [u16; 2]| usize::from(kernel[0]) * usize::from(kernel[1]);
-    let last = || inputs.first().and_then(|t| t.shape.last().copied()).unwrap_or(1);
-    match op {
-        Op::Conv(_) => params.first().map_or(1, |w| w.data.len() / w.shape.first().copied().unwrap_or(1).max(1)),
-        Op::Linear | Op::MatMul => last(),
-        Op::MaxPool(pool) => area(pool.window.kernel),
-        Op::AveragePool(pool) => area(pool.window.kernel),
-        Op::Lrn(lrn) => lrn.size.into(),
-        Op::BatchNorm { .. } | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Concat { .. } | Op::Slice { .. } => 1,
-        Op::Reshape { .. } | Op::Transpose { .. } | Op::Pad { .. } | Op::ReduceMean { .. } | Op::ArgMax { .. } => 1,
-        Op::Softmax { .. } | Op::Resize(_) => 4,
-        Op::Constant | Op::Quantize(_) | Op::Dequantize(_) | Op::Dropout { .. } | Op::Flatten | Op::Identity => 1,
-    }
 }
