@@ -4,13 +4,11 @@
 //! operator are written there before the fuzzing begins: committed ones would grow stale with the format.
 #![no_main]
 
-#[path = "../../runtime/tests/common/mod.rs"]
-mod common;
 mod work;
 
-use common::{every_op, surgery};
 use libfuzzer_sys::fuzz_target;
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped};
+use staticnet_testing::{every_op, surgery};
 use std::path::Path;
 
 /// Plans with more RAM than this are not run.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, every_op, operators};
+use common::{Random, RandomTensor, every_op, operators};
 use staticnet_graph::graph::{Graph, Tensor};
 use staticnet_graph::{npy, onnx, reference};
 use std::path::Path;

@@ -5,16 +5,14 @@
 //! and without correct checksums (computed here, not by the runtime), for what gets past the checksums is what the other checks
 //! must stop. What `Artifact::new` then accepts must run to its end in exactly the RAM that it asks for.
 
-mod common;
-
-use common::every_op::{OPERATORS, artifacts};
-use common::source::Copying;
-use common::surgery::{self, Parts, repair};
-use common::{AlignedBytes, Case, Random};
 use staticnet::op::{Op, Window};
 use staticnet::record::{DType, TensorInfo};
 use staticnet::view::Rows;
 use staticnet::{ALL_OPS, Artifact, ArtifactErrorKind, Engine, Mapped, Picture, StepDone};
+use staticnet_testing::every_op::{OPERATORS, artifacts};
+use staticnet_testing::source::Copying;
+use staticnet_testing::surgery::{self, Parts, repair};
+use staticnet_testing::{AlignedBytes, Case, Random};
 use std::cell::RefCell;
 
 /// Plans with more RAM than this are not run.

@@ -1,15 +1,13 @@
 //! The engine on networks with every operator and on chains: layer by layer, in blocks, streamed through rings and in windows of
 //! channels, with weights mapped or copied, to the same bytes.
 
-mod common;
-
-use common::net::Net;
-use common::plan::{self, Plan, assemble};
-use common::run::{run, run_copying};
-use common::{AlignedBytes, Case, Random, chain, every_op};
 use staticnet::op::OpCode;
 use staticnet::record::DType;
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, RunError};
+use staticnet_testing::net::Net;
+use staticnet_testing::plan::{self, Plan, assemble};
+use staticnet_testing::run::{run, run_copying};
+use staticnet_testing::{AlignedBytes, Case, Random, chain, every_op};
 
 /// What plans did, so that no test runs on plans that do nothing.
 #[derive(Debug, Default)]

@@ -1,10 +1,8 @@
 //! FORMAT.md against the code: the version that the page gives, and the example of section 10, run as it stands on the page.
 
-mod common;
-
-use common::AlignedBytes;
 use staticnet::artifact::FORMAT_VERSION;
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped};
+use staticnet_testing::AlignedBytes;
 
 #[test]
 fn the_page_gives_the_version_that_the_code_reads() {

@@ -1,14 +1,12 @@
 //! What `Artifact::new` refuses about plans, one condition at a time: windows, rows of slots that share bytes, places of weights,
 //! the streamed input, and the source of its rows.
 
-mod common;
-
-use common::net::Net;
-use common::plan::{self, Plan, Work, assemble};
-use common::surgery::Parts;
 use staticnet::op::{Conv2d, Function, Lrn, MaxPool, Op, Window};
 use staticnet::record::{DType, NONE16};
 use staticnet::{Artifact, ArtifactErrorKind as Kind};
+use staticnet_testing::net::Net;
+use staticnet_testing::plan::{self, Plan, Work, assemble};
+use staticnet_testing::surgery::Parts;
 use std::ops::Range;
 
 /// Picture of 6 x 4 x 3, convolution to 6 channels, LRN over 3 of them, pool of two rows, scores.

@@ -1,10 +1,7 @@
 //! Pictures become what the formula of FORMAT.md says, whole and row by row.
 
-#[path = "common/random.rs"]
-mod random;
-
-use random::Random;
 use staticnet::preprocess::{Fit, Picture, PictureError, PixelFormat, Preprocess, RowResizer, Source, row_memory_bytes};
+use staticnet_testing::{Case, Random};
 
 /// The formula as it is written down, dividing for every pixel.
 mod formula {
@@ -122,7 +119,7 @@ fn compare(p: &Preprocess, size: [usize; 2], channels: u8, pixels: &[u8]) {
 #[test]
 fn pictures_of_random_sizes() {
     for seed in 0..1500 {
-        let _case = random::Case("pictures_of_random_sizes", seed);
+        let _case = Case("pictures_of_random_sizes", seed);
         let random = &mut Random(seed);
         let mut sides = |hi: usize| [0; 2].map(|_| if random.one_in(8) { 1 } else { random.within(1, hi) });
         let (size, input) = if seed % 2 == 0 { (sides(60), sides(12)) } else { (sides(20), sides(50)) };

@@ -1,12 +1,10 @@
 //! What `Artifact::new` refuses about operators, one condition at a time: each change to a sound network, and the error it must give.
 
-mod common;
-
-use common::net::{Net, Shape};
-use common::plan::{Plan, Work, assemble, whole};
 use staticnet::op::{AveragePool, BinaryOp, Convert, Function, Op, Pad, PadMode, Place, Rearrange, Window};
 use staticnet::record::{DType, NONE16};
 use staticnet::{Artifact, ArtifactErrorKind as Kind};
+use staticnet_testing::net::{Net, Shape};
+use staticnet_testing::plan::{Plan, Work, assemble, whole};
 
 /// One layer on inputs of the given shapes.
 fn one(op: Op, inputs: &[(DType, Shape)], output: (DType, Shape)) -> Net {

@@ -1,14 +1,12 @@
 //! Input 0 row by row: as the device holds it, or as a picture's rows; with the errors of rows that do not belong.
 
-mod common;
-
-use common::net::Net;
-use common::plan::{self, Plan, Work};
-use common::run::{Model, input, outputs, quantized, run};
-use common::{Case, Random, chain, every_op};
 use staticnet::op::{MaxPool, Op, Window};
 use staticnet::record::DType;
 use staticnet::{Picture, RunError};
+use staticnet_testing::net::Net;
+use staticnet_testing::plan::{self, Plan, Work};
+use staticnet_testing::run::{Model, input, outputs, quantized, run};
+use staticnet_testing::{Case, Random, chain, every_op};
 
 /// A network, a plan that holds all of its input, and one that streams it, both with a source of rows.
 fn both(seed: u64) -> (Net, [Plan; 2]) {
@@ -209,7 +207,7 @@ fn last_row_unread(place: u32) -> (Net, Vec<u8>, Vec<Vec<u8>>) {
     plan.work = vec![Work::new(0, 0..1, 0..1), Work::new(0, 1..2, 0..1), Work::new(1, 0..2, 0..1)];
     let want = run(&net, &plan, 1).1;
     plan.rings[x as usize] = 2;
-    let mut parts = common::surgery::Parts::of(&plan::assemble(&net, &plan));
+    let mut parts = staticnet_testing::surgery::Parts::of(&plan::assemble(&net, &plan));
     // The output's slot comes second, behind that of the input.
     assert_eq!(parts.get(3, 16, 1, 0), y);
     parts.set(3, 16, 1, 4, &place.to_le_bytes());

@@ -2,7 +2,6 @@
 //! rows made, where it may in windows of channels, against the same kernel run whole: not one byte may differ, and nothing outside
 //! the slice may change.
 
-mod common;
 #[path = "slices/convolution.rs"]
 mod convolution;
 #[path = "slices/elements.rs"]
@@ -13,9 +12,9 @@ mod moves;
 mod windows;
 
 use bytemuck::Pod;
-use common::{Case, Random};
 use staticnet::kernels::Element;
 use staticnet::view::{Block, Held, Rows, RowsMut};
+use staticnet_testing::{Case, Random};
 use std::ops::Range;
 
 /// Height, width, channels.

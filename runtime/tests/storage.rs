@@ -1,14 +1,12 @@
 //! Weights that are copied: what is read, when it is asked for, and what becomes of a pass whose storage fails.
 
-mod common;
-
-use common::net::Net;
-use common::plan::{self, Plan};
-use common::run::{Model, input, outputs, quantized, run};
-use common::source::{Broken, Copying, Event, Fault};
-use common::{Case, Random, chain, every_op};
 use staticnet::record::DType;
 use staticnet::{ALL_OPS, Engine, ReadAhead, RunError, Transfer};
+use staticnet_testing::net::Net;
+use staticnet_testing::plan::{self, Plan};
+use staticnet_testing::run::{Model, input, outputs, quantized, run};
+use staticnet_testing::source::{Broken, Copying, Event, Fault};
+use staticnet_testing::{Case, Random, chain, every_op};
 use std::cell::RefCell;
 
 /// A network and a plan with places for its weights.

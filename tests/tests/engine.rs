@@ -1,15 +1,13 @@
 //! The engine's errors: what it refuses to start with, and sources of weights that fail in the middle of a pass.
 
-mod common;
-
-use common::every_op::artifacts;
-use common::float;
 use staticnet::op::OpCode;
 use staticnet::record::{Chunk, DType};
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, Picture, RunError, WeightSource};
 use staticnet_exporter::host::AlignedBytes;
 use staticnet_exporter::{emit, plan};
 use staticnet_graph::graph::{Graph, Op as Node};
+use staticnet_testing::graphs::every_op::artifacts;
+use staticnet_testing::graphs::float;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

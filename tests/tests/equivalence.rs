@@ -3,9 +3,6 @@
 //!
 //! `STATICNET_LONG=1` adds the two networks of full size.
 
-mod common;
-
-use common::{Random, emitted, lowered, networks};
 use staticnet::op::{Conv2d, Lrn, MaxPool, Op, Window};
 use staticnet::record::DType;
 use staticnet_exporter::compile::{Options, compile, compile_float};
@@ -16,6 +13,8 @@ use staticnet_exporter::quantize::{QuantLayer, Quantized};
 use staticnet_exporter::verify::{Verification, verify};
 use staticnet_graph::graph::{Graph, Op as Node, Tensor};
 use staticnet_graph::onnx;
+use staticnet_testing::Random;
+use staticnet_testing::graphs::{emitted, lowered, networks};
 use staticnet_trainer::init::{Init, initialise};
 use staticnet_trainer::models::by_name;
 

@@ -4,18 +4,18 @@
 //! What sums products, chooses or moves must agree in every byte, changes of scale too; average pool, sums and products of tensors,
 //! LRN, softmax, interpolation and functions to one unit. (`integer_reference` runs whole graphs without the lowering.)
 
-mod common;
 #[path = "integer_operators/formulas.rs"]
 mod formulas;
 #[path = "integer_operators/moves.rs"]
 mod moves;
 
-use common::networks::{self, Kind, Operators};
-use common::{Case, Random, every_op, lowered, model, run_and_watch};
 use staticnet::op::Op;
 use staticnet::record::{DType, TensorInfo};
 use staticnet_exporter::network::Network;
 use staticnet_graph::graph::Graph;
+use staticnet_testing::graphs::networks::{self, Kind, Operators};
+use staticnet_testing::graphs::{every_op, lowered, model, run_and_watch};
+use staticnet_testing::{Case, Random};
 use std::collections::BTreeMap;
 
 /// How real values become integers: real = scale * (q - zero).
@@ -157,7 +157,7 @@ fn judge(graph: &Graph, random: &mut Random, count: &mut Count) {
     // Also one outside the calibrated range: everything saturates alike.
     samples.push(samples[0].iter().map(|v| 4.0 * v).collect());
     for pair in pairs {
-        let model = model(&common::emitted(&pair));
+        let model = model(&staticnet_testing::graphs::emitted(&pair));
         samples.iter().for_each(|x| check(graph, &pair.0, &model, x, count));
     }
 }

@@ -4,16 +4,15 @@
 //!
 //! Convolution, fully connected, max-pool and ReLU must agree in every value; LRN to one unit, against its formula in f64.
 
-mod common;
-
-use common::networks::{self, Kind, Operators};
-use common::{Case, Random, input_info, run_and_watch};
 use staticnet::Artifact;
 use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
 use staticnet::record::TensorInfo;
 use staticnet_exporter::compile::{Options, compile};
 use staticnet_exporter::host::Model;
 use staticnet_graph::graph::{Graph, Node, Op, Tensor};
+use staticnet_testing::graphs::networks::{self, Kind, Operators};
+use staticnet_testing::graphs::{input_info, run_and_watch};
+use staticnet_testing::{Case, Random};
 use staticnet_trainer::models::by_name;
 
 /// How real values become integers: real = scale * (q - zero).

@@ -2,14 +2,13 @@
 //!
 //! Runs where `STATICNET_ON_TARGET` is set (see `on_target`).
 
-mod common;
-
-use common::every_op;
-use common::networks::samples;
-use common::{Random, compiled, input_info, surgery};
 use staticnet::op::Op;
 use staticnet_exporter::compile::{Options, emit_network};
 use staticnet_exporter::host::{Model, encode};
+use staticnet_testing::graphs::every_op;
+use staticnet_testing::graphs::networks::samples;
+use staticnet_testing::graphs::{compiled, input_info};
+use staticnet_testing::{Random, surgery};
 use staticnet_tests::on_target::{BOARDS, enabled, run_on_board};
 use staticnet_tests::seeded;
 use std::error::Error;

@@ -1,15 +1,14 @@
 //! Random networks of every operator, and the one that has them all, held against tract: float and int8, layer by layer and whole.
 
-mod common;
-
-use common::networks::{self, Kind, Operators};
-use common::{Case, Random, compiled, every_op};
 use staticnet::op::PadMode;
 use staticnet_exporter::Error;
 use staticnet_exporter::host::Model;
 use staticnet_exporter::verify::{Verification, verify};
 use staticnet_graph::graph::{Graph, Op, Tensor};
 use staticnet_graph::onnx;
+use staticnet_testing::graphs::networks::{self, Kind, Operators};
+use staticnet_testing::graphs::{compiled, every_op};
+use staticnet_testing::{Case, Random};
 
 /// What `verify` says of a float and an int8 artifact of a graph.
 fn verified(graph: &Graph, random: &mut Random) -> [Result<Verification, Error>; 2] {

@@ -11,23 +11,27 @@ use staticnet_graph::graph::{Elem, Graph, Op, Tensor, ValueId};
 use staticnet_graph::reference;
 use std::path::PathBuf;
 
-#[path = "../../../runtime/tests/common/random.rs"]
-mod random;
+pub use staticnet_testing::Random;
 
-pub use random::Random;
-
-impl Random {
+/// What the tests of passes draw.
+pub trait Draw {
     /// From 0 to `n` - 1.
-    pub fn below(&mut self, n: usize) -> usize {
+    fn below(&mut self, n: usize) -> usize;
+    fn one_of<T, const N: usize>(&mut self, all: [T; N]) -> T;
+    fn tensor(&mut self, shape: &[usize]) -> Tensor;
+}
+
+impl Draw for Random {
+    fn below(&mut self, n: usize) -> usize {
         (self.bits() % n as u64) as usize
     }
 
-    pub fn one_of<T, const N: usize>(&mut self, all: [T; N]) -> T {
+    fn one_of<T, const N: usize>(&mut self, all: [T; N]) -> T {
         let i = self.below(N);
         all.into_iter().nth(i).unwrap()
     }
 
-    pub fn tensor(&mut self, shape: &[usize]) -> Tensor {
+    fn tensor(&mut self, shape: &[usize]) -> Tensor {
         Tensor { shape: shape.to_vec(), data: self.reals(shape.iter().product()) }
     }
 }

@@ -1,6 +1,6 @@
 //! Random networks compute the same after every prefix of the passes.
 
-use super::harness::{Build, assert_near, expected, inputs, lowered, run};
+use super::harness::{Build, Draw, assert_near, expected, inputs, lowered, run};
 use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, MaxPool, PadMode, Window};
 use staticnet_exporter::passes;
 use staticnet_graph::graph::{Coordinates, Graph, Interpolation, Op, Resize, ValueId};

@@ -2,18 +2,21 @@
 #![allow(dead_code)] // Each test uses some of them.
 
 pub mod operators;
-#[path = "../../../runtime/tests/common/random.rs"]
-mod random;
 
-pub use random::Random;
+pub use staticnet_testing::Random;
 
 use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_graph::graph::{Graph, Op, Tensor};
 
-impl Random {
+/// Random tensors.
+pub trait RandomTensor {
     /// Values in [-1, 1).
-    pub fn tensor(&mut self, shape: &[usize]) -> Tensor {
+    fn tensor(&mut self, shape: &[usize]) -> Tensor;
+}
+
+impl RandomTensor for Random {
+    fn tensor(&mut self, shape: &[usize]) -> Tensor {
         let n = shape.iter().product();
         Tensor { shape: shape.to_vec(), data: self.reals(n) }
     }

@@ -1,6 +1,6 @@
 //! Networks with all operators that [`super::every_op`] does not have.
 
-use super::Random;
+use super::{Random, RandomTensor};
 use staticnet::op::{AveragePool, BinaryOp, Function, MaxPool, PadMode, Window};
 use staticnet_graph::graph::{Coordinates, Elem, Graph, Grid, Interpolation, Op, Resize, Tensor, ValueId};
 

@@ -27,7 +27,7 @@ fn window_output(window: &Window, axis: usize, input: usize) -> Option<usize> {
 /// A window that fits the input, and its output's height and width.
 fn fitting_window(random: &mut Random, input: Shape) -> (Window, usize, usize) {
     loop {
-        let window = common::window(random);
+        let window = staticnet_testing::window(random);
         if let (Some(h), Some(w)) = (window_output(&window, 0, input[0]), window_output(&window, 1, input[1])) {
             return (window, h, w);
         }

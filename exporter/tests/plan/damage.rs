@@ -2,7 +2,6 @@
 //! it promises memory safety and no more, mostly accepts.
 
 use super::Pair;
-use super::common::{float, model};
 use super::replay::check;
 use staticnet::op::{BinaryOp, Conv2d, Lrn, MaxPool, Window};
 use staticnet::preprocess::{Fit, PixelFormat, Preprocess, Source};
@@ -10,6 +9,7 @@ use staticnet::record::{Slot, Step};
 use staticnet_exporter::emit;
 use staticnet_exporter::plan::{Plan, PlanOptions, Planned, Ram, plan};
 use staticnet_graph::graph::{Graph, Op};
+use staticnet_testing::graphs::{float, model};
 
 /// What a plan comes to: good, refused by the runtime, or found wrong by the checker.
 fn verdict((network, quantized): &Pair, plan: &Plan) -> Result<(), String> {

@@ -1,13 +1,6 @@
 //! The same network planned layer by layer, planned in every other way that the exporter has, and cut at random: the engine
 //! must make the same bytes of all, int8 and f32, with weights that are mapped and with weights that are read.
 
-mod common;
-
-use common::networks::{self, Kind};
-use common::plans::{self, planned};
-use common::storage::{Broken, Fault, Storage};
-use common::streaming::{Setting, streamed};
-use common::{Case, Random, device_bytes, emitted, input_info, lowered, model, to_device, watch};
 use staticnet::op::{Conv2d, MaxPool, Window};
 use staticnet::preprocess::{PixelFormat, Source};
 use staticnet::record::{Chunk, DType};
@@ -17,6 +10,12 @@ use staticnet_exporter::host::Model;
 use staticnet_exporter::plan::{PlanOptions, Ram};
 use staticnet_exporter::report;
 use staticnet_graph::graph::{Graph, Op};
+use staticnet_testing::graphs::networks::{self, Kind};
+use staticnet_testing::graphs::plans::{self, planned};
+use staticnet_testing::graphs::storage::{Broken, Fault, Storage};
+use staticnet_testing::graphs::streaming::{Setting, streamed};
+use staticnet_testing::graphs::{device_bytes, emitted, input_info, lowered, model, to_device, watch};
+use staticnet_testing::{Case, Random};
 
 /// The chunks that a copying source is asked for in a pass.
 fn loaded(artifact: &Artifact) -> Vec<Chunk> {

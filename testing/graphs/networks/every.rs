@@ -1,6 +1,6 @@
 //! One more node, or a few that belong together, of any operator.
 
-use super::{Random, window};
+use crate::random::{Random, window};
 use staticnet::op::{AveragePool, BinaryOp, Function, PadMode};
 use staticnet_graph::graph::{Coordinates, Elem, Graph, Grid, Interpolation, Op, Resize, Tensor, ValueId};
 

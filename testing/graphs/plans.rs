@@ -1,6 +1,6 @@
 //! Plans of every kind that the exporter makes.
 
-use super::Random;
+use crate::random::Random;
 use staticnet::preprocess::{Fit, PixelFormat, Preprocess, Source};
 use staticnet_exporter::compile::{self, Options};
 use staticnet_exporter::emit::Emitted;

@@ -1,6 +1,6 @@
 //! Networks put together by hand: tensors, layers and random weights.
 
-use super::Random;
+use crate::random::Random;
 use staticnet::op::Op;
 use staticnet::record::{DType, HostType, Layer, NONE16, TensorInfo};
 use std::ops::Range;
@@ -11,6 +11,7 @@ pub type Shape = [usize; 3];
 /// Weights of a layer, from which the chunk of any step is cut.
 #[derive(Clone, Debug)]
 pub enum Weights {
+    /// There are none.
     None,
     /// The same for every step.
     Table(Vec<u8>),
@@ -41,15 +42,22 @@ impl Weights {
 /// A network.
 #[derive(Clone, Debug)]
 pub struct Net {
+    /// Tensors, as the artifact describes them.
     pub tensors: Vec<TensorInfo>,
+    /// Layers, in the order in which they can run.
     pub layers: Vec<Layer>,
+    /// The weights of each layer.
     pub weights: Vec<Weights>,
+    /// Tensors that come from outside.
     pub inputs: Vec<u16>,
+    /// Tensors that are results.
     pub outputs: Vec<u16>,
+    /// Where grids and weights come from.
     pub random: Random,
 }
 
 impl Net {
+    /// A network of nothing.
     pub fn new(seed: u64) -> Self {
         let random = Random(seed);
         Net { tensors: vec![], layers: vec![], weights: vec![], inputs: vec![], outputs: vec![], random }
@@ -75,10 +83,12 @@ impl Net {
         self.tensors.len() as u16 - 1
     }
 
+    /// The description of a tensor.
     pub fn info(&self, tensor: u16) -> TensorInfo {
         self.tensors[tensor as usize]
     }
 
+    /// The shape of a tensor.
     pub fn shape(&self, tensor: u16) -> Shape {
         let t = self.info(tensor);
         [t.height, t.width, t.channels].map(|n| n as usize)

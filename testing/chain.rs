@@ -1,7 +1,7 @@
 //! Small networks of convolutions, normalisations and pools, of random shapes.
 
-use super::net::{Net, Shape};
-use super::{Random, window};
+use crate::net::{Net, Shape};
+use crate::{Random, window};
 use staticnet::op::{AveragePool, Conv2d, Function, Lrn, MaxPool, Op, Window};
 use staticnet::record::DType;
 

@@ -37,10 +37,12 @@ pub struct Copying<'a, const VERIFY: bool> {
     waits: usize,
     /// What goes wrong, and at which wait; only once.
     pub fault: Option<(usize, Fault)>,
+    /// What was done so far.
     pub log: &'a RefCell<Vec<Event>>,
 }
 
 impl<'a, const VERIFY: bool> Copying<'a, VERIFY> {
+    /// A source that does not fail.
     pub fn new(payload: &'a [u8], log: &'a RefCell<Vec<Event>>) -> Self {
         Copying { payload, asked: VecDeque::new(), waits: 0, fault: None, log }
     }

@@ -1,7 +1,8 @@
 //! A small network with every operator, and artifacts of it.
 
-use super::net::Net;
-use super::plan::{self, Plan};
+use crate::net::Net;
+use crate::plan::{self, Plan};
+use crate::random::Random;
 use staticnet::op::{
     AveragePool, BinaryOp, Conv2d, Convert, Function, Lrn, MaxPool, Op, Pad, PadMode, Place, Rearrange, Window,
 };
@@ -54,14 +55,14 @@ pub const OPERATORS: usize = 17;
 /// Artifacts: int8 and f32 layer by layer and in place, then int8 and f32 streamed through rings, the int8 one from its first
 /// input on, with a source of rows, then int8 and f32 with windows, outputs over dead rows and weights in places.
 pub fn artifacts() -> [Vec<u8>; 6] {
-    let make = |dtype, plan: fn(&Net, &mut super::Random) -> Plan| {
+    let make = |dtype, plan: fn(&Net, &mut Random) -> Plan| {
         let net = net(dtype, 5);
-        plan::assemble(&net, &plan(&net, &mut super::Random(7)))
+        plan::assemble(&net, &plan(&net, &mut Random(7)))
     };
-    let whole: fn(&Net, &mut super::Random) -> Plan = |net, _| plan::whole(net);
-    let rows: fn(&Net, &mut super::Random) -> Plan =
+    let whole: fn(&Net, &mut Random) -> Plan = |net, _| plan::whole(net);
+    let rows: fn(&Net, &mut Random) -> Plan =
         |net, random| Plan { source: Some((5, 4, 1)), places: 1, ..plan::streamed(net, random) };
-    let mixed: fn(&Net, &mut super::Random) -> Plan = |net, random| {
+    let mixed: fn(&Net, &mut Random) -> Plan = |net, random| {
         let with_all = |plan: &Plan| plan.places > 0 && !plan.over.is_empty() && plan.work.iter().any(|w| w.to.is_some());
         std::iter::repeat_with(|| plan::mixed(net, random)).find(with_all).expect("some have all of it")
     };

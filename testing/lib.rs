@@ -1,8 +1,10 @@
-//! What several tests need: random numbers, random windows, and small artifacts made without the exporter.
-#![allow(dead_code)] // Each test binary uses a part of it.
+//! What the tests of several crates need: random numbers, random windows, small networks and artifacts made without the exporter,
+//! and, with the feature `graphs`, random networks as graphs and what the exporter makes of them.
 
 pub mod chain;
 pub mod every_op;
+#[cfg(feature = "graphs")]
+pub mod graphs;
 pub mod net;
 pub mod plan;
 pub mod random;
@@ -10,7 +12,6 @@ pub mod run;
 pub mod source;
 pub mod surgery;
 
-#[allow(unused_imports)] // Likewise.
 pub use random::{Case, Random, window};
 
 /// Bytes that begin at a multiple of 16.
@@ -21,10 +22,12 @@ pub struct AlignedBytes {
 }
 
 impl AlignedBytes {
+    /// So many zeros.
     pub fn zeroed(len: usize) -> Self {
         AlignedBytes { words: vec![0; len.div_ceil(16)], len }
     }
 
+    /// The same bytes, aligned.
     pub fn copy_of(bytes: &[u8]) -> Self {
         let mut copy = Self::zeroed(bytes.len());
         copy.as_mut().copy_from_slice(bytes);

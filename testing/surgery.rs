@@ -1,13 +1,17 @@
 //! Artifacts taken apart and put together again, from FORMAT.md alone: no code of the runtime or the exporter is used.
 
-use super::Random;
+use crate::random::Random;
 
 /// A section.
 #[derive(Clone, Debug)]
 pub struct Section {
+    /// Its kind.
     pub id: u16,
+    /// Its version.
     pub version: u16,
+    /// Whether a reader that does not know it must refuse the artifact.
     pub required: bool,
+    /// What is in it.
     pub bytes: Vec<u8>,
 }
 
@@ -16,7 +20,9 @@ pub struct Section {
 pub struct Parts {
     /// The first 64 bytes.
     pub header: Vec<u8>,
+    /// Sections, in the order of the table.
     pub sections: Vec<Section>,
+    /// The weights.
     pub payload: Vec<u8>,
 }
 
@@ -114,6 +120,7 @@ impl Parts {
         bytes
     }
 
+    /// The bytes of the first section of a kind.
     pub fn section(&mut self, id: u16) -> Option<&mut Vec<u8>> {
         self.sections.iter_mut().find(|s| s.id == id).map(|s| &mut s.bytes)
     }

@@ -1,7 +1,8 @@
 //! Small artifacts with every operator, in every form: what is starved in other tests.
 
 use super::streaming::{Setting, streamed};
-use super::{Random, lowered, networks, plans};
+use super::{lowered, networks, plans};
+use crate::random::Random;
 use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, Lrn, MaxPool, PadMode, Window};
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_exporter::plan::PlanOptions;

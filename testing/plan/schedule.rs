@@ -1,7 +1,7 @@
 //! The order of steps in which every layer makes rows only when they are asked for.
 
-use super::super::net::Net;
 use super::{Blocks, Work};
+use crate::net::Net;
 use staticnet::record::NONE16;
 use std::ops::Range;
 

@@ -31,6 +31,7 @@ pub struct Storage<'a> {
 }
 
 impl<'a> Storage<'a> {
+    /// A storage that does not fail.
     pub fn new(payload: &'a [u8]) -> Self {
         Storage { payload, queue: VecDeque::new(), given: Vec::new(), fault: None, must_cancel: false }
     }

@@ -1,5 +1,4 @@
-//! Reproducible random numbers for tests. The tests of other crates take this file by its path: a seed means the same everywhere.
-#![allow(dead_code)] // Each test binary uses a part of it.
+//! Reproducible random numbers for tests. A seed means the same in every crate.
 
 use staticnet::op::Window;
 

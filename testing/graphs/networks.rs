@@ -2,8 +2,8 @@
 
 pub mod every;
 
-use super::random::window;
-use super::{Random, plans};
+use super::plans;
+use crate::random::{Random, window};
 use staticnet::op::{AveragePool, Conv2d, Function, Lrn, MaxPool, Window};
 use staticnet_graph::graph::{Graph, Op, ValueId};
 

@@ -1,17 +1,11 @@
-//! What several tests need: random numbers, random networks, and a look at every tensor of a run.
-#![allow(dead_code, unused_imports)] // Each test binary uses a part of it.
+//! Random networks as graphs, what the exporter makes of them, and a look at every tensor of a run.
 
 pub mod every_op;
 pub mod networks;
 pub mod plans;
-#[path = "../../../runtime/tests/common/random.rs"]
-pub mod random;
 pub mod storage;
 pub mod streaming;
-#[path = "../../../runtime/tests/common/surgery.rs"]
-pub mod surgery;
 
-pub use random::{Case, Random};
 use staticnet::record::{DType, TensorInfo};
 use staticnet::{ALL_OPS, Artifact, Engine, RunError, WeightSource, quant};
 use staticnet_exporter::compile::{self, Options};

@@ -1,7 +1,7 @@
 //! Plans that stream every layer through rings of rows in blocks of channels, cut at random: the engine runs what the planner
 //! never makes.
 
-use super::Random;
+use crate::random::Random;
 use staticnet::op::{Op, PadMode, Rearrange, Window};
 use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
 use staticnet::{chunk_bytes, scratch_bytes};

@@ -1,6 +1,5 @@
 //! Plans, judged by replaying them ([`replay`]), and what they compute by the graph's reference.
 
-mod common;
 #[path = "plan/damage.rs"]
 mod damage;
 #[path = "plan/definitions.rs"]
@@ -10,8 +9,6 @@ mod memory;
 #[path = "plan/replay.rs"]
 mod replay;
 
-use common::networks::{self, Kind};
-use common::{Case, Random, emitted, float, floats, lowered, model, plans, run_and_watch, streaming, to_host, watch};
 use replay::{Counted, check};
 use staticnet::Artifact;
 use staticnet::op::{BinaryOp, Conv2d, Lrn, Window};
@@ -24,8 +21,11 @@ use staticnet_exporter::plan::{Plan, PlanOptions, Ram};
 use staticnet_exporter::quantize::{QuantLayer, Quantized, quantize};
 use staticnet_exporter::{compile, emit, report};
 use staticnet_graph::graph::{Elem, Graph, Op as Node, Tensor};
+use staticnet_graph::models::{ARCHITECTURES, Architecture, by_name};
 use staticnet_graph::reference;
-use staticnet_trainer::models::{ARCHITECTURES, Architecture, by_name};
+use staticnet_testing::graphs::networks::{self, Kind};
+use staticnet_testing::graphs::{emitted, float, floats, lowered, model, plans, run_and_watch, streaming, to_host, watch};
+use staticnet_testing::{Case, Random};
 
 /// A network, int8 or f32.
 type Pair = (Network, Quantized);

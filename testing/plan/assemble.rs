@@ -1,8 +1,8 @@
 //! From a network and a plan to the bytes of an artifact.
 
-use super::super::net::{Net, Weights};
-use super::super::surgery::{Parts, Section, checksum};
 use super::Plan;
+use crate::net::{Net, Weights};
+use crate::surgery::{Parts, Section, checksum};
 use staticnet::preprocess::row_memory_bytes;
 use staticnet::record::{Chunk, DType, NONE16, NONE32, Slot, Step};
 use staticnet::scratch_bytes;

@@ -3,8 +3,8 @@
 mod assemble;
 mod schedule;
 
-use super::Random;
-use super::net::Net;
+use crate::net::Net;
+use crate::random::Random;
 pub use assemble::assemble;
 use schedule::Schedule;
 use staticnet::op::Op;
@@ -14,8 +14,11 @@ use std::ops::Range;
 /// A step before it has its slots and its chunk.
 #[derive(Clone, Debug)]
 pub struct Work {
+    /// The layer.
     pub layer: usize,
+    /// Rows of its output that the step makes.
     pub rows: Range<usize>,
+    /// Channels of its output that the step makes.
     pub channels: Range<usize>,
     /// The window of channels that its input's slot has; none: all.
     pub from: Option<Range<usize>>,
@@ -24,6 +27,7 @@ pub struct Work {
 }
 
 impl Work {
+    /// A step on slots of all channels.
     pub fn new(layer: usize, rows: Range<usize>, channels: Range<usize>) -> Self {
         Work { layer, rows, channels, from: None, to: None }
     }
@@ -32,6 +36,7 @@ impl Work {
 /// When what is made, and how much is kept of each tensor.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Steps, in order.
     pub work: Vec<Work>,
     /// Rows of each tensor's ring.
     pub rings: Vec<usize>,

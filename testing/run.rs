@@ -1,9 +1,9 @@
 //! Passes of an engine, and all that they make.
 
-use super::net::Net;
-use super::plan::{Plan, assemble};
-use super::source::Copying;
-use super::{AlignedBytes, Random};
+use crate::net::Net;
+use crate::plan::{Plan, assemble};
+use crate::source::Copying;
+use crate::{AlignedBytes, Random};
 use staticnet::quant::quantize;
 use staticnet::record::{DType, TensorInfo};
 use staticnet::view::Rows;
@@ -13,14 +13,23 @@ use std::cell::RefCell;
 /// An artifact and RAM for it, full of old bytes.
 pub struct Model {
     bytes: AlignedBytes,
+    /// As many bytes as the artifact asks for.
     pub ram: AlignedBytes,
 }
 
 impl Model {
+    /// The artifact of a plan.
+    ///
+    /// # Panics
+    /// Panics where the runtime refuses it.
     pub fn new(net: &Net, plan: &Plan) -> Model {
         Self::of(&assemble(net, plan))
     }
 
+    /// The artifact with these bytes.
+    ///
+    /// # Panics
+    /// Panics where the runtime refuses it.
     pub fn of(bytes: &[u8]) -> Model {
         let bytes = AlignedBytes::copy_of(bytes);
         let artifact = Artifact::new(bytes.as_ref()).expect("the plan is sound");
@@ -55,6 +64,7 @@ pub fn input(net: &Net, seed: u64) -> Vec<f32> {
     Random(seed).reals(net.info(net.inputs[0]).elements() as usize)
 }
 
+/// The bytes of all outputs.
 pub fn outputs<S: WeightSource>(engine: &Engine<ALL_OPS, S>) -> Vec<Vec<u8>> {
     (0..engine.artifact().output_count()).map(|i| engine.output_bytes(i).expect("it is there").to_vec()).collect()
 }
