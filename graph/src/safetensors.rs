@@ -265,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_without_a_bias_needs_none_and_takes_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.safetensors");
+        let mut graph = net();
+        graph.nodes[0].params.truncate(1);
+        graph.params.remove("fc.bias");
+        save(&graph, &path).unwrap();
+        let mut again = graph.clone();
+        again.params.values_mut().for_each(|t| t.data.fill(0.0));
+        load(&mut again, &path).unwrap();
+        assert_eq!(again, graph);
+        save(&net(), &path).unwrap();
+        assert!(load(&mut again, &path).unwrap_err().to_string().contains("fc.bias belongs to no layer"));
+    }
+
+    #[test]
     fn a_network_by_name_takes_its_sizes_from_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.safetensors");

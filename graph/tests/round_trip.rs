@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{every_op, operators};
-use staticnet::op::{AveragePool, Window};
+use common::{Random, every_op, operators};
+use staticnet::op::{AveragePool, Conv2d, Window};
 use staticnet_graph::graph::{Graph, Op, Tensor};
 use staticnet_graph::onnx::{self, OnnxError};
 use staticnet_graph::reference;
@@ -57,6 +57,35 @@ fn several_inputs_outputs_and_shared_parameters_come_back() {
         .params
         .insert("fc.weight".into(), Tensor { shape: vec![2, 3], data: vec![1.0, -0.0, 3.5, f32::MIN_POSITIVE, 5.0, 1e30] });
     assert_eq!(onnx::import_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap(), graph);
+}
+
+#[test]
+fn layers_without_a_bias_come_back_without_one() {
+    let mut graph = Graph::new("no-bias");
+    let mut random = Random(5);
+    let x = graph.input("x", &[1, 4, 5, 6]);
+    for (name, shape) in [("conv.weight", vec![6, 2, 3, 3]), ("fc.weight", vec![3, 180])] {
+        graph.params.insert(name.into(), random.tensor(&shape));
+    }
+    let attrs = Conv2d { window: Window::square(3, 1, 1), groups: 2 };
+    let y = graph.add("conv", Op::Conv(attrs), &[x], &["conv.weight".into()]).unwrap();
+    let y = graph.add("flat", Op::Flatten, &[y], &[]).unwrap();
+    let y = graph.add("fc", Op::Linear, &[y], &["fc.weight".into()]).unwrap();
+    graph.output(y);
+    let again = onnx::import_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap();
+    assert_eq!(again, graph);
+    assert_eq!(again.parameters(), 6 * 2 * 9 + 3 * 180);
+
+    // It computes what zeros would.
+    let mut zeros = graph.clone();
+    for (node, outputs) in [(0, 6), (2, 3)] {
+        let bias = format!("{}.bias", zeros.nodes[node].name);
+        zeros.params.insert(bias.clone(), Tensor::zeros(&[outputs]));
+        zeros.nodes[node].params.push(bias);
+    }
+    let x = random.tensor(&[1, 4, 5, 6]);
+    let run = |graph: &Graph| reference::run(graph, std::slice::from_ref(&x)).unwrap();
+    assert_eq!(run(&graph), run(&zeros));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use super::harness::{BOUND, Build, Result, assert_near, expected, inputs, lowered, prove, run, snapshot};
 use staticnet::op::{MaxPool, Op as DeviceOp, Window};
+use staticnet_exporter::compile::{Options, compile, compile_float};
 use staticnet_exporter::network::Network;
 use staticnet_graph::graph::{Graph, Op, ValueId};
+use staticnet_graph::onnx;
 
 const TO_NHWC: [usize; 4] = [0, 2, 3, 1];
 const TO_NCHW: [usize; 4] = [0, 3, 1, 2];
@@ -149,4 +151,28 @@ fn walks_that_are_no_walk_together_or_are_seen_stay() {
     let (mut b, x) = Build::new(&[1, 4, 3, 5]);
     let same = b.add(Op::Identity, &[x]);
     prove("merge_rearranges", "a_copy_that_is_an_output", &b.output(&[same]), Result::Untouched);
+}
+
+/// Through ONNX, which says nothing of a bias then.
+#[test]
+fn a_layer_without_a_bias_is_the_artifact_of_one_with_zeros() {
+    let (mut b, x) = Build::new(&[1, 3, 6, 5]);
+    let y = b.conv(x, 4);
+    let y = b.add(Op::Relu, &[y]);
+    let y = b.add(Op::Flatten, &[y]);
+    let y = b.linear(y, 5);
+    let mut with = b.output(&[y]);
+    for (name, tensor) in &mut with.params {
+        tensor.data.iter_mut().filter(|_| name.ends_with("bias")).for_each(|v| *v = 0.0);
+    }
+    let mut without = with.clone();
+    without.nodes.iter_mut().for_each(|node| node.params.truncate(1));
+    without.params.retain(|name, _| !name.ends_with("bias"));
+    let [with, without] = [with, without].map(|g| onnx::import_bytes(&onnx::to_bytes(&g).unwrap()).unwrap());
+    assert_eq!([with.params.len(), without.params.len()], [4, 2]);
+    let samples: Vec<Vec<f32>> = (0..3).map(|seed| inputs(&with, seed).remove(0).data).collect();
+    let int8 = |graph: &Graph| compile(graph.clone(), &samples, &Options::default()).unwrap().joined();
+    let float = |graph: &Graph| compile_float(graph.clone(), &Options::default()).unwrap().joined();
+    assert_eq!(int8(&without), int8(&with));
+    assert_eq!(float(&without), float(&with));
 }

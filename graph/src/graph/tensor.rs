@@ -30,6 +30,16 @@ pub enum Elem {
     I64,
 }
 
+impl Elem {
+    /// Whether they are integers that stand for real numbers.
+    pub const fn is_quantized(self) -> bool {
+        match self {
+            Elem::U8 | Elem::I8 => true,
+            Elem::F32 | Elem::I64 => false,
+        }
+    }
+}
+
 /// How real numbers are written as integers in an already quantized model: real = scale * (code - zero_point).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {

@@ -2,6 +2,7 @@
 
 use super::form::{Extra, Form};
 use crate::graph::{Graph, Node, Op, ValueId};
+use crate::op;
 use onnx_protobuf::{NodeProto, TensorProto};
 
 /// What one node of a graph becomes.
@@ -19,15 +20,13 @@ const OPSET: i64 = 13;
 /// The operator set that all nodes need.
 pub(super) fn opset(graph: &Graph) -> i64 {
     let first = |node: &Node| node.inputs.first().map_or(&[][..], |&x| graph.shape(x)).to_vec();
-    graph.nodes.iter().map(|node| crate::op::opset(&node.op, &first(node))).max().unwrap_or(0).max(OPSET)
+    graph.nodes.iter().map(|node| op::opset(&node.op, &first(node))).max().unwrap_or(0).max(OPSET)
 }
 
 /// The name under which nodes of the file read a value: a constant is its parameter.
 fn name_of(graph: &Graph, id: ValueId) -> String {
-    match graph.producer(id) {
-        Some(Node { op: Op::Constant, params, .. }) if !params.is_empty() => params[0].clone(),
-        Some(_) | None => graph.value(id).name.clone(),
-    }
+    let constant = graph.producer(id).filter(|node| node.op == Op::Constant);
+    constant.and_then(|node| node.params.first()).unwrap_or(&graph.value(id).name).clone()
 }
 
 /// Writes a node.
@@ -40,7 +39,7 @@ pub(super) fn write(graph: &Graph, node: &Node, opset: i64) -> Result<Written, S
     inputs.extend(node.params.iter().cloned());
     let output = graph.value(node.output).name.clone();
     let mut written = Written::default();
-    let form = crate::op::to_onnx(&node.op, x, opset)?;
+    let form = op::to_onnx(&node.op, x, opset)?;
     let op_type = form.op_type.unwrap_or_else(|| node.op.name());
     if node.op == Op::Constant && !graph.outputs.contains(&node.output) {
         // It is read in the node's stead.

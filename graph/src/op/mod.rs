@@ -34,7 +34,7 @@ use crate::graph::{Elem, Interpolation, Op, Tensor};
 use crate::onnx::form::Form;
 pub use index::MAX_RANK;
 pub(crate) use names::from_onnx;
-use staticnet::op::{AveragePool, Function, MaxPool, PadMode, Window};
+use staticnet::op::{AveragePool, MaxPool, PadMode, Window};
 
 /// The shape that `op` makes of inputs of the given shapes and parameters.
 ///
@@ -225,12 +225,12 @@ pub fn reference(op: &Op, inputs: &[&Tensor], params: &[&Tensor], out_shape: &[u
 /// The first operator set that has `op` as [`to_onnx`] writes it for an input of the shape `x`; 13 for most.
 pub(crate) fn opset(op: &Op, x: &[usize]) -> i64 {
     match op {
-        Op::Unary(Function::HardSwish) => 14,
+        Op::Unary(function) => unary::opset(*function),
         Op::AveragePool(attrs) if attrs.window.dilation != [1, 1] => 19,
         Op::Pad { mode: PadMode::Wrap, .. } => 19,
         Op::Resize(resize) => resize_onnx::opset(resize, x),
         Op::Conv(_) | Op::Linear | Op::MatMul | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } => 13,
-        Op::Relu | Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::Concat { .. } | Op::Slice { .. } => 13,
+        Op::Relu | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::Concat { .. } | Op::Slice { .. } => 13,
         Op::Reshape { .. } | Op::Transpose { .. } | Op::Pad { .. } | Op::ReduceMean { .. } | Op::ArgMax { .. } => 13,
         Op::Constant | Op::Quantize(_) | Op::Dequantize(_) | Op::Dropout { .. } | Op::Flatten | Op::Identity => 13,
     }

@@ -91,7 +91,7 @@ pub(crate) fn dequantize_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
         Input::Value(x) => {
             let Scales { elem, scale, zero_point, axis } = scales(node, &shape, false)?;
             let found = node.elem(x);
-            if !matches!(found, Elem::U8 | Elem::I8) || elem.is_some_and(|e| e != found) {
+            if !found.is_quantized() || elem.is_some_and(|e| e != found) {
                 let wanted = elem.map_or("uint8 or int8".to_string(), |e| format!("{e:?}"));
                 node.refuse(
                     "x",

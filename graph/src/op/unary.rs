@@ -31,6 +31,15 @@ fn apply(function: Function, x: f64) -> f64 {
     }
 }
 
+/// The first operator set that has the function.
+pub(crate) fn opset(function: Function) -> i64 {
+    match function {
+        Function::HardSwish => 14,
+        Function::Identity | Function::LeakyRelu { .. } | Function::Clip { .. } | Function::HardSigmoid { .. } => 13,
+        Function::Sigmoid | Function::Tanh => 13,
+    }
+}
+
 /// The ONNX operator called [`Op::name`].
 pub(crate) fn to_onnx(function: Function) -> Form {
     match function {

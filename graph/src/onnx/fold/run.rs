@@ -1,9 +1,9 @@
 //! Nodes of the graph run on constants.
 
-use crate::graph::{Elem, Op, Tensor, ValueId};
+use crate::graph::{Elem, Tensor, ValueId};
 use crate::onnx::lowered::{Operand, Planned};
 use crate::onnx::tensor::Constant;
-use crate::op::{Work, work};
+use crate::op::{self, Work, work};
 
 /// Multiplications or comparisons that one node may cost: weights are made in far less.
 const MAX_WORK: usize = 1 << 30;
@@ -12,7 +12,7 @@ const MAX_WORK: usize = 1 << 30;
 ///
 /// # Errors
 /// A sentence where shapes do not fit or the work is unreasonable.
-pub(in crate::onnx) fn run(
+pub(crate) fn run(
     nodes: &[Planned],
     outputs: &[Operand],
     x: (ValueId, &Tensor),
@@ -23,7 +23,7 @@ pub(in crate::onnx) fn run(
         let inputs: Vec<&Tensor> = planned.inputs.iter().map(|operand| tensor(operand, x, &made)).collect::<Result<_, _>>()?;
         let params: Vec<&Tensor> = planned.params.iter().map(|p| &p.tensor).collect();
         let shapes: Vec<&[usize]> = inputs.iter().map(|t| &t.shape[..]).collect();
-        let shape = crate::op::infer(&planned.op, &shapes, &params)?;
+        let shape = op::infer(&planned.op, &shapes, &params)?;
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n > 0 && n <= MAX_WORK);
         let elements = elements.ok_or_else(|| format!("a constant of shape {shape:?} is unreasonable"))?;
         let read = inputs.iter().map(|t| t.data.len()).sum::<usize>();
@@ -34,11 +34,8 @@ pub(in crate::onnx) fn run(
         if !may_fold(elements) {
             return Err(format!("computes {elements} constant elements, which makes too many in all"));
         }
-        let result = match (&planned.op, &params[..]) {
-            (Op::Constant, [param]) => (*param).clone(),
-            (op, _) => crate::op::reference(op, &inputs, &params, &shape),
-        };
-        made.push((result, crate::op::elem(&planned.op, Some(Elem::F32))));
+        let result = op::reference(&planned.op, &inputs, &params, &shape);
+        made.push((result, op::elem(&planned.op, Some(Elem::F32))));
     }
     let constant = |operand: &Operand| {
         let elem = match operand {
