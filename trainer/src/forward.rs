@@ -1,7 +1,6 @@
 //! Interprets a [`Graph`] with dfdx tensors.
 
 use crate::backend::{Backend, Batch, ConvShape, Fault, LinearShape, LrnShape, PoolShape, Vector};
-use crate::network::Tap;
 use crate::ops::{self, LayerParams, Weight};
 use crate::plan::{Plan, Trained};
 use crate::rng::{KeyedRng, stream};
@@ -25,6 +24,9 @@ pub enum Mode<'a> {
         samples: &'a [u32],
     },
 }
+
+/// Is shown the output of every layer of a batch: the layer's name, `[N, elements of one sample]`.
+pub type Tap<'a> = &'a mut dyn FnMut(&str, &[f32]);
 
 /// Hears of every parameter on the way back: its name, and its gradient, to which nothing is added any more.
 pub type Done<B> = Arc<dyn Fn(&str, &Vector<B>) -> Result<(), Fault<B>>>;

@@ -1,12 +1,11 @@
 //! How a network's parameters begin.
 
-use crate::nearest::nearest;
-use crate::optim::{Groups, OptimOptions, Role, RuleError};
+use crate::nearest::meant;
+use crate::plan::{Kind, Role};
 use crate::rng::{KeyedRng, stream};
-use crate::schedule::ScheduleOptions;
 use crate::text::written_as_text;
 use serde::{Deserialize, Serialize};
-use staticnet_graph::graph::{Graph, Op};
+use staticnet_graph::graph::Graph;
 use std::fmt;
 use std::str::FromStr;
 
@@ -80,7 +79,8 @@ impl FromStr for Init {
             (name, Some(_)) if NAMES.contains(&name) => wrong(&format!("{name} takes no number")),
             _ => {
                 let list = "kaiming, xavier, xavier-normal, gaussian[:STD], uniform:BOUND, constant:VALUE or alexnet is needed";
-                wrong(&format!("{list} (perhaps {})", nearest(name, NAMES)[0]))
+                let close = meant(name, NAMES).map_or(String::new(), |name| format!(" (perhaps {name})"));
+                wrong(&format!("{list}{close}"))
             }
         }
     }
@@ -144,40 +144,25 @@ const BIAS: u32 = 1;
 /// Fills the parameters of `graph`. Every layer draws from a sequence of its own, so a net's first layers begin alike whatever
 /// follows them.
 pub fn initialise(graph: &mut Graph, init: Init, seed: u64) {
-    fill(graph, init, seed, |_| None);
+    initialise_by(graph, init, seed, |_| None);
 }
 
-/// Fills the parameters of `graph` with `init`, or with the `init` of the rules that are for them.
-///
-/// A rule gives biases its `init` where it names them (`bias`, `conv.bias`, `features.3.bias`): that of `conv` is for weights.
-///
-/// # Errors
-/// [`RuleError`] where rules do not fit the network.
-pub fn initialise_by_rules(graph: &mut Graph, init: Init, options: &OptimOptions, seed: u64) -> Result<(), RuleError> {
-    let groups = Groups::new(graph, options, &ScheduleOptions::default())?;
-    fill(graph, init, seed, |parameter| groups.init(parameter));
-    Ok(())
-}
-
-fn fill(graph: &mut Graph, init: Init, seed: u64, rule: impl Fn(&str) -> Option<Init>) {
+/// Fills the parameters of `graph` with what `rule` says of one by its name, or else with `init`. A layer that the trainer does not train
+/// keeps its parameters.
+pub fn initialise_by(graph: &mut Graph, init: Init, seed: u64, rule: impl Fn(&str) -> Option<Init>) {
     let (mut convs, mut linears) = (0, 0);
-    let hidden = graph.nodes.iter().filter(|n| n.op == Op::Linear).count().saturating_sub(1);
+    let hidden = graph.nodes.iter().filter(|n| Kind::of(&n.op) == Some(Kind::Linear)).count().saturating_sub(1);
     for (layer, node) in graph.nodes.iter().enumerate() {
-        let one = match &node.op {
-            Op::Conv(_) => {
+        let one = match Kind::of(&node.op) {
+            Some(Kind::Conv) => {
                 convs += 1;
                 matches!(convs, 2 | 4 | 5)
             }
-            Op::Linear => {
+            Some(Kind::Linear) => {
                 linears += 1;
                 linears <= hidden
             }
-            Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Dropout { .. } | Op::Flatten | Op::Identity => continue,
-            Op::AveragePool(_) | Op::Unary(_) | Op::Softmax { .. } | Op::Binary(_) | Op::Concat { .. } => continue,
-            Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } | Op::Pad { .. } | Op::ReduceMean { .. } => continue,
-            Op::ArgMax { .. } | Op::Resize(_) | Op::Quantize(_) | Op::Dequantize(_) => continue,
-            // These are not trained yet (see [`crate::plan`]): their parameters stay as they are.
-            Op::MatMul | Op::BatchNorm { .. } | Op::PRelu | Op::Constant => continue,
+            None => continue,
         };
         for (name, role) in node.params.iter().zip([Role::Weight, Role::Bias]) {
             let Some(tensor) = graph.params.get_mut(name) else { continue };

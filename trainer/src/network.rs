@@ -1,10 +1,10 @@
 //! A network that learns: a [`Graph`] whose parameters are dfdx tensors.
 
-use crate::backend::{Backend, Batch, DeviceError, Fault, Grads};
+use crate::backend::{Backend, Batch, DeviceError, Fault, Grads, LossError};
 use crate::dataset;
-use crate::forward::{Done, Mode, forward};
+use crate::forward::{Done, Mode, Tap, forward};
 use crate::loss::Loss;
-use crate::ops::{self, Weight, loss::LossError, put, take};
+use crate::ops::{self, Weight, put, take};
 use crate::optim::{Moment, Optimiser, Stepped};
 use crate::plan::{Plan, Untrained};
 use crate::targets::Targets;
@@ -58,9 +58,6 @@ pub struct Going {
     /// What the gradients are multiplied by.
     pub scale: f32,
 }
-
-/// Is shown the output of every layer of a batch: the layer's name, `[N, elements of one sample]`.
-pub type Tap<'a> = &'a mut dyn FnMut(&str, &[f32]);
 
 /// A parameter's name and its numbers.
 pub type Parameter<'a> = (&'a str, Cow<'a, [f32]>);

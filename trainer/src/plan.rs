@@ -24,6 +24,60 @@ pub(crate) enum Trained {
     Pass,
 }
 
+impl Trained {
+    /// The kind of layer, if it has parameters.
+    fn kind(self) -> Option<Kind> {
+        match self {
+            Trained::Conv(_) => Some(Kind::Conv),
+            Trained::Linear => Some(Kind::Linear),
+            Trained::MaxPool(_) | Trained::Lrn(_) | Trained::Relu | Trained::Dropout(_) | Trained::Pass => None,
+        }
+    }
+}
+
+/// A kind of layer that has parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Convolution.
+    Conv,
+    /// Fully connected.
+    Linear,
+}
+
+impl Kind {
+    /// Of the layers of an operator; nothing if the trainer learns no parameters of them.
+    pub(crate) fn of(op: &Op) -> Option<Kind> {
+        form(op).and_then(Trained::kind)
+    }
+
+    /// As rules name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Conv => "conv",
+            Kind::Linear => "linear",
+        }
+    }
+}
+
+/// What a parameter is to its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It multiplies.
+    Weight,
+    /// It is added.
+    Bias,
+}
+
+impl Role {
+    /// As rules name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Role::Weight => "weight",
+            Role::Bias => "bias",
+        }
+    }
+}
+
 /// Everything in a graph that the trainer cannot train yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Untrained(pub Vec<Diagnostic>);
@@ -104,18 +158,30 @@ fn trained(graph: &Graph, node: &Node) -> Result<Trained, Diagnostic> {
         let reason = format!("has shape {:?}; the first dimension must be 1, the batch", graph.shape(*value));
         return Err(refused("shape", reason, "keep the batch in front"));
     }
-    match &node.op {
-        Op::Conv(attrs) => Ok(Trained::Conv(*attrs)),
-        Op::Linear if graph.shape(node.inputs[0]).len() != 2 => {
+    match form(&node.op) {
+        Some(Trained::Linear) if graph.shape(node.inputs[0]).len() != 2 => {
             let reason = format!("its input has shape {:?}; rows of features are not trained yet", graph.shape(node.inputs[0]));
             Err(refused("shape", reason, "flatten the input first"))
         }
-        Op::Linear => Ok(Trained::Linear),
-        Op::MaxPool(attrs) => Ok(Trained::MaxPool(*attrs)),
-        Op::Lrn(attrs) => Ok(Trained::Lrn(*attrs)),
-        Op::Relu => Ok(Trained::Relu),
-        Op::Dropout { ratio } => Ok(Trained::Dropout(*ratio)),
-        Op::Flatten | Op::Identity | Op::Reshape { .. } | Op::Unary(Function::Identity) => Ok(Trained::Pass),
+        Some(trained) => Ok(trained),
+        None => {
+            let hint = "train it elsewhere and give the ONNX model to the exporter, or use convolutions, fully connected layers, \
+                        max-pools, LRN, ReLU and dropout";
+            Err(refused("", "the trainer has no gradient of it yet".into(), hint))
+        }
+    }
+}
+
+/// What an operator is to the trainer; nothing if it has no gradient of it. The one place that names all of them.
+fn form(op: &Op) -> Option<Trained> {
+    match op {
+        Op::Conv(attrs) => Some(Trained::Conv(*attrs)),
+        Op::Linear => Some(Trained::Linear),
+        Op::MaxPool(attrs) => Some(Trained::MaxPool(*attrs)),
+        Op::Lrn(attrs) => Some(Trained::Lrn(*attrs)),
+        Op::Relu => Some(Trained::Relu),
+        Op::Dropout { ratio } => Some(Trained::Dropout(*ratio)),
+        Op::Flatten | Op::Identity | Op::Reshape { .. } | Op::Unary(Function::Identity) => Some(Trained::Pass),
         Op::MatMul
         | Op::AveragePool(_)
         | Op::BatchNorm { .. }
@@ -132,11 +198,7 @@ fn trained(graph: &Graph, node: &Node) -> Result<Trained, Diagnostic> {
         | Op::Resize(_)
         | Op::Constant
         | Op::Quantize(_)
-        | Op::Dequantize(_) => {
-            let hint = "train it elsewhere and give the ONNX model to the exporter, or use convolutions, fully connected layers, \
-                        max-pools, LRN, ReLU and dropout";
-            Err(refused("", "the trainer has no gradient of it yet".into(), hint))
-        }
+        | Op::Dequantize(_) => None,
     }
 }
 
@@ -150,10 +212,8 @@ fn sole_relu(graph: &Graph, node: &Node, trained: Trained) -> Option<usize> {
         return None;
     }
     let mut readers = graph.nodes.iter().enumerate().filter(|(_, n)| n.inputs.contains(&node.output));
-    match (readers.next(), readers.next()) {
-        (Some((i, reader)), None) if reader.op == Op::Relu => Some(i),
-        _ => None,
-    }
+    let (Some((i, reader)), None) = (readers.next(), readers.next()) else { return None };
+    (reader.op == Op::Relu).then_some(i)
 }
 
 #[cfg(test)]

@@ -11,16 +11,17 @@ pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod device;
+mod loss_error;
 pub mod open;
 pub mod raw;
 pub mod update;
 
 use crate::loss::Loss;
-use crate::ops::loss::LossError;
 use crate::rng::KeyedRng;
 use crate::targets::Targets;
 pub use device::{Device, DeviceError, Precision, Target};
 use dfdx::prelude::{Gradients, HasErr, NoneTape, Shape, Storage, Tensor};
+pub use loss_error::LossError;
 use staticnet::op::{Lrn, Window};
 use std::borrow::Cow;
 use std::fmt;
@@ -127,8 +128,8 @@ pub type Grads<B> = Gradients<f32, <B as Backend>::Device>;
 /// An update of one parameter.
 pub type Work<'a, B> = (Update, Slots<<B as Backend>::Read<'a>, <B as Backend>::Write<'a>>);
 
-/// A batch of activations in a backend's memory.
-pub type Batch<B, T = NoneTape> = crate::ops::Activation<T, <B as Backend>::Device>;
+/// A batch of activations in a backend's memory, `[N, elements of one sample]`.
+pub type Batch<B, T = NoneTape> = Tensor<(usize, usize), f32, <B as Backend>::Device, T>;
 
 /// A device and its kernels. Memory has exactly the lengths that shapes say; a kernel panics otherwise. Errors are the device's: memory
 /// that runs out, or a device that fails.

@@ -10,9 +10,8 @@ mod training;
 pub use layers::layers;
 pub use training::{Trial, curves, memory, resumed, throughput};
 
-use crate::backend::DeviceError;
+use crate::backend::{DeviceError, LossError};
 use crate::network::NetworkError;
-use crate::ops::loss::LossError;
 use crate::optim::{OptimiserError, RestoreError};
 use crate::train::TrainError;
 use serde::Serialize;

@@ -1,5 +1,8 @@
 use super::*;
 use crate::models::{alexnet_cifar, lenet};
+use crate::optim::{Groups, OptimOptions};
+use crate::schedule::ScheduleOptions;
+use staticnet_graph::graph::Op;
 
 fn drawn(init: Init, seed: u64) -> Graph {
     let mut graph = alexnet_cifar(3, 10).unwrap();
@@ -83,7 +86,8 @@ fn rules_say_how_layers_begin() {
     ];
     let options = OptimOptions { rule: rules.iter().map(|r| r.parse().unwrap()).collect(), ..OptimOptions::default() };
     let mut graph = alexnet_cifar(3, 10).unwrap();
-    initialise_by_rules(&mut graph, Init::Kaiming, &options, 1).unwrap();
+    let groups = Groups::new(&graph, &options, &ScheduleOptions::default()).unwrap();
+    initialise_by(&mut graph, Init::Kaiming, 1, |parameter| groups.init(parameter));
     let all = |name: &str, value: f32| graph.params[name].data.iter().all(|v| *v == value);
     assert!(all("features.6.weight", 0.5) && all("features.6.bias", 0.0), "`conv` is for weights");
     assert!((std(&graph.params["features.3.weight"].data) - 2.0).abs() < 0.05);

@@ -11,7 +11,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossKind {
-    /// Softmax, then cross-entropy: one class a sample.
+    /// Cross-entropy of the scores' softmax: one class a sample.
     #[default]
     CrossEntropy,
     /// A sigmoid for each output, then cross-entropy: any number of labels a sample.

@@ -1,44 +1,11 @@
 //! The loss on the tape.
 
 use super::{Activation, put, take};
-use crate::backend::{Backend, DeviceError};
-use crate::loss::{Loss, TargetError};
+use crate::backend::{Backend, DeviceError, LossError};
+use crate::loss::Loss;
 use crate::targets::Targets;
 use dfdx::prelude::*;
-use std::fmt;
 use std::sync::Arc;
-
-/// Why there is no loss.
-#[derive(Debug)]
-pub enum LossError {
-    /// A target does not fit the scores.
-    Target(TargetError),
-    /// Memory ran out.
-    Device(DeviceError),
-}
-
-impl fmt::Display for LossError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LossError::Target(error) => write!(f, "{error}"),
-            LossError::Device(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for LossError {}
-
-impl From<TargetError> for LossError {
-    fn from(error: TargetError) -> Self {
-        LossError::Target(error)
-    }
-}
-
-impl From<DeviceError> for LossError {
-    fn from(error: DeviceError) -> Self {
-        LossError::Device(error)
-    }
-}
 
 /// A number on the tape.
 pub type Mean<B, T> = Tensor<Rank0, f32, <B as Backend>::Device, T>;

@@ -5,18 +5,10 @@ use super::rule::{Rule, RuleError};
 use super::settings::Settings;
 use crate::init::Init;
 use crate::nearest::nearest;
+use crate::plan::{Kind, Role};
 use crate::schedule::{Moment, Plateau, ScheduleOptions};
-use staticnet_graph::graph::{Graph, Node, Op};
+use staticnet_graph::graph::Graph;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What a parameter is to its layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It multiplies.
-    Weight,
-    /// It is added.
-    Bias,
-}
 
 /// Parameters that the same rules are for.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,15 +57,6 @@ struct Subject<'a> {
     role: Role,
 }
 
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Role::Weight => "weight",
-            Role::Bias => "bias",
-        }
-    }
-}
-
 /// How well a selector fits: kinds are 0, names 1, and of both the number of words counts.
 type Specificity = (u8, usize);
 
@@ -106,21 +89,10 @@ impl Subject<'_> {
 /// The parameters in the order of the graph; one that several layers use is the first one's.
 fn subjects(graph: &Graph) -> Vec<Subject<'_>> {
     let mut seen = BTreeSet::new();
-    let of = |node: &'_ Node| -> Option<&'static str> {
-        match node.op {
-            Op::Conv(_) => Some("conv"),
-            Op::Linear => Some("linear"),
-            Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Dropout { .. } | Op::Flatten | Op::Identity => None,
-            Op::AveragePool(_) | Op::Unary(_) | Op::Softmax { .. } | Op::Binary(_) | Op::Concat { .. } => None,
-            Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } | Op::Pad { .. } | Op::ReduceMean { .. } => None,
-            Op::ArgMax { .. } | Op::Resize(_) | Op::Quantize(_) | Op::Dequantize(_) => None,
-            // The trainer refuses these (see [`crate::plan`]).
-            Op::MatMul | Op::BatchNorm { .. } | Op::PRelu | Op::Constant => None,
-        }
-    };
     let all = graph.nodes.iter().flat_map(|node| {
         let roles = [Role::Weight].into_iter().chain(std::iter::repeat(Role::Bias));
-        node.params.iter().zip(roles).map(|(name, role)| Subject { name, layer: &node.name, kind: of(node), role })
+        let kind = Kind::of(&node.op).map(Kind::name);
+        node.params.iter().zip(roles).map(move |(name, role)| Subject { name, layer: &node.name, kind, role })
     });
     all.filter(|s| graph.params.contains_key(s.name) && seen.insert(s.name)).collect()
 }
@@ -186,7 +158,8 @@ impl Groups {
         self.iter().find(|g| g.parameters.iter().any(|p| p == parameter))
     }
 
-    /// How a parameter begins, where a rule says it.
+    /// How a parameter begins, if a rule says it. Biases follow a rule that names them (`bias`, `conv.bias`, `features.3.bias`): the
+    /// `init` of `conv` is for weights.
     pub fn init(&self, parameter: &str) -> Option<Init> {
         self.inits.get(parameter).copied()
     }

@@ -5,11 +5,12 @@
 mod groups;
 mod options;
 mod rule;
+mod rule_text;
 mod scale;
 mod settings;
 mod state;
 
-pub use groups::{Group, Groups, Role};
+pub use groups::{Group, Groups};
 pub use options::{OptimOptions, OptimizerKind};
 pub use rule::{Rule, RuleError};
 pub use settings::{KEYS, Settings};

@@ -2,7 +2,7 @@
 
 use super::options::OptimOptions;
 use crate::init::Init;
-use crate::nearest::nearest;
+use crate::nearest::meant;
 use crate::option::OptionError;
 use crate::schedule::ScheduleOptions;
 use clap::ValueEnum;
@@ -116,10 +116,7 @@ impl Settings {
                 put(&mut schedule.warmup_epochs, key, value)
             }
             _ if GLOBAL.contains(&key) => Err(format!("`{key}` is for the whole training, not for a part of the parameters")),
-            _ => {
-                let meant = nearest(key, KEYS)[0];
-                Err(format!("nothing is called `{key}`; perhaps `{meant}` is meant (there are {})", KEYS.join(", ")))
-            }
+            _ => Err(format!("nothing is called `{key}`{} (there are {})", perhaps(meant(key, KEYS)), KEYS.join(", "))),
         }
     }
 
@@ -137,6 +134,11 @@ impl Settings {
             _ => Ok(()),
         }
     }
+}
+
+/// How an error goes on that has something to suggest.
+fn perhaps(meant: Option<&str>) -> String {
+    meant.map_or(String::new(), |name| format!("; perhaps `{name}` is meant"))
 }
 
 fn put<T: FromStr + Described>(place: &mut T, key: &str, value: &str) -> Result<(), String> {
@@ -173,8 +175,8 @@ fn choose<T: ValueEnum>(place: &mut T, key: &str, value: &str) -> Result<(), Str
     *place = T::from_str(value, false).map_err(|_| {
         let names: Vec<_> = T::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect();
         let names: Vec<&str> = names.iter().map(|n| n.get_name()).collect();
-        let (all, meant) = (names.join(", "), nearest(value, names)[0]);
-        format!("{key}: one of {all} is needed, not `{value}`; perhaps `{meant}` is meant")
+        let (all, close) = (names.join(", "), perhaps(meant(value, names)));
+        format!("{key}: one of {all} is needed, not `{value}`{close}")
     })?;
     Ok(())
 }

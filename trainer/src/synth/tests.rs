@@ -93,7 +93,7 @@ fn the_contact_sheet_shows_every_class() {
     assert_eq!(sheet.pixels[at(top, left - 1)], 255);
 }
 
-/// Softmax regression on standardised pixels, by gradient descent with momentum on mini-batches.
+/// Multinomial logistic regression on standardised pixels, by gradient descent with momentum on mini-batches.
 struct Linear {
     /// Per class: one weight per pixel, then the bias.
     weights: Vec<Vec<f32>>,

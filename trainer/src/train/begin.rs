@@ -2,9 +2,11 @@
 
 use super::TrainError;
 use crate::config::{Config, Start};
-use crate::init::initialise_by_rules;
+use crate::init::initialise_by;
 use crate::models;
+use crate::optim::Groups;
 use crate::run::Run;
+use crate::schedule::ScheduleOptions;
 use crate::source::BatchSource;
 use staticnet_graph::graph::Graph;
 use staticnet_graph::{onnx, safetensors};
@@ -22,7 +24,11 @@ pub(super) fn blank_network(config: &Config, source: &impl BatchSource) -> Resul
 /// Fills in the first parameters.
 pub(super) fn begin(mut graph: Graph, config: &Config) -> Result<Graph, TrainError> {
     match &config.init {
-        Start::Drawn(init) => initialise_by_rules(&mut graph, *init, &config.optim, config.seed)?,
+        Start::Drawn(init) => {
+            // A schedule has no part in how parameters begin.
+            let groups = Groups::new(&graph, &config.optim, &ScheduleOptions::default())?;
+            initialise_by(&mut graph, *init, config.seed, |parameter| groups.init(parameter));
+        }
         Start::From(path) => {
             let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
             match extension {

@@ -1,13 +1,12 @@
 //! Why a training cannot begin or go on.
 
 use crate::backend::open::OpenError;
-use crate::backend::{Device, DeviceError};
+use crate::backend::{Device, DeviceError, LossError};
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::loss::TargetError;
 use crate::models;
 use crate::network::NetworkError;
-use crate::ops::loss::LossError;
 use crate::optim::{OptimiserError, RuleError, StateError};
 use crate::option::OptionError;
 use crate::plan::Untrained;

@@ -30,9 +30,10 @@ mod update;
 mod winograd;
 
 use super::raw::{self, simd::Simd};
-use super::{Backend, Batch, ConvShape, LayerGrads, LinearShape, LrnSaved, LrnShape, PoolShape, Saved, Vector, Work};
+use super::{
+    Backend, Batch, ConvShape, LayerGrads, LinearShape, LossError, LrnSaved, LrnShape, PoolShape, Saved, Vector, Work,
+};
 use crate::loss::Loss;
-use crate::ops::loss::LossError;
 use crate::rng::KeyedRng;
 use crate::targets::Targets;
 use dfdx::prelude::{Cache as _, Cpu, CpuError, Shape, Tensor, ZerosTensor};

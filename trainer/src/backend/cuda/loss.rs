@@ -2,10 +2,9 @@
 
 use super::CudaBackend;
 use super::sizes::narrow;
-use crate::backend::DeviceError;
 use crate::backend::raw::cuda::{Read, Write, args};
+use crate::backend::{DeviceError, LossError};
 use crate::loss::{CrossEntropy, Loss, Misfit, TargetError};
-use crate::ops::loss::LossError;
 use crate::targets::Targets;
 use cudarc::driver::DriverError;
 

@@ -17,10 +17,10 @@ pub use setup::CudaSetupError;
 
 use super::raw::cuda::{self as raw, Buffer, Gpu, Read, Shared, Staged, Staging, THREADS, Write, args};
 use super::{
-    Backend, Batch, ConvShape, LayerGrads, LinearShape, LrnSaved, LrnShape, PoolShape, Precision, Saved, Vector, Work,
+    Backend, Batch, ConvShape, LayerGrads, LinearShape, LossError, LrnSaved, LrnShape, PoolShape, Precision, Saved, Vector,
+    Work,
 };
 use crate::loss::Loss;
-use crate::ops::loss::LossError;
 use crate::rng::KeyedRng;
 use crate::targets::Targets;
 use dfdx::prelude::{Cuda, CudaError, Shape, Tensor, ZerosTensor};

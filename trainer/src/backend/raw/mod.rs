@@ -4,8 +4,6 @@
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod simd;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 use dfdx::prelude::{Cpu, HasShape, Shape, Tensor};
 

@@ -3,6 +3,9 @@
 //! The program itself is compiled for any processor of its architecture. What is found when it runs decides which copy of a
 //! loop is taken. The copies are the same safe code, compiled again; with `fma` a product and its sum are rounded once.
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use std::ops::Range;
 
 /// Columns of a panel of the right factor.
@@ -124,10 +127,10 @@ impl Simd {
             Level::Portable => work.run(),
             // SAFETY: a `Simd` of this level is only made where the processor has these features.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { super::x86::avx2(work) },
+            Level::Avx2 => unsafe { x86::avx2(work) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { super::x86::avx512(work) },
+            Level::Avx512 => unsafe { x86::avx512(work) },
         }
     }
 
@@ -140,10 +143,10 @@ impl Simd {
             Level::Portable => multiply(|a, b| tile::<6>(plain, a, b), panels),
             // SAFETY: as in `run`.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { super::x86::multiply_avx2(panels) },
+            Level::Avx2 => unsafe { x86::multiply_avx2(panels) },
             // SAFETY: as in `run`.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { super::x86::multiply_avx512(panels) },
+            Level::Avx512 => unsafe { x86::multiply_avx512(panels) },
         }
     }
 
@@ -160,7 +163,7 @@ impl Simd {
             }
             // SAFETY: as in `run`; where there is AVX-512 there is AVX2.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => unsafe { super::x86::transpose_avx2(transposition) },
+            Level::Avx2 | Level::Avx512 => unsafe { x86::transpose_avx2(transposition) },
         }
     }
 
@@ -173,13 +176,13 @@ impl Simd {
             Level::Portable => rows_by_panel(plain, rows, panel, sums),
             // SAFETY: as in `run`; where there is AVX-512 there is AVX2.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => unsafe { super::x86::rows_by_panel_avx2(rows, panel, sums) },
+            Level::Avx2 | Level::Avx512 => unsafe { x86::rows_by_panel_avx2(rows, panel, sums) },
         }
     }
 }
 
 /// Some rows and columns, one by one.
-pub(super) fn transpose_part(transposition: &mut Transposition<'_>, rows: Range<usize>, columns: Range<usize>) {
+fn transpose_part(transposition: &mut Transposition<'_>, rows: Range<usize>, columns: Range<usize>) {
     let Transposition { from, from_stride, to, to_stride, add, .. } = transposition;
     for r in rows {
         for c in columns.clone() {
@@ -197,11 +200,7 @@ fn plain(a: f32, b: f32, c: f32) -> f32 {
 
 /// The sums of one panel by another stay in registers.
 #[inline(always)]
-pub(super) fn tile<const HEIGHT: usize>(
-    mul_add: impl Fn(f32, f32, f32) -> f32,
-    a: &[f32],
-    b: &[f32],
-) -> [[f32; COLUMNS]; HEIGHT] {
+fn tile<const HEIGHT: usize>(mul_add: impl Fn(f32, f32, f32) -> f32, a: &[f32], b: &[f32]) -> [[f32; COLUMNS]; HEIGHT] {
     let mut sums = [[0.0; COLUMNS]; HEIGHT];
     for (a, b) in a.as_chunks::<HEIGHT>().0.iter().zip(b.as_chunks::<COLUMNS>().0) {
         for i in 0..HEIGHT {
@@ -214,7 +213,7 @@ pub(super) fn tile<const HEIGHT: usize>(
 }
 
 #[inline(always)]
-pub(super) fn multiply<const HEIGHT: usize>(tile: impl Fn(&[f32], &[f32]) -> [[f32; COLUMNS]; HEIGHT], panels: Panels<'_>) {
+fn multiply<const HEIGHT: usize>(tile: impl Fn(&[f32], &[f32]) -> [[f32; COLUMNS]; HEIGHT], panels: Panels<'_>) {
     let Panels { lhs, rows, lhs_depth, from, rhs, depth, columns, product, stride, add } = panels;
     assert!(from + depth <= lhs_depth && columns <= stride, "panels do not fit");
     assert!(lhs.len() >= rows.div_ceil(HEIGHT) * HEIGHT * lhs_depth, "the left panels are too short");
@@ -239,7 +238,7 @@ pub(super) fn multiply<const HEIGHT: usize>(tile: impl Fn(&[f32], &[f32]) -> [[f
 }
 
 #[inline(always)]
-pub(super) fn rows_by_panel(
+fn rows_by_panel(
     mul_add: impl Fn(f32, f32, f32) -> f32,
     rows: [&[f32]; ROWS],
     panel: &[f32],

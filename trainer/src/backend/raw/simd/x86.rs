@@ -1,6 +1,6 @@
-//! The code of [`super::simd`] compiled for AVX2 and AVX-512, and what the compiler does not find by itself.
+//! The code of [`super`] compiled for AVX2 and AVX-512, and what the compiler does not find by itself.
 
-use super::simd::{COLUMNS, Loop, Panels, ROWS, Transposition, multiply, rows_by_panel, tile, transpose_part};
+use super::{COLUMNS, Loop, Panels, ROWS, Transposition, multiply, rows_by_panel, tile, transpose_part};
 use std::arch::x86_64::{__m256, _mm256_add_ps, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps};
 use std::arch::x86_64::{_mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps};
 use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
