@@ -19,10 +19,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,8 @@ TOLERANCE = 1e-4
 # How far the outputs for two inputs must be apart.
 LEAST_CHANGE = 1e-2
 N_LIGHT, N_TORCHVISION = 9, 26
+# Compiling light_vgg19 takes 1 GiB, besides the model in memory here.
+MOST_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -140,15 +145,17 @@ def main() -> int:
     parser.add_argument("--exporter", type=Path, default=DEFAULT_EXPORTER, help="the binary (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table, too")
     parser.add_argument("--only", default="", metavar="SUBSTRING", help="networks with this in their names")
-    parser.add_argument("--workers", type=int, default=2, help="networks at a time (default: %(default)s)")
+    cores = max(1, min(os.cpu_count() or 1, MOST_WORKERS))
+    parser.add_argument("--workers", type=int, default=cores, help="networks at a time (default here: %(default)s)")
     arguments = parser.parse_args()
     exporter = Exporter(arguments.exporter)
     paths = sources(arguments.only)
     if exporter.missing() or not paths:
         print(exporter.missing() or f"no network is called {arguments.only}", file=sys.stderr)
         return 2
-    with ThreadPoolExecutor(arguments.workers) as pool:
-        results = list(pool.map(lambda path: run_network(exporter, path), paths))
+    # Processes, not threads: drawing weights is Python's own work. A spawned one has no threads of onnxruntime's to inherit.
+    with ProcessPoolExecutor(arguments.workers, get_context("spawn")) as pool:
+        results = list(pool.map(partial(run_network, exporter), paths))
     print_table(results)
     if arguments.json:
         document = {"onnx": onnx.__version__, "tolerance": TOLERANCE, "networks": [asdict(r) for r in results]}

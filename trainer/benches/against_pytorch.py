@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Times a training step of the trainer against PyTorch's on this CPU, or on a GPU, and prints a Markdown table.
 
-    cargo build --release -p staticnet-trainer --no-default-features --example step_time
+    cargo build --release -p staticnet-trainer --example step_time
     python3 trainer/benches/against_pytorch.py [--rounds 21] [--threads 1,2] [--nets lenet:64,alexnet-cifar:64,alexnet:16]
 
-    scripts/build-cuda --no-default-features --example step_time
+    scripts/build-cuda --example step_time
     CARGO_TARGET_DIR=target/cuda/build python3 trainer/benches/against_pytorch.py --device cuda:0 --precision tf32 \\
         --threads 1 --nets alexnet-cifar:256,alexnet:256
 

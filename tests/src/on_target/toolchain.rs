@@ -59,6 +59,25 @@ impl Toolchain {
         Err(OnTargetError::NoToolchain { target })
     }
 
+    /// Whether one call of cargo can build for this target and the other's.
+    pub fn builds_with(&self, other: &Toolchain) -> bool {
+        match (self, other) {
+            (Toolchain::Installed { .. }, Toolchain::Installed { .. }) => true,
+            (Toolchain::FromSource { rustc, linker, .. }, Toolchain::FromSource { rustc: other_rustc, linker: other_linker, .. }) => {
+                rustc == other_rustc && linker == other_linker
+            }
+            (Toolchain::Installed { .. }, Toolchain::FromSource { .. })
+            | (Toolchain::FromSource { .. }, Toolchain::Installed { .. }) => false,
+        }
+    }
+
+    /// The target's triple.
+    pub fn target(&self) -> &'static str {
+        match self {
+            Toolchain::Installed { target } | Toolchain::FromSource { target, .. } => target,
+        }
+    }
+
     /// `cargo <subcommand>` for the target, in `folder`, with its own target folder; the caller adds packages and features.
     ///
     /// Whatever the surrounding cargo or user chose for the host's compiler does not reach it.
