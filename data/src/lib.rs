@@ -207,13 +207,35 @@ impl DataSet {
     }
 }
 
+/// Sample `i` as the device takes it: preprocessed, rows of pixels of channels (`[H, W, C]`).
+///
+/// # Errors
+/// [`DataError`] where the picture cannot be read or preprocessed.
+pub fn pixels(data: &DataSet, i: usize, preprocess: &Preprocess) -> Result<Vec<f32>, DataError> {
+    preprocessed(data, i, |picture| hwc(preprocess, picture))
+}
+
 /// Sample `i` as an ONNX model takes it: preprocessed, `[C, H, W]`.
 ///
 /// # Errors
 /// [`DataError`] where the picture cannot be read or preprocessed.
 pub fn sample(data: &DataSet, i: usize, preprocess: &Preprocess) -> Result<Vec<f32>, DataError> {
-    let result = data.with_picture(i, |picture| chw(preprocess, picture))?;
-    result.map_err(|error| DataError::Preprocess { name: data.name(i), error })
+    preprocessed(data, i, |picture| chw(preprocess, picture))
+}
+
+/// What `preprocess` makes of sample `i`; an error of it names the sample.
+fn preprocessed(
+    data: &DataSet,
+    i: usize,
+    preprocess: impl FnOnce(Picture<'_>) -> Result<Vec<f32>, PictureError>,
+) -> Result<Vec<f32>, DataError> {
+    data.with_picture(i, preprocess)?.map_err(|error| DataError::Preprocess { name: data.name(i), error })
+}
+
+fn hwc(preprocess: &Preprocess, picture: Picture<'_>) -> Result<Vec<f32>, PictureError> {
+    let mut hwc = vec![0.0; preprocess.len()];
+    preprocess.to_f32(picture, &mut hwc)?;
+    Ok(hwc)
 }
 
 /// A picture as an ONNX model takes it: preprocessed, `[C, H, W]`.
@@ -221,8 +243,7 @@ pub fn sample(data: &DataSet, i: usize, preprocess: &Preprocess) -> Result<Vec<f
 /// # Errors
 /// [`PictureError`] where sizes do not fit.
 pub fn chw(preprocess: &Preprocess, picture: Picture<'_>) -> Result<Vec<f32>, PictureError> {
-    let mut hwc = vec![0.0; preprocess.len()];
-    preprocess.to_f32(picture, &mut hwc)?;
+    let hwc = hwc(preprocess, picture)?;
     let channels = preprocess.channels as usize;
     Ok((0..channels).flat_map(|c| hwc.iter().skip(c).step_by(channels).copied()).collect())
 }

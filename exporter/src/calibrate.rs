@@ -6,30 +6,9 @@
 
 use crate::error::Error;
 use crate::host::Model;
-use crate::network::{Kind, Network};
+use crate::network::{Kind, Network, Range};
 use rayon::prelude::*;
 use staticnet::record::DType;
-
-/// An interval of real values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range {
-    /// Smallest value.
-    pub lo: f32,
-    /// Largest value.
-    pub hi: f32,
-}
-
-impl Range {
-    const EMPTY: Range = Range { lo: f32::INFINITY, hi: f32::NEG_INFINITY };
-
-    fn with(self, v: f32) -> Range {
-        Range { lo: self.lo.min(v), hi: self.hi.max(v) }
-    }
-
-    fn and(self, other: Range) -> Range {
-        Range { lo: self.lo.min(other.lo), hi: self.hi.max(other.hi) }
-    }
-}
 
 const BINS: usize = 2048;
 

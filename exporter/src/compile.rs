@@ -1,17 +1,20 @@
 //! The whole way from a graph to an artifact.
 
+use crate::budget::OverBudget;
 use crate::calibrate;
 use crate::emit::{self, Emitted};
 use crate::error::Error;
-use crate::host::Model;
+use crate::host::{self, Model};
 use crate::lower::{lower, problem};
 use crate::network::Network;
 use crate::passes;
-use crate::plan::{self, OverBudget, Plan, PlanOptions, Planned, Ram, Share};
-use crate::quantize::{Quantized, quantize};
+use crate::plan::{self, Plan, PlanOptions, Planned, Ram, Share};
+use crate::quantize::quantize;
+use crate::quantized::{QuantLayer, Quantized};
+use crate::ways;
 use staticnet::preprocess::{PixelFormat, Source};
 use staticnet::record::TensorInfo;
-use staticnet_graph::graph::Graph;
+use staticnet_graph::graph::{Graph, Node, Op};
 
 /// What kind of artifact to make.
 #[derive(Clone, Debug, Default)]
@@ -36,61 +39,85 @@ impl Options {
 /// # Errors
 /// [`Error::Unsupported`] with everything that the runtime cannot run.
 pub fn compile_float(graph: Graph, options: &Options) -> Result<Emitted, Error> {
-    let (network, quantized) = as_it_is(graph)?;
-    emit_network(network, quantized, options)
+    emit_network(as_it_is(graph)?, options)
 }
 
 /// Lowers a graph without calibration: real numbers stay f32.
 ///
 /// # Errors
 /// As [`compile_float`].
-pub fn as_it_is(graph: Graph) -> Result<(Network, Quantized), Error> {
-    let mut network = network(graph)?;
-    let quantized = quantize(&mut network, None).map_err(Error::Unsupported)?;
-    Ok((network, quantized))
+pub fn as_it_is(graph: Graph) -> Result<Quantized, Error> {
+    quantize(network(graph)?, None).map_err(Error::Unsupported)
 }
 
-/// Compiles a graph to int8. `samples` are inputs as the ONNX model takes them: f32, NCHW, one sample each.
+/// Inputs to calibrate on, one sample each.
+#[derive(Clone, Copy, Debug)]
+pub enum Samples<'s> {
+    /// As the ONNX model takes them: f32, `[C, H, W]` where the input is a picture.
+    Arrays(&'s [Vec<f32>]),
+    /// Pictures as the device takes them, through the preprocessing that the model carries: f32, rows of pixels of channels.
+    Pictures(&'s [Vec<f32>]),
+}
+
+impl<'s, T: AsRef<[Vec<f32>]> + ?Sized> From<&'s T> for Samples<'s> {
+    fn from(arrays: &'s T) -> Self {
+        Samples::Arrays(arrays.as_ref())
+    }
+}
+
+impl Samples<'_> {
+    /// The samples in the bytes of the device's input.
+    fn encoded(&self, info: &TensorInfo) -> Result<Vec<Vec<u8>>, Error> {
+        let (Samples::Arrays(samples) | Samples::Pictures(samples)) = self;
+        if let Some(bad) = samples.iter().find(|s| s.len() as u64 != info.elements()) {
+            let reason = format!("a sample has {} elements, the input {}", bad.len(), info.elements());
+            return Err(Error::Input { from: "calibration".into(), reason });
+        }
+        let encode = |sample: &Vec<f32>| match self {
+            Samples::Arrays(_) => host::encode(info, sample),
+            // A picture lies on the device as the preprocessing makes it, or the model would not have been lowered.
+            Samples::Pictures(_) => host::encode_in_place(info, sample),
+        };
+        Ok(samples.iter().map(encode).collect())
+    }
+}
+
+/// Compiles a graph to int8.
 ///
 /// # Errors
 /// [`Error::Unsupported`], or [`Error::Input`] where a sample does not fit.
-pub fn compile(graph: Graph, samples: &[Vec<f32>], options: &Options) -> Result<Emitted, Error> {
-    let (network, quantized) = quantized(graph, samples)?;
-    emit_network(network, quantized, options)
+pub fn compile<'s>(graph: Graph, samples: impl Into<Samples<'s>>, options: &Options) -> Result<Emitted, Error> {
+    emit_network(quantized(graph, samples)?, options)
 }
 
 /// Calibrates and quantizes a graph.
 ///
 /// # Errors
 /// As [`compile`].
-pub fn quantized(graph: Graph, samples: &[Vec<f32>]) -> Result<(Network, Quantized), Error> {
-    let mut network = network(graph)?;
+pub fn quantized<'s>(graph: Graph, samples: impl Into<Samples<'s>>) -> Result<Quantized, Error> {
+    let network = network(graph)?;
     if network.inputs.len() != 1 {
         let reason = format!("has {} inputs", network.inputs.len());
         let hint = "calibrate a model with one input, or compile with --float";
         return Err(Error::Unsupported(vec![problem(&network.name, "model", "input", reason, hint)]));
     }
-    let mut float = network.clone();
-    let quantized = quantize(&mut float, None).map_err(Error::Unsupported)?;
-    let float = Model::from_emitted(emit_network(float, quantized, &Options::layer_by_layer())?).map_err(not_accepted)?;
+    let float = quantize(network.clone(), None).map_err(Error::Unsupported)?;
+    let float = Model::from_emitted(emit_network(float, &Options::layer_by_layer())?).map_err(not_accepted)?;
     let artifact = float.artifact();
     let info = artifact.input_slot(0).and_then(|slot| artifact.tensor(slot.tensor as usize));
     let info = info.ok_or(Error::Input { from: network.name.clone(), reason: "the network has no input".into() })?;
-    if let Some(bad) = samples.iter().find(|s| s.len() as u64 != info.elements()) {
-        let reason = format!("a sample has {} elements, the input {}", bad.len(), info.elements());
-        return Err(Error::Input { from: "calibration".into(), reason });
-    }
-    let encoded: Vec<Vec<u8>> = samples.iter().map(|s| crate::host::encode(&info, s)).collect();
-    let ranges = calibrate::ranges(&network, &float, &encoded)?;
+    let ranges = calibrate::ranges(&network, &float, &samples.into().encoded(&info)?)?;
     drop(float);
-    let quantized = quantize(&mut network, Some(&ranges)).map_err(Error::Unsupported)?;
-    Ok((network, quantized))
+    quantize(network, Some(&ranges)).map_err(Error::Unsupported)
 }
 
 /// Whether a graph holds integers of its own: then it needs no calibration.
 pub fn is_quantized(graph: &Graph) -> bool {
-    use staticnet_graph::graph::Op;
-    graph.nodes.iter().any(|node| matches!(node.op, Op::Quantize(_) | Op::Dequantize(_)))
+    let conversion = |node: &Node| {
+        let (Op::Quantize(_) | Op::Dequantize(_)) = node.op else { return None };
+        Some(node.output)
+    };
+    graph.nodes.iter().find_map(conversion).is_some()
 }
 
 /// Lowers a graph and runs the passes.
@@ -114,16 +141,16 @@ pub fn network(graph: Graph) -> Result<Network, Error> {
 ///
 /// # Errors
 /// As [`plan_network`]; [`Error::Unsupported`] where it is too large for the format.
-pub fn emit_network(network: Network, quantized: Quantized, options: &Options) -> Result<Emitted, Error> {
-    let plan = plan_network(&network, &quantized, options)?;
-    emit_plan(network, quantized, &plan, options)
+pub fn emit_network(network: Quantized, options: &Options) -> Result<Emitted, Error> {
+    let plan = plan_network(&network, options)?;
+    emit_plan(network, &plan, options)
 }
 
 /// Plans a network.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where it is too large for the format, [`Error::OverBudget`] where it needs more RAM than the options allow.
-pub fn plan_network(network: &Network, quantized: &Quantized, options: &Options) -> Result<Plan, Error> {
+pub fn plan_network(network: &Quantized, options: &Options) -> Result<Plan, Error> {
     let too_large = |what: &str, bytes: u64| {
         let hint = "the format addresses 4 GiB of weights and of RAM, and 65,000 steps";
         Error::Unsupported(vec![problem(&network.name, "model", what, format!("needs {bytes}"), hint)])
@@ -134,8 +161,9 @@ pub fn plan_network(network: &Network, quantized: &Quantized, options: &Options)
         let format = if p.channels == 1 { PixelFormat::Grey } else { PixelFormat::Rgb888 };
         wanted.source.unwrap_or(Source { width: p.width, height: p.height, format })
     });
-    let plan = plan::plan(&Planned::new(network, quantized), &wanted).map_err(|over| match wanted.ram {
-        Ram::Limit(_) => Error::OverBudget(over),
+    let planned = Planned::new(network);
+    let plan = plan::plan(&planned, &wanted).map_err(|over| match wanted.ram {
+        Ram::Limit(limit) => Error::OverBudget(ways::over_ram(&planned, &wanted, limit, over)),
         Ram::Least | Ram::Min => too_large("ram", over.needed),
     })?;
     let most = plan.steps.len().max(plan.slots.len()).max(plan.chunks.len());
@@ -149,23 +177,18 @@ pub fn plan_network(network: &Network, quantized: &Quantized, options: &Options)
 ///
 /// # Errors
 /// [`Error::Unsupported`] where it is too large for the format, [`Error::OverBudget`] where it is for the flash.
-pub fn emit_plan(mut network: Network, mut quantized: Quantized, plan: &Plan, options: &Options) -> Result<Emitted, Error> {
-    let weights: u64 = network.layers.iter().zip(&quantized.layers).map(|(l, q)| emit::payload_len(l, q) as u64 + 16).sum();
+pub fn emit_plan(mut network: Quantized, plan: &Plan, options: &Options) -> Result<Emitted, Error> {
+    let share = |layer: &QuantLayer| Share { name: format!("weights of {}", layer.name), bytes: layer.payload.len() as u64 };
+    let mut largest: Vec<Share> = network.layers.iter().map(share).collect();
+    let weights: u64 = largest.iter().map(|share| share.bytes + 16).sum();
     // A plan repeats some weights where blocks of channels look at their neighbours.
     if weights + weights / 64 > u32::MAX as u64 {
         let hint = "the format addresses 4 GiB of weights";
         let reason = format!("needs {weights} bytes");
         return Err(Error::Unsupported(vec![problem(&network.name, "model", "weights", reason, hint)]));
     }
-    let tensors: Vec<TensorInfo> = emit::tensor_infos(&network, &quantized);
-    let mut largest: Vec<Share> = network
-        .layers
-        .iter()
-        .zip(&quantized.layers)
-        .map(|(l, q)| Share { name: format!("weights of {}", l.name), bytes: emit::payload_len(l, q) as u64 })
-        .collect();
-    let (payload, chunks) = emit::payload(&mut network, &mut quantized, &plan.chunks);
-    let emitted = emit::emit(&network, &quantized, &tensors, plan, (payload, &chunks), options.split).map_err(not_accepted)?;
+    let (payload, chunks) = emit::payload(&mut network, &plan.chunks);
+    let emitted = emit::emit(&network, plan, (payload, &chunks), options.split).map_err(not_accepted)?;
     let (head, weights) = (emitted.head.len() as u64, emitted.payload.as_ref().len() as u64);
     let behind = if options.split { 0 } else { weights };
     if let Some(limit) = options.flash.filter(|&limit| head + behind > limit) {

@@ -1,6 +1,6 @@
 //! What can go wrong, named by file.
 
-use crate::plan::OverBudget;
+use crate::budget::OverBudget;
 use staticnet::{ArtifactError, RunError};
 use staticnet_data::DataError;
 use staticnet_graph::diagnostic::Diagnostic;

@@ -1,5 +1,7 @@
 //! Running an artifact on the host, and the way between the host's tensors (f32, NCHW) and the device's (NHWC, i8 or f32).
 
+pub use crate::aligned::AlignedBytes;
+use crate::emit::Emitted;
 use crate::error::Error;
 use staticnet::record::{DType, HostType, TensorInfo};
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, RunError, quant, top_k};
@@ -9,39 +11,6 @@ use std::path::{Path, PathBuf};
 
 /// No artifact is larger: its offsets have 32 bits.
 const MAX_BYTES: u64 = u32::MAX as u64;
-
-/// Bytes that begin at a multiple of 16, as artifacts and RAM must.
-#[derive(Clone, Debug, Default)]
-pub struct AlignedBytes {
-    words: Vec<u128>,
-    len: usize,
-}
-
-impl AlignedBytes {
-    /// Zeros.
-    pub fn zeroed(len: usize) -> Self {
-        AlignedBytes { words: vec![0; len.div_ceil(16)], len }
-    }
-
-    /// A copy.
-    pub fn copy_of(bytes: &[u8]) -> Self {
-        let mut aligned = AlignedBytes::zeroed(bytes.len());
-        aligned.as_mut().copy_from_slice(bytes);
-        aligned
-    }
-}
-
-impl AsRef<[u8]> for AlignedBytes {
-    fn as_ref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.len]
-    }
-}
-
-impl AsMut<[u8]> for AlignedBytes {
-    fn as_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len]
-    }
-}
 
 /// An artifact in memory, head and weights, verified.
 #[derive(Clone, Debug)]
@@ -80,7 +49,7 @@ impl Model {
     ///
     /// # Errors
     /// [`staticnet::ArtifactError`] where it is not acceptable.
-    pub fn from_emitted(emitted: crate::emit::Emitted) -> Result<Model, staticnet::ArtifactError> {
+    pub fn from_emitted(emitted: Emitted) -> Result<Model, staticnet::ArtifactError> {
         let bytes = AlignedBytes::copy_of(&emitted.head);
         Artifact::new(bytes.as_ref())?.verify_weights(emitted.payload.as_ref())?;
         Ok(Model { bytes, weights: Some(emitted.payload) })
@@ -173,14 +142,6 @@ impl Model {
     }
 }
 
-/// Whether the runtime takes the head of an artifact whose weights are in a part of their own.
-///
-/// # Errors
-/// [`staticnet::ArtifactError`] where it does not.
-pub fn accepts(head: &[u8]) -> Result<(), staticnet::ArtifactError> {
-    Artifact::new(AlignedBytes::copy_of(head).as_ref()).map(|_| ())
-}
-
 /// Shape on the host; `n` samples in the first dimension where one sample has 1 there.
 pub fn host_shape(tensor: &TensorInfo, n: usize) -> Vec<usize> {
     let mut shape: Vec<usize> = tensor.dims[..tensor.rank.min(4) as usize].iter().map(|&d| d as usize).collect();
@@ -209,15 +170,20 @@ fn places(tensor: &TensorInfo) -> Vec<usize> {
 pub fn encode(tensor: &TensorInfo, sample: &[f32]) -> Vec<u8> {
     let mut ordered = vec![0f32; sample.len()];
     places(tensor).into_iter().zip(sample).for_each(|(at, &v)| ordered[at] = v);
+    encode_in_place(tensor, &ordered)
+}
+
+/// The device's bytes of one sample in the device's order.
+pub fn encode_in_place(tensor: &TensorInfo, sample: &[f32]) -> Vec<u8> {
     let code = |v: f32| match tensor.host {
         HostType::Real => quant::quantize(v, tensor.scale, tensor.zero_point) as u8,
         HostType::U8 => (v.clamp(0.0, 255.0) as i32 - 128) as i8 as u8,
         HostType::I8 | HostType::I64 => v.clamp(-128.0, 127.0) as i8 as u8,
     };
     match tensor.dtype {
-        DType::I8 => ordered.into_iter().map(code).collect(),
-        DType::F32 => ordered.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        DType::I32 => ordered.iter().flat_map(|&v| (v as i32).to_le_bytes()).collect(),
+        DType::I8 => sample.iter().copied().map(code).collect(),
+        DType::F32 => sample.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        DType::I32 => sample.iter().flat_map(|&v| (v as i32).to_le_bytes()).collect(),
     }
 }
 

@@ -1,11 +1,35 @@
 //! A network in the device's terms: tensors of rows, pixels and channels, layers of the runtime, parameters in the order of the
 //! kernels.
 
-use staticnet::op::{Op, Rearrange, Window};
+use staticnet::op::{Op, Rearrange};
 use staticnet::preprocess::Preprocess;
 use staticnet::quant;
 use staticnet::record::HostType;
 use staticnet_graph::op::resize::Tap;
+
+/// An interval of real values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Smallest value.
+    pub lo: f32,
+    /// Largest value.
+    pub hi: f32,
+}
+
+impl Range {
+    /// That of no value at all.
+    pub const EMPTY: Range = Range { lo: f32::INFINITY, hi: f32::NEG_INFINITY };
+
+    /// The range that holds a value as well.
+    pub fn with(self, v: f32) -> Range {
+        Range { lo: self.lo.min(v), hi: self.hi.max(v) }
+    }
+
+    /// The range that holds both.
+    pub fn and(self, other: Range) -> Range {
+        Range { lo: self.lo.min(other.lo), hi: self.hi.max(other.hi) }
+    }
+}
 
 /// Scale and zero point of a tensor: real = scale * (q - zero_point).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,12 +172,14 @@ impl Layer {
         Layer { name: name.to_string(), op, inputs: inputs.to_vec(), output, clamp: UNCLAMPED, parameters }
     }
 
-    /// Elements of its weights.
-    pub fn weights(&self) -> usize {
-        match &self.parameters {
-            Parameters::Sum { weights, .. } => weights.len(),
-            Parameters::None | Parameters::Slopes(_) | Parameters::Elements(_) => 0,
-            Parameters::Taps(_) | Parameters::Grids { .. } => 0,
+    /// Fills in what follows from the grids of the first input and of the output.
+    pub fn settle(&mut self, x: Option<Quant>, y: Option<Quant>) {
+        if let Op::Pad(pad) = &mut self.op {
+            // A value outside is on the grid like everything else.
+            pad.value_i8 = x.map_or(0, |q| quant::quantize(pad.value, q.scale, q.zero_point));
+        }
+        if let Op::Place(place) = &mut self.op {
+            place.table = x != y;
         }
     }
 }
@@ -194,18 +220,6 @@ impl Network {
         let mut readers = self.readers(tensor);
         let first = readers.next()?;
         (readers.next().is_none() && !self.outputs.contains(&tensor)).then_some(first)
-    }
-
-    /// Multiply-accumulate operations of a layer.
-    pub fn macs(&self, layer: &Layer) -> u64 {
-        let output = &self.tensors[layer.output];
-        match &layer.op {
-            Op::Conv2d(_) => output.height as u64 * output.width as u64 * layer.weights() as u64,
-            Op::Linear => layer.weights() as u64,
-            Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => 0,
-            Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 0,
-            Op::ArgMax { .. } | Op::Convert(_) => 0,
-        }
     }
 
     /// Removes tensors that no layer, input or output names any more, and renumbers the rest.
@@ -264,17 +278,6 @@ impl std::fmt::Display for Network {
     }
 }
 
-/// The window of an operator that has one.
-pub fn window(op: &Op) -> Option<&Window> {
-    match op {
-        Op::Conv2d(conv) => Some(&conv.window),
-        Op::MaxPool(pool) => Some(&pool.window),
-        Op::AveragePool(pool) => Some(&pool.window),
-        Op::Linear | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Constant | Op::Rearrange(_) => None,
-        Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => None,
-    }
-}
-
 /// Whether an operator chooses or moves elements, and so passes its input's grid on.
 pub fn keeps_grid(op: &Op) -> bool {
     match op {
@@ -294,9 +297,9 @@ pub const fn unmoved([_, width, channels]: [u32; 3]) -> Rearrange {
     }
 }
 
-/// The input element that a walk reads for each element of `y`, in memory order.
-pub fn walked(walk: &Rearrange, y: &Tensor) -> Vec<i64> {
-    let mut places: Vec<i64> = (0..i64::from(y.height)).map(|r| i64::from(walk.base) + r * i64::from(walk.row)).collect();
+/// The input element that a walk reads for each element of an output of `height` rows, in memory order.
+pub fn walked(walk: &Rearrange, height: u32) -> Vec<i64> {
+    let mut places: Vec<i64> = (0..i64::from(height)).map(|r| i64::from(walk.base) + r * i64::from(walk.row)).collect();
     for (&size, &stride) in walk.size.iter().zip(&walk.stride) {
         places = places.iter().flat_map(|&p| (0..i64::from(size)).map(move |n| p + n * i64::from(stride))).collect();
     }

@@ -1,6 +1,7 @@
 //! Options of `compile` that say how much memory there is and where things lie.
 
-use crate::plan::{DEFAULT_STACK, OverBudget, Plan, PlanOptions, Ram};
+use crate::budget::{Memory, OverBudget};
+use crate::plan::{DEFAULT_STACK, Plan, PlanOptions, Ram};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use staticnet::preprocess::{PixelFormat, Source};
@@ -110,8 +111,8 @@ pub(super) fn describe(plan: &Plan) -> String {
 /// A budget that is exceeded, for machines.
 pub(super) fn over_json(over: &OverBudget) -> Value {
     let memory = match over.memory {
-        crate::plan::budget::Memory::Ram => "ram",
-        crate::plan::budget::Memory::Flash => "flash",
+        Memory::Ram => "ram",
+        Memory::Flash => "flash",
     };
     let ways: Vec<Value> = over.ways.iter().map(|w| json!({ "what": w.what, "bytes": w.bytes, "fits": w.fits })).collect();
     json!({

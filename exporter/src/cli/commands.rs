@@ -3,15 +3,16 @@
 use super::budget;
 use super::progress::Progress;
 use super::{CheckArgs, CompileArgs, EvalArgs, ImportArgs, InspectArgs, RunArgs, VerifyArgs};
-use crate::compile::{Options, emit_plan, plan_network};
+use crate::compile::{Options, Samples, emit_plan, plan_network};
 use crate::error::Error;
 use crate::host::{Model, host_shape, weights_path};
 use crate::quantized_onnx::{self, Form};
 use crate::report::{Memory, report, svg};
 use crate::{evaluate, verify as verification};
 use serde_json::json;
+use staticnet::preprocess::Preprocess;
 use staticnet::record::{HostType, TensorInfo};
-use staticnet_data::{DataSet, Split, decode, sample};
+use staticnet_data::{DataError, DataSet, Split, decode, pixels, sample};
 use staticnet_graph::console::{line, note};
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::file::{read_at_most, write_atomically, write_parts_atomically};
@@ -27,6 +28,7 @@ fn about(file: &Path) -> impl Fn(Error) -> Error {
         Error::Unsupported(problems) => Error::Import(onnx::ImportError::Unsupported { file: file.clone(), problems }),
         Error::Run(error) => Error::Input { from: file.display().to_string(), reason: error.to_string() },
         Error::Input { reason, .. } => Error::Input { from: file.display().to_string(), reason },
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all other errors name their file themselves")]
         other => other,
     }
 }
@@ -88,28 +90,30 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
         let reason = "is not quantized yet: give samples with --calibrate, or keep f32 with --float".into();
         return Err(Error::Input { from: args.model.display().to_string(), reason });
     }
-    let (network, quantized) = match &args.calibrate {
+    let network = match &args.calibrate {
         Some(path) => {
-            let samples = samples(path, &graph, args.calibrate_samples as usize, Split::Train)?;
-            let n = samples.shape.first().copied().unwrap_or(0).max(1);
-            let samples: Vec<Vec<f32>> = samples.data.chunks_exact(samples.data.len() / n).map(<[f32]>::to_vec).collect();
-            note(format!("quantizing with {} samples of {}", samples.len(), path.display()));
-            crate::compile::quantized(graph, &samples).map_err(|error| match error {
-                Error::Input { .. } => about(path)(error),
-                other => about(&args.model)(other),
+            let limit = args.calibrate_samples as usize;
+            let numbers = match is_npy(path) {
+                true => arrays(path, &graph, limit)?,
+                false => pictures(path, &graph, limit, Split::Train, pixels)?,
+            };
+            let samples = if is_npy(path) { Samples::Arrays(&numbers) } else { Samples::Pictures(&numbers) };
+            note(format!("quantizing with {} samples of {}", numbers.len(), path.display()));
+            crate::compile::quantized(graph, samples).map_err(|error| {
+                let of_samples = matches!(error, Error::Input { .. });
+                about(if of_samples { path } else { &args.model })(error)
             })?
         }
         None => crate::compile::as_it_is(graph).map_err(about(&args.model))?,
     };
     for (path, form) in [(&args.qoperator, Form::QOperator), (&args.qdq, Form::Qdq)] {
         if let Some(path) = path {
-            let bytes =
-                quantized_onnx::write(&network, &quantized, form).map_err(Error::Unsupported).map_err(about(&args.model))?;
+            let bytes = quantized_onnx::write(&network, form).map_err(Error::Unsupported).map_err(about(&args.model))?;
             write_atomically(path, &bytes)?;
         }
     }
-    let planned = plan_network(&network, &quantized, &options);
-    let emitted = planned.and_then(|plan| Ok((emit_plan(network, quantized, &plan, &options)?, plan)));
+    let planned = plan_network(&network, &options);
+    let emitted = planned.and_then(|plan| Ok((emit_plan(network, &plan, &options)?, plan)));
     let (emitted, plan) = match emitted {
         Ok(both) => both,
         Err(Error::OverBudget(over)) => {
@@ -142,42 +146,47 @@ pub(super) fn compile(args: &CompileArgs) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Samples as the ONNX model takes them, `[N, C, H, W]`: from a .npy, or a data set through the model's preprocessing.
-fn samples(path: &Path, graph: &Graph, limit: usize, split: Split) -> Result<Tensor, Error> {
-    let input = |reason: String| Error::Input { from: path.display().to_string(), reason };
-    let shape = graph.inputs.first().map(|&i| graph.shape(i)[1..].to_vec()).unwrap_or_default();
-    let batch = if path.extension().is_some_and(|e| e == "npy") {
-        let batch = npy::read(path)?;
-        if batch.shape.get(1..) != Some(&shape[..]) {
-            let dims: String = shape.iter().map(|d| format!(", {d}")).collect();
-            return Err(input(format!("has shape {:?}; the model takes [N{dims}]", batch.shape)));
-        }
-        if batch.shape[0] == 0 {
-            return Err(input("holds no sample".into()));
-        }
-        batch
-    } else {
-        let hint = "the model carries no preprocessing: give a .npy of its inputs instead";
-        let preprocess = graph.preprocess.ok_or_else(|| input(hint.into()))?;
-        let data = DataSet::open(path, split)?;
-        let n = limit.min(data.len());
-        let mut batch = Tensor { shape: vec![], data: vec![] };
-        for i in 0..n {
-            batch.data.extend(sample(&data, i * data.len() / n, &preprocess)?);
-        }
-        batch.shape = [&[n], &shape[..]].concat();
-        return Ok(batch);
-    };
+/// Whether samples are numbers as the ONNX model takes them, not pictures.
+fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "npy")
+}
+
+/// The shape of a sample of the first input.
+fn sample_shape(graph: &Graph) -> Vec<usize> {
+    graph.inputs.first().map(|&i| graph.shape(i)[1..].to_vec()).unwrap_or_default()
+}
+
+/// Up to `limit` samples of a .npy as the ONNX model takes them, spread evenly.
+fn arrays(path: &Path, graph: &Graph, limit: usize) -> Result<Vec<Vec<f32>>, Error> {
+    let shape = sample_shape(graph);
+    let batch = npy::read(path)?;
+    if batch.shape.get(1..) != Some(&shape[..]) {
+        let dims: String = shape.iter().map(|d| format!(", {d}")).collect();
+        return Err(wrong_input(path, format!("has shape {:?}; the model takes [N{dims}]", batch.shape)));
+    }
+    if batch.shape[0] == 0 {
+        return Err(wrong_input(path, "holds no sample"));
+    }
     let (n, element) = (batch.shape[0], shape.iter().product::<usize>());
     let keep = n.min(limit);
-    let data = (0..keep).flat_map(|i| batch.data[i * n / keep * element..][..element].to_vec()).collect();
-    Ok(Tensor { shape: [&[keep], &shape[..]].concat(), data })
+    Ok((0..keep).map(|i| batch.data[i * n / keep * element..][..element].to_vec()).collect())
+}
+
+/// How a sample of a data set is read.
+type Load = fn(&DataSet, usize, &Preprocess) -> Result<Vec<f32>, DataError>;
+
+/// Up to `limit` samples of a data set through the model's preprocessing, spread evenly.
+fn pictures(path: &Path, graph: &Graph, limit: usize, split: Split, load: Load) -> Result<Vec<Vec<f32>>, Error> {
+    let hint = "the model carries no preprocessing: give a .npy of its inputs instead";
+    let preprocess = graph.preprocess.ok_or_else(|| wrong_input(path, hint))?;
+    let data = DataSet::open(path, split)?;
+    let n = limit.min(data.len());
+    Ok((0..n).map(|i| load(&data, i * data.len() / n, &preprocess)).collect::<Result<_, _>>()?)
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<bool, Error> {
     let model = Model::load(&args.artifact)?;
     let artifact = model.artifact();
-    let is_npy = |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "npy");
     let outputs = match &args.inputs[..] {
         [picture] if !is_npy(picture) => {
             let image = decode(picture)?;
@@ -253,7 +262,14 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<bool, Error> {
     };
     let model = Model::load(&args.artifact)?;
     let inputs = match &args.data {
-        Some(path) => vec![samples(path, &graph, args.samples as usize, Split::Test)?],
+        Some(path) => {
+            let limit = args.samples as usize;
+            let samples = match is_npy(path) {
+                true => arrays(path, &graph, limit)?,
+                false => pictures(path, &graph, limit, Split::Test, sample)?,
+            };
+            vec![Tensor { shape: [&[samples.len()], &sample_shape(&graph)[..]].concat(), data: samples.concat() }]
+        }
         None => noise(&model, args.samples as usize),
     };
     let say = |layer: &str| {

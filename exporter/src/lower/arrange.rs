@@ -11,13 +11,14 @@ impl Lowering {
     pub(super) fn turned_channels_first(&self, value: ValueId) -> bool {
         use staticnet_graph::graph::Op;
         let mut readers = self.graph.nodes.iter().filter(|node| node.inputs.contains(&value)).peekable();
-        let turned = |node: &Node| match &node.op {
-            Op::Transpose { perm } => perm[..] == [0, 3, 1, 2],
-            Op::Quantize(_) | Op::Dequantize(_) | Op::Dropout { .. } | Op::Identity => self.turned_channels_first(node.output),
-            Op::Conv(_) | Op::Linear | Op::MatMul | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) => false,
-            Op::BatchNorm { .. } | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) => false,
-            Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } | Op::Pad { .. } | Op::ReduceMean { .. } => false,
-            Op::ArgMax { .. } | Op::Resize(_) | Op::Constant | Op::Flatten => false,
+        let turned = |node: &Node| {
+            if let Op::Transpose { perm } = &node.op {
+                return perm[..] == [0, 3, 1, 2];
+            }
+            if let Op::Quantize(_) | Op::Dequantize(_) | Op::Dropout { .. } | Op::Identity = node.op {
+                return self.turned_channels_first(node.output);
+            }
+            false
         };
         readers.peek().is_some() && !self.graph.outputs.contains(&value) && readers.all(turned)
     }

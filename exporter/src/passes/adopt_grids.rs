@@ -26,10 +26,8 @@ pub fn run(network: &mut Network) {
 
 /// What a conversion of a whole tensor reads and makes.
 fn conversion(layer: &Layer) -> Option<(usize, usize)> {
-    match layer.op {
-        Op::Convert(Convert { per_channel: false }) => Some((layer.inputs[0], layer.output)),
-        _ => None,
-    }
+    let Op::Convert(Convert { per_channel: false }) = layer.op else { return None };
+    Some((layer.inputs[0], layer.output))
 }
 
 fn grid(network: &Network, tensor: usize) -> Option<Quant> {
@@ -84,27 +82,27 @@ fn stays_on_grid(layer: &Layer, codes: Option<Quant>) -> bool {
         let rounded = |q: Quant| quant::dequantize(quant::quantize(v, q.scale, q.zero_point), q.scale, q.zero_point);
         codes.is_some_and(|q| rounded(q) == v)
     };
-    match layer.op {
-        Op::Pad(Pad { mode: PadMode::Constant, value, .. }) => is_code(value),
-        // Taps without a second weight only choose.
-        Op::Resize => matches!(&layer.parameters, Parameters::Taps(taps) if taps.iter().all(|tap| tap.weight == 0.0)),
-        Op::Pad(_) | Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) => true,
-        Op::Conv2d(_) | Op::Linear | Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => false,
-        Op::Constant | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
+    if let Op::Pad(Pad { mode: PadMode::Constant, value, .. }) = layer.op {
+        return is_code(value);
     }
+    if let Parameters::Taps(taps) = &layer.parameters {
+        // Taps without a second weight only choose.
+        return taps.iter().all(|tap| tap.weight == 0.0);
+    }
+    keeps_grid(&layer.op)
 }
 
 /// Lets layer `i` work on codes where it can.
 fn adopt(network: &mut Network, i: usize) {
     let layer = &network.layers[i];
-    if matches!(layer.op, Op::Convert(_) | Op::Constant) {
+    if let Op::Convert(_) | Op::Constant = layer.op {
         return;
     }
-    // The layers of a concatenation go together.
-    let together: Vec<usize> = match layer.op {
-        Op::Place(_) => (0..network.layers.len()).filter(|&j| network.layers[j].output == layer.output).collect(),
-        _ => vec![i],
-    };
+    let mut together = vec![i];
+    if let Op::Place(_) = layer.op {
+        // The layers of a concatenation go together.
+        together = (0..network.layers.len()).filter(|&j| network.layers[j].output == layer.output).collect();
+    }
     let codes_of = |j: usize| network.layers[j].inputs.iter().map(|&t| source(network, t)).collect::<Option<Vec<_>>>();
     let Some(codes) = together.iter().map(|&j| codes_of(j)).collect::<Option<Vec<_>>>() else { return };
     // Weights of real numbers beside quantized activations: the model means f32.
@@ -112,7 +110,7 @@ fn adopt(network: &mut Network, i: usize) {
         return;
     }
     let output = layer.output;
-    if matches!(layer.op, Op::ArgMax { .. }) {
+    if let Op::ArgMax { .. } = layer.op {
         network.layers[i].inputs.clone_from(&codes[0]);
         return;
     }
@@ -132,22 +130,11 @@ fn adopt(network: &mut Network, i: usize) {
     let to = grid(network, target);
     for (&j, codes) in together.iter().zip(codes) {
         // `kept` puts a conversion behind layer i, and only a single layer keeps its grid: indices up to i stand.
-        let differs = grid(network, codes[0]) != to;
-        let pad_value = grid(network, codes[0]);
+        let from = grid(network, codes[0]);
         let layer = &mut network.layers[j];
         layer.inputs = codes;
         layer.output = target;
-        match &mut layer.op {
-            Op::Place(place) => place.table = differs,
-            Op::Pad(pad) => {
-                if let Some(q) = pad_value {
-                    pad.value_i8 = quant::quantize(pad.value, q.scale, q.zero_point);
-                }
-            }
-            Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) => {}
-            Op::PRelu | Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Resize | Op::Softmax => {}
-            Op::ArgMax { .. } | Op::Convert(_) => {}
-        }
+        layer.settle(from, to);
     }
 }
 

@@ -32,10 +32,10 @@ fn producer_to_fold(network: &Network, i: usize) -> Option<usize> {
     }
     let producer = network.maker(x).filter(|_| network.only_reader(x) == Some(i))?;
     let before = &network.layers[producer];
-    let is_sum = matches!(before.op, Op::Conv2d(_) | Op::Linear) && before.clamp == UNCLAMPED;
+    let (Op::Conv2d(_) | Op::Linear) = before.op else { return None };
     // Integers of a quantized model are not rewritten.
     let real = |layer: &Layer| matches!(&layer.parameters, Parameters::Sum { codes: None, .. });
-    (is_sum && real(before) && real(layer)).then_some(producer)
+    (before.clamp == UNCLAMPED && real(before) && real(layer)).then_some(producer)
 }
 
 fn fold(layer: &mut Layer, affine: Layer) {

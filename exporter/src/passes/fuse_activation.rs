@@ -23,16 +23,18 @@ pub fn run(network: &mut Network) {
 /// The layer that can take the activation at `i` in, and the activation's bounds.
 fn producer_to_fuse(network: &Network, i: usize) -> Option<(usize, [f32; 2])> {
     let activation = &network.layers[i];
-    let bounds = match activation.op {
-        Op::Relu => [0.0, f32::INFINITY],
-        Op::Unary(Function::Clip { lo, hi }) => [lo, hi],
-        _ => return None,
-    };
+    let bounds = bounds(&activation.op)?;
     let x = *activation.inputs.first()?;
     let producer = network.maker(x).filter(|_| network.only_reader(x) == Some(i))?;
-    match network.layers[producer].op {
-        Op::Conv2d(_) | Op::Linear | Op::AveragePool(_) | Op::Binary(_) => Some((producer, bounds)),
-        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Constant | Op::Rearrange(_) => None,
-        Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => None,
+    let (Op::Conv2d(_) | Op::Linear | Op::AveragePool(_) | Op::Binary(_)) = network.layers[producer].op else { return None };
+    Some((producer, bounds))
+}
+
+/// The smallest and largest output of a ReLU or Clip.
+fn bounds(op: &Op) -> Option<[f32; 2]> {
+    if let Op::Relu = op {
+        return Some([0.0, f32::INFINITY]);
     }
+    let Op::Unary(Function::Clip { lo, hi }) = *op else { return None };
+    Some([lo, hi])
 }

@@ -44,20 +44,14 @@ fn window_behind(network: &Network, i: usize) -> Option<(usize, Op)> {
         }
         Some(Window { pads, ..*window })
     };
-    let op = match network.layers[reader].op {
-        Op::Conv2d(conv) => Op::Conv2d(Conv2d { window: merged(&conv.window)?, ..conv }),
-        // The zeros count in the divisor, so all padding must.
-        Op::AveragePool(pool) if pool.counted == pool.window.pads => {
-            let window = merged(&pool.window)?;
-            let reaches_in = |side: usize| u32::from(window.pads[side]) < window.extent(side % 2);
-            if !(0..4).all(reaches_in) {
-                return None;
-            }
-            Op::AveragePool(AveragePool { window, counted: window.pads })
-        }
-        Op::AveragePool(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => return None,
-        Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize => return None,
-        Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => return None,
-    };
-    Some((reader, op))
+    let op = &network.layers[reader].op;
+    if let Op::Conv2d(conv) = op {
+        return Some((reader, Op::Conv2d(Conv2d { window: merged(&conv.window)?, ..*conv })));
+    }
+    let Op::AveragePool(pool) = op else { return None };
+    let window = merged(&pool.window)?;
+    let reaches_in = |side: usize| u32::from(window.pads[side]) < window.extent(side % 2);
+    // The zeros count in the divisor, so all padding must.
+    let counts = pool.counted == pool.window.pads && (0..4).all(reaches_in);
+    counts.then_some((reader, Op::AveragePool(AveragePool { window, counted: window.pads })))
 }

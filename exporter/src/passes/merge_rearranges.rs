@@ -24,7 +24,7 @@ pub fn run(network: &mut Network) {
     }
     let mut i = 0;
     while i < network.layers.len() {
-        if moves_nothing(network, i) {
+        if moves_nothing(network, i).is_some() {
             let layer = network.layers.remove(i);
             let inputs = network.layers.iter_mut().flat_map(|later| &mut later.inputs);
             inputs.filter(|t| **t == layer.output).for_each(|t| *t = layer.inputs[0]);
@@ -45,18 +45,19 @@ fn walk_before(network: &Network, i: usize) -> Option<(usize, Rearrange)> {
     if middle.elements().max(y.elements()) > MAX_ELEMENTS {
         return None;
     }
-    let first = walked(&first, middle);
+    let first = walked(&first, middle.height);
     let both: Vec<i64> =
-        walked(&second, y).into_iter().map(|p| first.get(usize::try_from(p).ok()?).copied()).collect::<Option<_>>()?;
+        walked(&second, y.height).into_iter().map(|p| first.get(usize::try_from(p).ok()?).copied()).collect::<Option<_>>()?;
     Some((before, walk_over(&both, y)?))
 }
 
-/// Whether what the walk at `i` makes can be read where it came from.
-fn moves_nothing(network: &Network, i: usize) -> bool {
+/// The walk at `i`, where what it makes can be read where it came from.
+fn moves_nothing(network: &Network, i: usize) -> Option<Rearrange> {
     let layer = &network.layers[i];
-    let Op::Rearrange(walk) = layer.op else { return false };
+    let Op::Rearrange(walk) = layer.op else { return None };
     let (x, y) = (&network.tensors[layer.inputs[0]], &network.tensors[layer.output]);
-    walk.moves_nothing() && x.size() == y.size() && x.kind == y.kind && !network.outputs.contains(&layer.output)
+    let same = x.size() == y.size() && x.kind == y.kind && !network.outputs.contains(&layer.output);
+    (same && walk.moves_nothing()).then_some(walk)
 }
 
 /// The walk that visits these places, if they are one.
@@ -79,5 +80,5 @@ fn walk_over(places: &[i64], y: &Tensor) -> Option<Rearrange> {
         walk.stride[axis] = i32::try_from(stride).ok()?;
         left = left.into_iter().step_by(size).collect();
     }
-    (walked(&walk, y) == places).then_some(walk)
+    (walked(&walk, y.height) == places).then_some(walk)
 }

@@ -34,13 +34,13 @@ struct Pipeline<'p, 'n> {
 pub(super) fn pipeline(planned: &Planned, layers: Range<usize>, channels: &[Range<u32>], block: usize) -> Vec<Task> {
     let next = layers.clone().map(|l| planned.made(l).0.start).collect();
     let net = &planned.network.layers;
-    let made_here = |t: usize| layers.clone().any(|l| net[l].output == t);
+    let made_here = |t: usize| layers.clone().any(|l| net[l].output() == t);
     let comes_in_rows = |t: usize| layers.start == 0 && planned.may_stream(t);
     let is_whole = |t: usize| !made_here(t) && !comes_in_rows(t);
-    let from_whole = layers.clone().map(|l| net[l].inputs.iter().all(|&t| is_whole(t))).collect();
+    let from_whole = layers.clone().map(|l| net[l].inputs().all(is_whole)).collect();
     let mut pipeline = Pipeline { planned, layers: layers.clone(), channels, block, next, from_whole, tasks: Vec::new() };
     let sinks: Vec<usize> =
-        layers.clone().filter(|&l| planned.life[planned.network.layers[l].output].to >= layers.end as isize).collect();
+        layers.clone().filter(|&l| planned.life[planned.network.layers[l].output()].to >= layers.end as isize).collect();
     // What nobody reads at all still has to be made.
     let unread = layers.clone().filter(|&l| !sinks.contains(&l)).rev();
     let all: Vec<usize> = sinks.iter().copied().chain(unread).collect();
@@ -69,10 +69,10 @@ impl Pipeline<'_, '_> {
         let start = self.next[index];
         let end = if self.from_whole[index] { wanted.clamp(start + 1, made.end) } else { start + 1 };
         let rows = start..if self.planned.is_cut_by_rows(layer) { made.end } else { end };
-        for (i, &tensor) in self.planned.network.layers[layer].inputs.iter().enumerate() {
+        for (i, tensor) in self.planned.network.layers[layer].inputs().enumerate() {
             let end = self.planned.reads(layer, i, &rows).end;
             for maker in self.layers.start..layer {
-                if self.planned.network.layers[maker].output != tensor {
+                if self.planned.network.layers[maker].output() != tensor {
                     continue;
                 }
                 let made = self.planned.made(maker).0.end;
@@ -90,14 +90,14 @@ impl Pipeline<'_, '_> {
 pub(super) fn ring_rows(planned: &Planned, tasks: &[Task], tensor: usize) -> u32 {
     let layers = &planned.network.layers;
     let reads = |task: &Task| {
-        let inputs = layers[task.layer].inputs.iter().enumerate().filter(|(_, t)| **t == tensor);
+        let inputs = layers[task.layer].inputs().enumerate().filter(|(_, t)| *t == tensor);
         inputs
             .map(|(i, _)| planned.reads(task.layer, i, &task.rows))
             .filter(|rows| !rows.is_empty())
             .map(|rows| rows.start)
             .min()
     };
-    let writes = |task: &Task| (layers[task.layer].output == tensor).then(|| task.rows.clone());
+    let writes = |task: &Task| (layers[task.layer].output() == tensor).then(|| task.rows.clone());
     // Backwards: the first row that the tasks from here on touch. A later part of a concatenation is written beside the first.
     let mut first_touched = vec![u32::MAX; tasks.len() + 1];
     for (at, task) in tasks.iter().enumerate().rev() {
@@ -119,7 +119,7 @@ pub(super) fn ring_rows(planned: &Planned, tasks: &[Task], tensor: usize) -> u32
 pub(super) fn input_ring_rows(planned: &Planned, tasks: &[Task], tensor: usize) -> u32 {
     let layers = &planned.network.layers;
     let reads = |task: &Task| {
-        let inputs = layers[task.layer].inputs.iter().enumerate().filter(|(_, t)| **t == tensor);
+        let inputs = layers[task.layer].inputs().enumerate().filter(|(_, t)| *t == tensor);
         let rows = inputs.map(|(i, _)| planned.reads(task.layer, i, &task.rows)).filter(|rows| !rows.is_empty());
         rows.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
     };
@@ -153,13 +153,13 @@ pub(super) fn distance(planned: &Planned, tasks: &[Task], x: usize, y: usize) ->
     let mut distance = 0;
     for task in tasks.iter().rev() {
         let layer = &layers[task.layer];
-        for (i, _) in layer.inputs.iter().enumerate().filter(|(_, t)| **t == x) {
+        for (i, _) in layer.inputs().enumerate().filter(|(_, t)| *t == x) {
             let rows = planned.reads(task.layer, i, &task.rows);
             if !rows.is_empty() {
                 first_read = first_read.min(rows.start);
             }
         }
-        if layer.output == y {
+        if layer.output() == y {
             distance = distance.max((task.rows.end as u64 * y_row).saturating_sub(first_read as u64 * x_row));
         }
     }

@@ -1,21 +1,19 @@
 //! The network as the planner sees it: sizes, lifetimes, what a step reads and needs.
 
-use crate::emit;
-use crate::network::Network;
-use crate::quantize::Quantized;
+use crate::quantized::Quantized;
 use staticnet::artifact::ALIGN;
 use staticnet::op::Op;
 use staticnet::record::{self, DType, TensorInfo};
 use std::ops::Range;
 
-/// A network to be planned: its layers and tensors as the artifact describes them.
+/// A network to be planned.
 #[derive(Debug)]
 pub struct Planned<'n> {
-    /// The network; its parameters are not looked at.
-    pub network: &'n Network,
-    /// Its tensors.
+    /// The network; its payloads are not looked at.
+    pub network: &'n Quantized,
+    /// The records of its tensors.
     pub tensors: Vec<TensorInfo>,
-    /// Its layers.
+    /// The records of its layers.
     pub layers: Vec<record::Layer>,
     /// Life of each tensor when it is held whole.
     pub(super) life: Vec<Life>,
@@ -38,15 +36,15 @@ pub(super) fn aligned(bytes: u64) -> u64 {
 }
 
 impl<'n> Planned<'n> {
-    /// A network with the quantization of its tensors.
-    pub fn new(network: &'n Network, quantized: &Quantized) -> Self {
-        let tensors = emit::tensor_infos(network, quantized);
-        let layers = emit::layer_records(network, quantized);
+    /// A network whose tensors and layers nobody plans yet.
+    pub fn new(network: &'n Quantized) -> Self {
+        let tensors: Vec<TensorInfo> = network.tensors.iter().map(|tensor| tensor.info).collect();
+        let layers = network.layers.iter().map(|layer| layer.record).collect();
         let mut life = vec![Life { from: isize::MAX, to: -1 }; tensors.len()];
         for (i, layer) in network.layers.iter().enumerate() {
             let i = i as isize;
-            layer.inputs.iter().for_each(|&t| life[t].to = i);
-            let output = &mut life[layer.output];
+            layer.inputs().for_each(|t| life[t].to = i);
+            let output = &mut life[layer.output()];
             (output.from, output.to) = (output.from.min(i), output.to.max(i));
         }
         // Inputs are there before the first layer, whoever reads them.
@@ -65,29 +63,27 @@ impl<'n> Planned<'n> {
     /// The tensor that stands for a layer's input: its output where it has none.
     pub(super) fn x(&self, layer: usize) -> &TensorInfo {
         let layer = &self.network.layers[layer];
-        &self.tensors[*layer.inputs.first().unwrap_or(&layer.output)]
+        &self.tensors[layer.input(0).unwrap_or_else(|| layer.output())]
     }
 
     pub(super) fn y(&self, layer: usize) -> &TensorInfo {
-        &self.tensors[self.network.layers[layer].output]
+        &self.tensors[self.network.layers[layer].output()]
     }
 
     /// Rows and channels of its output that a layer makes: all of them, or a concatenation's part.
     pub(super) fn made(&self, layer: usize) -> (Range<u32>, Range<u32>) {
         let y = self.y(layer);
-        match self.network.layers[layer].op {
-            Op::Place(place) => {
-                let (x, [top, _, front]) = (self.x(layer), place.offset.map(u32::from));
-                (top..top + x.height, front..front + x.channels)
-            }
-            _ => (0..y.height, 0..y.channels),
+        if let Op::Place(place) = self.layers[layer].op {
+            let (x, [top, _, front]) = (self.x(layer), place.offset.map(u32::from));
+            return (top..top + x.height, front..front + x.channels);
         }
+        (0..y.height, 0..y.channels)
     }
 
     /// Rows of input `i` that output rows of a layer are made of.
     pub(super) fn reads(&self, layer: usize, i: usize, rows: &Range<u32>) -> Range<u32> {
-        let l = &self.network.layers[layer];
-        let (first, end) = staticnet::input_rows(&self.layers[layer], &self.tensors[l.inputs[i]], (rows.start, rows.end));
+        let Some(x) = self.network.layers[layer].input(i) else { return 0..0 };
+        let (first, end) = staticnet::input_rows(&self.layers[layer], &self.tensors[x], (rows.start, rows.end));
         first..end
     }
 
@@ -99,7 +95,7 @@ impl<'n> Planned<'n> {
 
     /// Whether the weights of a layer are so many a channel, so that a block of channels needs a part of them alone.
     pub(super) fn is_cut_by_channels(&self, layer: usize) -> bool {
-        match self.network.layers[layer].op {
+        match self.layers[layer].op {
             Op::Conv2d(_) | Op::Linear | Op::PRelu => true,
             Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::Binary(_) | Op::Constant => false,
             Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } => false,
@@ -109,11 +105,11 @@ impl<'n> Planned<'n> {
 
     /// Whether its weights depend on the rows, so that one step must make all of them.
     pub(super) fn is_cut_by_rows(&self, layer: usize) -> bool {
-        matches!(self.network.layers[layer].op, Op::Constant | Op::Resize)
+        matches!(self.layers[layer].op, Op::Constant | Op::Resize)
     }
 
     pub(super) fn scratch(&self, layer: usize, channels: &Range<u32>) -> u64 {
-        aligned(staticnet::scratch_bytes(&self.network.layers[layer].op, self.x(layer), channels.len() as u64))
+        aligned(staticnet::scratch_bytes(&self.layers[layer].op, self.x(layer), channels.len() as u64))
     }
 
     /// Instructions of a step, roughly, as the portable kernels take them on a Cortex-M7: only their proportions matter.
@@ -122,7 +118,7 @@ impl<'n> Planned<'n> {
         let pixels = rows.len() as u64 * y.width as u64;
         let outputs = pixels * channels.len() as u64;
         let window = |w: &staticnet::op::Window| w.kernel[0] as u64 * w.kernel[1] as u64;
-        let work = match &self.network.layers[layer].op {
+        let work = match &self.layers[layer].op {
             Op::Conv2d(conv) => {
                 let taps = staticnet::kernels::conv::taps(conv, x.channels);
                 // Every 32 channels the taps of a pixel are gathered again.
@@ -146,13 +142,13 @@ impl<'n> Planned<'n> {
 
     /// Whether a layer makes each channel of the same channel (or neighbouring ones) of its one input, and may see windows of them.
     pub(super) fn is_channelwise(&self, layer: usize) -> bool {
-        let op = &self.network.layers[layer].op;
+        let op = &self.layers[layer].op;
         matches!(op, Op::MaxPool(_) | Op::AveragePool(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Lrn(_))
     }
 
     /// Input channels that output channels of a channelwise layer are made of.
     pub(super) fn channels_read(&self, layer: usize, channels: &Range<u32>) -> Range<u32> {
-        match self.network.layers[layer].op {
+        match self.layers[layer].op {
             Op::Lrn(lrn) => {
                 let (before, after) = ((lrn.size as u32 - 1) / 2, lrn.size as u32 / 2);
                 channels.start.saturating_sub(before)..(channels.end + after).min(self.x(layer).channels)
@@ -166,13 +162,13 @@ impl<'n> Planned<'n> {
         self.network.inputs.first() == Some(&tensor)
             && self.network.inputs.iter().filter(|&&t| t == tensor).count() == 1
             && !self.network.outputs.contains(&tensor)
-            && self.network.readers(tensor).next().is_some()
+            && self.network.layers.iter().any(|layer| layer.inputs().any(|t| t == tensor))
     }
 
     fn last_row_reader(&self) -> usize {
         let Some(input) = self.network.inputs.first() else { return 0 };
         let end = |l: usize| {
-            let inputs = self.network.layers[l].inputs.iter().enumerate().filter(|(_, t)| *t == input);
+            let inputs = self.network.layers[l].inputs().enumerate().filter(|(_, t)| t == input);
             inputs.map(|(i, _)| self.reads(l, i, &self.made(l).0).end).max()
         };
         let readers = (0..self.network.layers.len()).filter_map(|l| Some((end(l)?, std::cmp::Reverse(l))));

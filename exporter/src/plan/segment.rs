@@ -2,6 +2,7 @@
 
 use super::pipeline::{Task, distance, input_ring_rows, pipeline, ring_rows};
 use super::problem::{Planned, aligned};
+use staticnet::op::Op;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -123,13 +124,13 @@ fn tasks(planned: &Planned, layers: &Range<usize>, mode: Mode) -> Option<(Vec<Ta
         Mode::Channels { channels } => {
             let chain = layers.clone().skip(1).all(|l| {
                 let layer = &planned.network.layers[l];
-                planned.is_channelwise(l) && layer.inputs[0] == planned.network.layers[l - 1].output
+                planned.is_channelwise(l) && layer.input(0) == Some(planned.network.layers[l - 1].output())
             });
-            let is_conv = matches!(planned.network.layers[layers.start].op, staticnet::op::Op::Conv2d(_));
+            let Op::Conv2d(_) = planned.layers[layers.start].op else { return None };
             let inner = layers.start..layers.end - 1;
-            let alone = |l: usize| planned.life[planned.network.layers[l].output].to == l as isize + 1;
+            let alone = |l: usize| planned.life[planned.network.layers[l].output()].to == l as isize + 1;
             let all = planned.made(layers.end - 1).1;
-            if layers.len() < 2 || !chain || !is_conv || !inner.clone().all(alone) || channels >= all.len() as u32 {
+            if layers.len() < 2 || !chain || !inner.clone().all(alone) || channels >= all.len() as u32 {
                 return None;
             }
             let (mut tasks, mut blocks) = (Vec::new(), Vec::new());
@@ -163,7 +164,7 @@ pub(super) fn segment(planned: &Planned, layers: Range<usize>, mode: Mode, setti
     let streamed = input.filter(|&t| layers.start == 0 && planned.life[t].to < end && mode == Mode::Rows);
     let mut rings = BTreeMap::new();
     for l in layers.clone() {
-        let tensor = net[l].output;
+        let tensor = net[l].output();
         let life = planned.life[tensor];
         if life.from >= first && life.to < end {
             rings.entry(tensor).or_insert_with(|| (ring_rows(planned, &tasks, tensor), planned.tensors[tensor].channels));
@@ -174,8 +175,8 @@ pub(super) fn segment(planned: &Planned, layers: Range<usize>, mode: Mode, setti
         let of_block: BTreeMap<usize, Range<u32>> = layers
             .clone()
             .zip(channels)
-            .filter(|(l, _)| rings.contains_key(&net[*l].output))
-            .map(|(l, c)| (net[l].output, c.clone()))
+            .filter(|(l, _)| rings.contains_key(&net[*l].output()))
+            .map(|(l, c)| (net[l].output(), c.clone()))
             .collect();
         windows.push(of_block);
     }
@@ -238,12 +239,12 @@ fn overlay(planned: &Planned, layers: &Range<usize>, tasks: &[Task], whole: &[us
     // The one tensor that the segment makes for others, whole from here on.
     let mut made: Vec<usize> = whole.iter().copied().filter(|&t| planned.life[t].from >= first).collect();
     let (Some(y), true) = (made.pop(), made.is_empty()) else { return None };
-    let makers = net.iter().filter(|layer| layer.output == y).count();
+    let makers = net.iter().filter(|layer| layer.output() == y).count();
     let dies = |t: usize| planned.life[t].from < first && planned.life[t].to < end && whole.contains(&t);
-    let candidates = layers.clone().flat_map(|l| net[l].inputs.iter().copied()).filter(|&t| dies(t));
+    let candidates = layers.clone().flat_map(|l| net[l].inputs()).filter(|&t| dies(t));
     let closest = |x: usize| {
         let layer = &net[layers.start];
-        let in_place = layers.len() == 1 && layer.op.runs_in_place() && layer.inputs == [x] && makers == 1;
+        let in_place = layers.len() == 1 && layer.record.op.runs_in_place() && layer.inputs().eq([x]) && makers == 1;
         let same = planned.tensors[x].elements() * planned.tensors[x].dtype.bytes()
             == planned.tensors[y].elements() * planned.tensors[y].dtype.bytes();
         if in_place && same {

@@ -1,7 +1,8 @@
 //! The int8 LRN's factor table: exact to a tenth of a unit at every reachable sum.
 
-use super::QuantLayer;
+use super::Numbers;
 use crate::network::Quant;
+use crate::payload::Payload;
 use staticnet::kernels::lrn::{FACTOR_BITS, interpolate, max_sum, table_len};
 use staticnet::op::Lrn;
 
@@ -9,7 +10,7 @@ use staticnet::op::Lrn;
 const FACTOR_ERROR: f64 = 0.1;
 
 /// The smallest factor table whose error stays below [`FACTOR_ERROR`] at every reachable sum.
-pub(super) fn factors(attrs: &Lrn, channels: u32, x: Quant, y: Quant) -> Result<QuantLayer, String> {
+pub(super) fn factors(attrs: &Lrn, channels: u32, x: Quant, y: Quant) -> Result<Numbers, String> {
     let square = x.scale as f64 * x.scale as f64;
     let step = attrs.alpha as f64 / attrs.size as f64 * square;
     let factor = |sum: u64| (attrs.k as f64 + step * sum as f64).powf(-(attrs.beta as f64));
@@ -35,7 +36,7 @@ pub(super) fn factors(attrs: &Lrn, channels: u32, x: Quant, y: Quant) -> Result<
         // The product inside the interpolation is 32 bits wide.
         let fits = table.windows(2).all(|t| (t[1] as i64 - t[0] as i64).abs() << shift < 1 << 30);
         if fits && (0..=last).all(within) {
-            return Ok(QuantLayer::Factors { table, shift: shift as u8, multiplier });
+            return Ok(Numbers { table_shift: shift as u8, multiplier, ..Payload::Factors(table).into() });
         }
     }
     Err("no factor table of at most 16,384 entries is exact enough".into())
@@ -49,7 +50,8 @@ mod tests {
     fn lrn_tables_are_within_a_tenth_of_a_unit() {
         let attrs = Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 };
         let (x, y) = (Quant { scale: 0.05, zero_point: -128 }, Quant { scale: 0.03, zero_point: -128 });
-        let Ok(QuantLayer::Factors { table, shift, multiplier }) = factors(&attrs, 64, x, y) else { panic!("no table") };
+        let Numbers { payload, table_shift: shift, multiplier, .. } = factors(&attrs, 64, x, y).unwrap();
+        let Payload::Factors(table) = payload else { panic!("no table") };
         for sum in (0..=max_sum(5, 64)).step_by(97) {
             for d in [-255i32, -3, 1, 100, 255] {
                 if (d * d) as u64 > sum {

@@ -7,11 +7,13 @@ mod lrn;
 mod sums;
 mod tables;
 
-use crate::calibrate::Range;
 use crate::lower::problem;
-use crate::network::{Kind, Network, Parameters, Quant, keeps_grid, unmoved};
-use staticnet::op::{Convert, Function, Op};
+use crate::network::{Kind, Layer, Network, Parameters, Quant, Range, Tensor, keeps_grid, unmoved};
+use crate::payload::Payload;
+use crate::quantized::{QuantLayer, QuantTensor, Quantized};
+use staticnet::op::{BinaryOp, Convert, Function, Op};
 use staticnet::quant::round_half_even;
+use staticnet::record::{self, DType, NONE16, TensorInfo};
 use staticnet_graph::diagnostic::Diagnostic;
 
 impl Quant {
@@ -26,90 +28,74 @@ impl Quant {
     }
 }
 
-/// What quantization makes of a layer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum QuantLayer {
-    /// The layer works on f32, or only converts.
-    Float,
-    /// Convolution or fully connected.
-    Weights {
-        /// Rows as in [`Parameters::Sum`], symmetric per output channel, in [-127, 127] unless the model holds them itself.
-        weights: Vec<i8>,
-        /// Bias at input scale x weight scale, with `- zero_point_x * sum(weights)` folded in.
-        bias: Vec<i32>,
-        /// Input scale x weight scale / output scale.
-        multiplier: Vec<f32>,
-        /// Weight scales.
-        scale: Vec<f32>,
-    },
-    /// LRN.
-    Factors {
-        /// Factors at multiples of `2^shift`.
-        table: Vec<i32>,
-        /// Log2 of the distance between entries.
-        shift: u8,
-        /// See [`staticnet::kernels::lrn::LrnQuant::multiplier`].
-        multiplier: f32,
-    },
-    /// A function, or a change of grid: the output of each input byte.
-    Table(Vec<i8>),
-    /// Softmax: `exp((i - 255) * scale)`.
-    Exponentials(Vec<f32>),
-    /// PRelu: one multiplier a channel for the negative side, one for the positive.
-    Slopes {
-        /// Negative side.
-        negative: Vec<f32>,
-        /// Positive side.
-        positive: f32,
-    },
-    /// Multipliers of the inputs.
-    Multipliers(f32, f32),
-    /// A constant's elements.
-    Elements(Vec<i8>),
-    /// int8 without numbers of its own.
-    Plain,
-}
-
-/// A quantized network: a grid for each int8 tensor, one [`QuantLayer`] a layer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Quantized {
-    /// By tensor; none for f32 and indices.
-    pub tensors: Vec<Option<Quant>>,
-    /// By layer.
-    pub layers: Vec<QuantLayer>,
-}
-
-/// Quantizes a network in place of its real numbers. `ranges` are those of its tensors where it was calibrated; without them only
-/// what the model itself quantizes is int8.
+/// Quantizes a network. `ranges` are those of its tensors where it was calibrated; without them only what the model itself quantizes
+/// is int8. Parameters are moved, layer by layer: the real numbers of one are gone before the next are looked at.
 ///
 /// # Errors
 /// Layers that int8 cannot express.
-pub fn quantize(network: &mut Network, ranges: Option<&[Range]>) -> Result<Quantized, Vec<Diagnostic>> {
+pub fn quantize(mut network: Network, ranges: Option<&[Range]>) -> Result<Quantized, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let tensors = match ranges {
+    let grids = match ranges {
         Some(ranges) => {
-            settle_conversions(network, &mut problems);
-            grids(network, ranges)
+            settle_conversions(&mut network, &mut problems);
+            grids(&network, ranges)
         }
         None => network.tensors.iter().map(|t| t.kind.grid()).collect(),
     };
-    for layer in &mut network.layers {
-        let grids = (layer.inputs.first().and_then(|&t| tensors[t]), tensors[layer.output]);
-        match &mut layer.op {
-            // A value outside is on the grid like everything else.
-            Op::Pad(pad) => pad.value_i8 = grids.0.map_or(0, |q| staticnet::quant::quantize(pad.value, q.scale, q.zero_point)),
-            Op::Place(place) => place.table = grids.0 != grids.1,
-            _ => {}
-        }
-    }
     let mut layers = Vec::with_capacity(network.layers.len());
-    for i in 0..network.layers.len() {
-        match layer(network, i, &tensors) {
-            Ok(quantized) => layers.push(quantized),
+    for mut layer in std::mem::take(&mut network.layers) {
+        layer.settle(layer.inputs.first().and_then(|&t| grids[t]), grids[layer.output]);
+        match numbers(&mut layer, &network.tensors, &grids) {
+            Ok(numbers) => layers.push(quantized_layer(layer, numbers, &grids)),
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(Quantized { tensors, layers }) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let Network { name, tensors, layers: _, inputs, outputs, preprocess, labels } = network;
+    let tensors = tensors.into_iter().zip(grids).map(|(tensor, grid)| quantized_tensor(tensor, grid)).collect();
+    Ok(Quantized { name, tensors, layers, inputs, outputs, preprocess, labels })
+}
+
+/// A tensor's record.
+fn quantized_tensor(tensor: Tensor, grid: Option<Quant>) -> QuantTensor {
+    let mut dims = [0; 4];
+    dims.iter_mut().zip(&tensor.dims).for_each(|(to, from)| *to = *from);
+    let info = TensorInfo {
+        dtype: match (grid, tensor.kind) {
+            (Some(_), _) => DType::I8,
+            (None, Kind::Index) => DType::I32,
+            (None, Kind::Real | Kind::Codes(_)) => DType::F32,
+        },
+        rank: tensor.dims.len().min(4) as u8,
+        channels_last: tensor.channels_last,
+        host: tensor.host,
+        dims,
+        zero_point: grid.map_or(0, |q| q.zero_point),
+        height: tensor.height,
+        width: tensor.width,
+        channels: tensor.channels,
+        scale: grid.map_or(1.0, |q| q.scale),
+    };
+    QuantTensor { name: tensor.name, info }
+}
+
+/// A layer's record, with its payload.
+fn quantized_layer(layer: Layer, numbers: Numbers, grids: &[Option<Quant>]) -> QuantLayer {
+    let input = |i: usize| layer.inputs.get(i).map_or(NONE16, |&t| t as u16);
+    let record = record::Layer {
+        op: layer.op,
+        input: input(0),
+        input2: input(1),
+        output: layer.output as u16,
+        range_i8: grids[layer.output].map_or([i8::MIN, i8::MAX], |grid| grid.bounds(layer.clamp)),
+        range_f32: layer.clamp,
+        table_shift: numbers.table_shift,
+        multiplier: numbers.multiplier,
+        multiplier2: numbers.multiplier2,
+    };
+    QuantLayer { name: layer.name, record, payload: numbers.payload }
 }
 
 /// With every tensor on a grid there is nothing to convert: from codes it is the same grid, to codes a change of grid.
@@ -131,7 +117,7 @@ fn settle_conversions(network: &mut Network, problems: &mut Vec<Diagnostic>) {
 }
 
 fn grids(network: &Network, ranges: &[Range]) -> Vec<Option<Quant>> {
-    let of = |(t, &range): (&crate::network::Tensor, &Range)| match t.kind {
+    let of = |(t, &range): (&Tensor, &Range)| match t.kind {
         Kind::Codes(quant) => Some(quant),
         Kind::Real => Some(Quant::covering(range)),
         Kind::Index => None,
@@ -145,52 +131,76 @@ fn grids(network: &Network, ranges: &[Range]) -> Vec<Option<Quant>> {
     tensors
 }
 
-fn layer(network: &Network, i: usize, tensors: &[Option<Quant>]) -> Result<QuantLayer, Diagnostic> {
-    let layer = &network.layers[i];
-    let x = layer.inputs.first().and_then(|&t| tensors[t]);
-    let y = tensors[layer.output];
-    let (x, y) = match (x, y, &layer.op) {
+/// What quantization makes of a layer's numbers.
+#[derive(Debug)]
+struct Numbers {
+    payload: Payload,
+    table_shift: u8,
+    multiplier: f32,
+    multiplier2: f32,
+}
+
+impl Numbers {
+    /// Multipliers of the inputs, and nothing else.
+    fn multipliers(multiplier: f32, multiplier2: f32) -> Self {
+        Numbers { multiplier, multiplier2, ..Numbers::from(Payload::None) }
+    }
+}
+
+impl From<Payload> for Numbers {
+    fn from(payload: Payload) -> Self {
+        Numbers { payload, table_shift: 0, multiplier: 0.0, multiplier2: 0.0 }
+    }
+}
+
+/// Takes a layer's parameters and makes its numbers of them.
+fn numbers(layer: &mut Layer, tensors: &[Tensor], grids: &[Option<Quant>]) -> Result<Numbers, Diagnostic> {
+    let parameters = std::mem::take(&mut layer.parameters);
+    let x = layer.inputs.first().and_then(|&t| grids[t]);
+    let (x, y) = match (x, grids[layer.output], layer.inputs.is_empty()) {
         (Some(x), Some(y), _) => (x, y),
-        (None, Some(y), Op::Constant) => (y, y),
-        // Indices have no grid.
-        (Some(_), None, Op::ArgMax { .. }) => return Ok(QuantLayer::Plain),
-        _ => return Ok(QuantLayer::Float),
+        // A constant has no input.
+        (None, Some(y), true) => (y, y),
+        // Real numbers, or from them and to them; indices have no grid.
+        (Some(_), None, _) | (None, _, _) => return Ok(Payload::from(parameters).into()),
     };
     let ratio = x.scale / y.scale;
-    Ok(match (&layer.op, &layer.parameters) {
+    Ok(match (&layer.op, parameters) {
         (Op::Conv2d(_) | Op::Linear, Parameters::Sum { weights, bias, codes }) => match codes {
-            Some(codes) => sums::from_codes(codes, bias, x, y),
-            None => sums::quantized(weights, bias, x, y),
+            Some(codes) => sums::from_codes(&codes, &bias, x, y).into(),
+            None => sums::quantized(&weights, &bias, x, y).into(),
         },
-        (Op::Lrn(attrs), _) => lrn::factors(attrs, network.tensors[layer.output].channels, x, y)
+        (Op::Lrn(attrs), _) => lrn::factors(attrs, tensors[layer.output].channels, x, y)
             .map_err(|reason| problem(&layer.name, "LRN", "alpha", reason, "compile with --float, or replace the LRN"))?,
-        (Op::Unary(function), _) => QuantLayer::Table(tables::of(function, x, y)),
-        (Op::Place(place), _) if place.table => QuantLayer::Table(tables::of(&Function::Identity, x, y)),
+        (Op::Unary(function), _) => Payload::Table(tables::of(function, x, y)).into(),
+        (Op::Place(place), _) if place.table => Payload::Table(tables::of(&Function::Identity, x, y)).into(),
         (Op::PRelu, Parameters::Slopes(slopes)) => {
-            QuantLayer::Slopes { negative: slopes.iter().map(|s| s * x.scale / y.scale).collect(), positive: ratio }
+            let negative = slopes.iter().map(|s| s * x.scale / y.scale).collect();
+            Numbers { multiplier: ratio, ..Payload::SlopeCodes { negative, slopes }.into() }
         }
-        (Op::AveragePool(_), _) => QuantLayer::Multipliers(ratio, 0.0),
+        (Op::AveragePool(_), _) => Numbers::multipliers(ratio, 0.0),
         (Op::Binary(op), _) => {
-            let second = layer.inputs.get(1).and_then(|&t| tensors[t]).unwrap_or(x);
+            let second = layer.inputs.get(1).and_then(|&t| grids[t]).unwrap_or(x);
             match op {
-                staticnet::op::BinaryOp::Mul => QuantLayer::Multipliers(x.scale * second.scale / y.scale, 0.0),
-                staticnet::op::BinaryOp::Add | staticnet::op::BinaryOp::Sub => {
-                    QuantLayer::Multipliers(ratio, second.scale / y.scale)
-                }
+                BinaryOp::Mul => Numbers::multipliers(x.scale * second.scale / y.scale, 0.0),
+                BinaryOp::Add | BinaryOp::Sub => Numbers::multipliers(ratio, second.scale / y.scale),
             }
         }
-        (Op::Softmax, _) => QuantLayer::Exponentials(tables::exponentials(x.scale)),
+        (Op::Softmax, _) => Payload::Exponentials(tables::exponentials(x.scale)).into(),
         (Op::Constant, Parameters::Elements(elements)) => {
-            let code = |v: &f32| match network.tensors[layer.output].kind {
+            let code = |v: &f32| match tensors[layer.output].kind {
                 // The model's own integers.
                 Kind::Codes(_) => *v as i8,
                 Kind::Real | Kind::Index => staticnet::quant::quantize(*v, y.scale, y.zero_point),
             };
-            QuantLayer::Elements(elements.iter().map(code).collect())
+            Payload::ElementCodes(elements.iter().map(code).collect()).into()
         }
-        (Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) | Op::Pad(_) | Op::Resize | Op::Place(_), _) => QuantLayer::Plain,
-        (Op::ArgMax { .. } | Op::Convert(_), _) => QuantLayer::Plain,
-        (Op::Conv2d(_) | Op::Linear | Op::PRelu | Op::Constant, _) => QuantLayer::Plain,
+        (Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) | Op::Pad(_) | Op::Resize | Op::Place(_), parameters) => {
+            Payload::from(parameters).into()
+        }
+        (Op::Conv2d(_) | Op::Linear | Op::PRelu | Op::Constant | Op::ArgMax { .. } | Op::Convert(_), parameters) => {
+            Payload::from(parameters).into()
+        }
     })
 }
 

@@ -1,11 +1,11 @@
 //! Weights and biases of convolutions and fully connected layers.
 
-use super::QuantLayer;
 use crate::network::{Quant, SumCodes};
+use crate::payload::Payload;
 use staticnet::quant::round_half_even;
 
 /// Weights of real numbers: symmetric per output channel.
-pub(super) fn quantized(weights: &[f32], bias: &[f32], x: Quant, y: Quant) -> QuantLayer {
+pub(super) fn quantized(weights: &[f32], bias: &[f32], x: Quant, y: Quant) -> Payload {
     let row = weights.len() / bias.len();
     let mut all = Sums::new(weights.len(), bias.len());
     for (channel, &bias) in weights.chunks_exact(row).zip(bias) {
@@ -21,7 +21,7 @@ pub(super) fn quantized(weights: &[f32], bias: &[f32], x: Quant, y: Quant) -> Qu
 }
 
 /// The model's own integers. A bias that the model wrote on the grid of the sums is taken as it is; any other is rounded to it.
-pub(super) fn from_codes(codes: &SumCodes, bias: &[f32], x: Quant, y: Quant) -> QuantLayer {
+pub(super) fn from_codes(codes: &SumCodes, bias: &[f32], x: Quant, y: Quant) -> Payload {
     let row = codes.weights.len() / bias.len();
     let mut all = Sums::new(codes.weights.len(), bias.len());
     for (c, channel) in codes.weights.chunks_exact(row).enumerate() {
@@ -58,7 +58,7 @@ impl Sums {
         self.scale.push(scale);
     }
 
-    fn done(self) -> QuantLayer {
-        QuantLayer::Weights { weights: self.weights, bias: self.bias, multiplier: self.multiplier, scale: self.scale }
+    fn done(self) -> Payload {
+        Payload::SumCodes { weights: self.weights, bias: self.bias, multiplier: self.multiplier, scale: self.scale }
     }
 }

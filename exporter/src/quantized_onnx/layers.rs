@@ -3,15 +3,14 @@
 use super::proto::{float, int};
 use super::sums::window;
 use super::{Writer, unsigned};
-use crate::network::Parameters;
-use crate::quantize::QuantLayer;
+use crate::payload::Payload;
 use staticnet::op::{AveragePool, BinaryOp, Convert, Function, Lrn, Op, Pad, PadMode};
 
 impl Writer<'_> {
     pub(super) fn layer(&mut self, i: usize) -> Result<(), String> {
         let (layer, inputs) = self.layer_inputs(i);
-        let y = layer.output;
-        match &layer.op {
+        let y = layer.output();
+        match &layer.record.op {
             Op::Conv2d(conv) => self.conv(i, conv)?,
             Op::Linear => self.linear(i)?,
             Op::MaxPool(pool) => {
@@ -30,7 +29,9 @@ impl Writer<'_> {
             Op::Lrn(lrn) => self.on_reals(i, "LRN", lrn_attributes(lrn), vec![]),
             Op::Softmax => self.on_reals(i, "Softmax", vec![int("axis", 1)], vec![]),
             Op::PRelu => {
-                let Parameters::Slopes(slopes) = &layer.parameters else { return Err("it has no slopes".into()) };
+                let (Payload::Slopes(slopes) | Payload::SlopeCodes { slopes, .. }) = &layer.payload else {
+                    return Err("it has no slopes".into());
+                };
                 let slopes = self.proto.floats(&format!("layer{i}/slope"), &[slopes.len() as i64, 1, 1], slopes);
                 self.on_reals(i, "PRelu", vec![], vec![slopes]);
             }
@@ -55,14 +56,14 @@ impl Writer<'_> {
         operands.extend(more);
         let real = self.proto.node(op, &operands, attributes);
         let clamped = self.clamped_real(i, real);
-        self.set_real(layer.output, clamped);
+        self.set_real(layer.output(), clamped);
     }
 
     /// Codes within a layer's clamp; what the type does anyway is not written.
     pub(super) fn clamped_codes(&mut self, i: usize, codes: String) -> String {
         let (layer, _) = self.layer_inputs(i);
-        let Some(quant) = self.grid(layer.output) else { return codes };
-        match quant.bounds(layer.clamp) {
+        let Some(quant) = self.grid(layer.output()) else { return codes };
+        match quant.bounds(layer.record.range_f32) {
             [i8::MIN, i8::MAX] => codes,
             bounds => self.clip_codes(i, codes, bounds),
         }
@@ -78,7 +79,7 @@ impl Writer<'_> {
     /// Real numbers within a layer's clamp.
     pub(super) fn clamped_real(&mut self, i: usize, real: String) -> String {
         let (layer, _) = self.layer_inputs(i);
-        match layer.clamp {
+        match layer.record.range_f32 {
             [f32::NEG_INFINITY, f32::INFINITY] => real,
             [0.0, f32::INFINITY] => self.proto.node("Relu", &[real], vec![]),
             [lo, hi] => self.clip(i, real, lo, hi),
@@ -94,11 +95,11 @@ impl Writer<'_> {
     fn relu(&mut self, i: usize) {
         let (layer, inputs) = self.layer_inputs(i);
         let x = self.picture(inputs[0]);
-        let value = match self.grid(layer.output) {
+        let value = match self.grid(layer.output()) {
             Some(quant) => self.clip_codes(i, x, [quant.zero_point, i8::MAX]),
             None => self.proto.node("Relu", &[x], vec![]),
         };
-        self.values[layer.output].picture = Some(value);
+        self.values[layer.output()].picture = Some(value);
     }
 
     fn average_pool(&mut self, i: usize, pool: &AveragePool) -> Result<(), String> {
@@ -116,10 +117,10 @@ impl Writer<'_> {
             self.on_reals(i, "AveragePool", attributes, vec![]);
             return Ok(());
         }
-        let inputs = [vec![self.picture(inputs[0])], self.grid_names(inputs[0]), self.grid_names(layer.output)].concat();
+        let inputs = [vec![self.picture(inputs[0])], self.grid_names(inputs[0]), self.grid_names(layer.output())].concat();
         let codes = self.proto.microsoft("QLinearAveragePool", &inputs, attributes);
         let clamped = self.clamped_codes(i, codes);
-        self.values[layer.output].picture = Some(clamped);
+        self.values[layer.output()].picture = Some(clamped);
         Ok(())
     }
 
@@ -135,37 +136,37 @@ impl Writer<'_> {
             return;
         };
         let mut operands = vec![];
-        for &t in inputs {
+        for t in inputs {
             operands.push(self.picture(t));
             operands.extend(self.grid_names(t));
         }
-        operands.extend(self.grid_names(layer.output));
+        operands.extend(self.grid_names(layer.output()));
         let codes = self.proto.microsoft(on_codes, &operands, vec![]);
         let clamped = self.clamped_codes(i, codes);
-        self.values[layer.output].picture = Some(clamped);
+        self.values[layer.output()].picture = Some(clamped);
     }
 
     /// The runtime's table where there is one: the same bytes.
     fn unary(&mut self, i: usize, function: &Function) {
         let (layer, inputs) = self.layer_inputs(i);
-        if let (QuantLayer::Table(table), true) = (&self.quantized.layers[i], self.on_codes(i)) {
+        if let (Payload::Table(table), true) = (&layer.payload, self.on_codes(i)) {
             let by_code: Vec<u8> = (0..256).map(|code| unsigned(table[(code as u8).wrapping_sub(128) as usize])).collect();
             let table = self.proto.bytes(&format!("layer{i}/table"), &[256], &by_code);
             let x = self.picture(inputs[0]);
             let index = self.proto.node("Cast", &[x], vec![int("to", 6)]);
-            self.values[layer.output].picture = Some(self.proto.node("Gather", &[table, index], vec![int("axis", 0)]));
+            self.values[layer.output()].picture = Some(self.proto.node("Gather", &[table, index], vec![int("axis", 0)]));
             return;
         }
         match *function {
             Function::Identity => {
                 let real = self.real(inputs[0]);
-                self.set_real(layer.output, real);
+                self.set_real(layer.output(), real);
             }
             Function::LeakyRelu { alpha } => self.on_reals(i, "LeakyRelu", vec![float("alpha", alpha)], vec![]),
             Function::Clip { lo, hi } => {
                 let real = self.real(inputs[0]);
                 let clipped = self.clip(i, real, lo, hi);
-                self.set_real(layer.output, clipped);
+                self.set_real(layer.output(), clipped);
             }
             Function::HardSigmoid { alpha, beta } => {
                 self.on_reals(i, "HardSigmoid", vec![float("alpha", alpha), float("beta", beta)], vec![]);
@@ -176,7 +177,7 @@ impl Writer<'_> {
                 let attributes = vec![float("alpha", 1.0 / 6.0), float("beta", 0.5)];
                 let gate = self.proto.node("HardSigmoid", std::slice::from_ref(&x), attributes);
                 let real = self.proto.node("Mul", &[x, gate], vec![]);
-                self.set_real(layer.output, real);
+                self.set_real(layer.output(), real);
             }
             Function::Sigmoid => self.on_reals(i, "Sigmoid", vec![], vec![]),
             Function::Tanh => self.on_reals(i, "Tanh", vec![], vec![]),
@@ -185,7 +186,7 @@ impl Writer<'_> {
 
     fn pad(&mut self, i: usize, pad: &Pad) -> Result<(), String> {
         let (layer, inputs) = self.layer_inputs(i);
-        let (x, y) = (self.tensor(inputs[0]), self.tensor(layer.output));
+        let (x, y) = (&self.tensor(inputs[0]).info, &self.tensor(layer.output()).info);
         let mode = match pad.mode {
             PadMode::Constant => "constant",
             PadMode::Reflect => "reflect",
@@ -198,7 +199,7 @@ impl Writer<'_> {
         let pads = [0, before[2], before[0], before[1], 0, after[2], after[0], after[1]];
         let pads = self.proto.integers(&format!("layer{i}/pads"), &pads);
         let value = format!("layer{i}/value");
-        let value = match self.grid(layer.output) {
+        let value = match self.grid(layer.output()) {
             Some(_) => self.proto.bytes(&value, &[], &[unsigned(pad.value_i8)]),
             None => self.proto.floats(&value, &[], &[pad.value]),
         };
@@ -209,7 +210,7 @@ impl Writer<'_> {
             ..Default::default()
         };
         let x = self.picture(inputs[0]);
-        self.values[layer.output].picture = Some(self.proto.node("Pad", &[x, pads, value], vec![mode]));
+        self.values[layer.output()].picture = Some(self.proto.node("Pad", &[x, pads, value], vec![mode]));
         Ok(())
     }
 }

@@ -11,8 +11,8 @@ mod proto;
 mod sums;
 
 use crate::lower::problem;
-use crate::network::{Layer, Network, Quant, Tensor};
-use crate::quantize::Quantized;
+use crate::network::Quant;
+use crate::quantized::{QuantLayer, QuantTensor, Quantized};
 use onnx_protobuf::Message;
 use proto::{Proto, ints};
 use staticnet::record::HostType;
@@ -28,20 +28,20 @@ pub enum Form {
     Qdq,
 }
 
-/// Writes a quantized network; its parameters must still be there.
+/// Writes a quantized network; its payloads must still be there.
 ///
 /// # Errors
 /// Layers that have no such form, at once.
-pub fn write(network: &Network, quantized: &Quantized, form: Form) -> Result<Vec<u8>, Vec<Diagnostic>> {
+pub fn write(network: &Quantized, form: Form) -> Result<Vec<u8>, Vec<Diagnostic>> {
     let values = vec![Value::default(); network.tensors.len()];
-    let mut writer = Writer { network, quantized, form, proto: Proto::new(&network.name), values };
+    let mut writer = Writer { network, form, proto: Proto::new(&network.name), values };
     network.inputs.iter().for_each(|&t| writer.input(t));
     let mut problems = vec![];
     for i in 0..network.layers.len() {
         if let Err(reason) = writer.layer(i) {
             let layer = &network.layers[i];
             let hint = "leave --qoperator and --qdq away: the artifact does not need them";
-            problems.push(problem(&layer.name, layer.op.name(), "", reason, hint));
+            problems.push(problem(&layer.name, layer.record.op.name(), "", reason, hint));
         }
     }
     network.outputs.iter().for_each(|&t| writer.output(t));
@@ -64,8 +64,7 @@ struct Value {
 }
 
 struct Writer<'n> {
-    network: &'n Network,
-    quantized: &'n Quantized,
+    network: &'n Quantized,
     form: Form,
     proto: Proto,
     values: Vec<Value>,
@@ -77,17 +76,18 @@ fn unsigned(code: i8) -> u8 {
 }
 
 /// A tensor's shape in the file.
-fn picture_shape(t: &Tensor) -> Vec<i64> {
-    vec![1, t.channels.into(), t.height.into(), t.width.into()]
+fn picture_shape(t: &QuantTensor) -> Vec<i64> {
+    let [height, width, channels] = t.size().map(i64::from);
+    vec![1, channels, height, width]
 }
 
 impl<'n> Writer<'n> {
-    fn tensor(&self, t: usize) -> &'n Tensor {
+    fn tensor(&self, t: usize) -> &'n QuantTensor {
         &self.network.tensors[t]
     }
 
     fn grid(&self, t: usize) -> Option<Quant> {
-        self.quantized.tensors[t]
+        self.tensor(t).grid()
     }
 
     /// Names of a tensor's scale and zero point.
@@ -152,16 +152,16 @@ impl<'n> Writer<'n> {
         self.values[t].picture = Some(picture);
     }
 
-    fn layer_inputs(&self, i: usize) -> (&'n Layer, &'n [usize]) {
+    fn layer_inputs(&self, i: usize) -> (&'n QuantLayer, Vec<usize>) {
         let layer = &self.network.layers[i];
-        (layer, &layer.inputs)
+        (layer, layer.inputs().collect())
     }
 
     fn input(&mut self, t: usize) {
         let tensor = self.tensor(t);
-        let elem = element_type(tensor.host);
-        let name = self.proto.input(&tensor.name, elem, &tensor.dims);
-        let in_device_order = match (tensor.channels_last && tensor.dims.first() == Some(&1), tensor.height * tensor.width) {
+        let info = &tensor.info;
+        let name = self.proto.input(&tensor.name, element_type(info.host), tensor.dims());
+        let in_device_order = match (info.channels_last && tensor.dims().first() == Some(&1), info.height * info.width) {
             (true, _) => name,
             (false, 1) => self.proto.reshape(&name, &picture_shape(tensor)),
             (false, _) => {
@@ -170,7 +170,7 @@ impl<'n> Writer<'n> {
                 self.proto.node("Transpose", &[rows], vec![ints("perm", &[0, 3, 1, 2])])
             }
         };
-        match tensor.host {
+        match info.host {
             HostType::Real => self.set_real(t, in_device_order),
             HostType::U8 | HostType::I64 => self.values[t].picture = Some(in_device_order),
             HostType::I8 => self.values[t].picture = Some(self.proto.shifted(&in_device_order, Elem::U8)),
@@ -179,8 +179,8 @@ impl<'n> Writer<'n> {
 
     fn output(&mut self, t: usize) {
         let tensor = self.tensor(t);
-        let flat = self.values[t].flat.clone().filter(|_| self.grid(t).is_some() && tensor.dims.len() == 2);
-        let value = match (tensor.host, flat) {
+        let flat = self.values[t].flat.clone().filter(|_| self.grid(t).is_some() && tensor.dims().len() == 2);
+        let value = match (tensor.info.host, flat) {
             (HostType::Real, Some(flat)) => self.dequantized(flat, t),
             (HostType::Real, None) => self.real(t),
             (HostType::U8 | HostType::I64, _) => self.picture(t),
@@ -189,12 +189,12 @@ impl<'n> Writer<'n> {
                 self.proto.shifted(&picture, Elem::I8)
             }
         };
-        let dims: Vec<i64> = tensor.dims.iter().map(|&d| d.into()).collect();
-        let ordered = match (tensor.channels_last, tensor.height * tensor.width) {
+        let dims: Vec<i64> = tensor.dims().iter().map(|&d| d.into()).collect();
+        let ordered = match (tensor.info.channels_last, tensor.info.height * tensor.info.width) {
             (true, _) | (false, 1) => value,
             (false, _) => self.proto.node("Transpose", &[value], vec![ints("perm", &[0, 2, 3, 1])]),
         };
-        self.proto.output(&ordered, &tensor.name, element_type(tensor.host), &dims);
+        self.proto.output(&ordered, &tensor.name, element_type(tensor.info.host), &dims);
     }
 }
 

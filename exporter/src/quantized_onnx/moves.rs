@@ -1,20 +1,22 @@
 //! What only moves elements: one Gather with constant places, or a Concat.
 
 use super::{Writer, picture_shape, unsigned};
-use crate::network::{Parameters, Tensor, walked};
-use crate::quantize::QuantLayer;
+use crate::network::walked;
+use crate::payload::Payload;
+use crate::quantized::QuantTensor;
 use staticnet::op::{Op, Rearrange};
 
 /// Place in `[C, H, W]` of a place in memory.
-fn in_picture(t: &Tensor, place: usize) -> i64 {
+fn in_picture(t: &QuantTensor, place: usize) -> i64 {
     let [_, _, channels] = t.size().map(|n| n as usize);
-    let pixels = (t.height * t.width) as usize;
+    let pixels = (t.info.height * t.info.width) as usize;
     (place % channels * pixels + place / channels) as i64
 }
 
 /// Places in memory in the order of `[C, H, W]`.
-fn memory_places(t: &Tensor) -> impl Iterator<Item = usize> {
-    let (pixels, channels) = ((t.height * t.width) as usize, t.channels as usize);
+fn memory_places(t: &QuantTensor) -> impl Iterator<Item = usize> {
+    let [height, width, channels] = t.size().map(|n| n as usize);
+    let pixels = height * width;
     (0..channels).flat_map(move |c| (0..pixels).map(move |p| p * channels + c))
 }
 
@@ -30,9 +32,9 @@ impl Writer<'_> {
 
     pub(super) fn rearrange(&mut self, i: usize, walk: &Rearrange) {
         let (layer, inputs) = self.layer_inputs(i);
-        let (x, y) = (inputs[0], layer.output);
+        let (x, y) = (inputs[0], layer.output());
         let t = self.tensor(y);
-        let from = walked(walk, t);
+        let from = walked(walk, t.info.height);
         let places: Vec<i64> = memory_places(t).map(|place| in_picture(self.tensor(x), from[place] as usize)).collect();
         self.gathered(i, x, y, &places);
     }
@@ -40,13 +42,13 @@ impl Writer<'_> {
     /// A resize that only chooses pixels.
     pub(super) fn resize(&mut self, i: usize) -> Result<(), String> {
         let (layer, inputs) = self.layer_inputs(i);
-        let (x, y) = (inputs[0], layer.output);
-        let Parameters::Taps(taps) = &layer.parameters else { return Err("it has no taps".into()) };
+        let (x, y) = (inputs[0], layer.output());
+        let Payload::Taps(taps) = &layer.payload else { return Err("it has no taps".into()) };
         if taps.iter().any(|tap| tap.weight != 0.0) {
             return Err("a resize between pixels has no quantized form".into());
         }
-        let (rows, pixels) = taps.split_at(self.tensor(y).height as usize);
-        let t = self.tensor(x);
+        let (rows, pixels) = taps.split_at(self.tensor(y).info.height as usize);
+        let t = &self.tensor(x).info;
         let (width, plane) = (t.width as i64, (t.width * t.height) as i64);
         let mut places = vec![];
         for c in 0..t.channels as i64 {
@@ -60,14 +62,14 @@ impl Writer<'_> {
 
     /// A concatenation, when its last part comes.
     pub(super) fn concat(&mut self, i: usize) -> Result<(), String> {
-        let output = self.network.layers[i].output;
-        if self.network.layers[i + 1..].iter().any(|later| later.output == output) {
+        let output = self.network.layers[i].output();
+        if self.network.layers[i + 1..].iter().any(|later| later.output() == output) {
             return Ok(());
         }
         let layers = &self.network.layers;
-        let parts = layers.iter().filter(|l| l.output == output).filter_map(|l| match l.op {
-            Op::Place(place) => Some((place.offset, l.inputs[0])),
-            _ => None,
+        let parts = layers.iter().filter(|l| l.output() == output).filter_map(|l| {
+            let Op::Place(place) = l.record.op else { return None };
+            Some((place.offset, l.input(0)?))
         });
         let mut parts: Vec<([u16; 3], usize)> = parts.collect();
         parts.sort_unstable();
@@ -102,19 +104,17 @@ impl Writer<'_> {
 
     pub(super) fn constant(&mut self, i: usize) -> Result<(), String> {
         let (layer, _) = self.layer_inputs(i);
-        let (t, name) = (self.tensor(layer.output), format!("layer{i}/constant"));
-        let value = match (&self.quantized.layers[i], &layer.parameters) {
-            (QuantLayer::Elements(codes), _) => {
-                let ordered: Vec<u8> = memory_places(t).map(|p| unsigned(codes[p])).collect();
-                self.proto.bytes(&name, &picture_shape(t), &ordered)
-            }
-            (_, Parameters::Elements(real)) => {
-                let ordered: Vec<f32> = memory_places(t).map(|p| real[p]).collect();
-                self.proto.floats(&name, &picture_shape(t), &ordered)
-            }
-            _ => return Err("it has no elements".into()),
+        let (t, name) = (self.tensor(layer.output()), format!("layer{i}/constant"));
+        let value = if let Payload::ElementCodes(codes) = &layer.payload {
+            let ordered: Vec<u8> = memory_places(t).map(|p| unsigned(codes[p])).collect();
+            self.proto.bytes(&name, &picture_shape(t), &ordered)
+        } else if let Payload::Elements(real) = &layer.payload {
+            let ordered: Vec<f32> = memory_places(t).map(|p| real[p]).collect();
+            self.proto.floats(&name, &picture_shape(t), &ordered)
+        } else {
+            return Err("it has no elements".into());
         };
-        self.values[layer.output].picture = Some(value);
+        self.values[layer.output()].picture = Some(value);
         Ok(())
     }
 }

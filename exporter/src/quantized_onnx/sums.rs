@@ -2,8 +2,7 @@
 
 use super::proto::{int, ints};
 use super::{Form, Writer};
-use crate::network::Parameters;
-use crate::quantize::QuantLayer;
+use crate::payload::Payload;
 use onnx_protobuf::AttributeProto;
 use staticnet::op::{Conv2d, Window};
 
@@ -37,51 +36,50 @@ impl Writer<'_> {
     fn operands(&mut self, i: usize, dims: &[i64], (a, b): (usize, usize)) -> Result<Operands, String> {
         let (layer, inputs) = self.layer_inputs(i);
         let name = |what: &str| format!("layer{i}/{what}");
-        match (&self.quantized.layers[i], &layer.parameters) {
-            (QuantLayer::Weights { weights, bias, scale, .. }, _) => {
-                let x = self.grid(inputs[0]).ok_or("its input is not quantized")?;
-                let row = (weights.len() / bias.len()).max(1);
-                // The device's bias has the input's zero point folded in.
-                let unfolded = weights.chunks_exact(row).zip(bias).map(|(row, &bias)| {
-                    let sum = row.iter().map(|&q| q as i32).fold(0, i32::wrapping_add);
-                    bias.wrapping_add(sum.wrapping_mul(x.zero_point as i32))
-                });
-                let bias: Vec<i32> = unfolded.collect();
-                let channels = [bias.len() as i64];
-                let codes = self.proto.signed(&name("weight"), dims, &swapped(weights, a, b));
-                let scales = self.proto.floats(&name("weight_scale"), &channels, scale);
-                let zeros = self.proto.signed(&name("weight_zero_point"), &channels, &vec![0; bias.len()]);
-                let biases = self.proto.words(&name("bias"), &bias);
-                if self.form == Form::QOperator {
-                    return Ok(Operands { weights: vec![codes, scales, zeros], bias: biases });
-                }
-                let products: Vec<f32> = scale.iter().map(|s| x.scale * s).collect();
-                let products = self.proto.floats(&name("bias_scale"), &channels, &products);
-                let word_zeros = self.proto.words(&name("bias_zero_point"), &vec![0; bias.len()]);
-                let weights = self.proto.node("DequantizeLinear", &[codes, scales, zeros], vec![int("axis", 0)]);
-                let bias = self.proto.node("DequantizeLinear", &[biases, products, word_zeros], vec![int("axis", 0)]);
-                Ok(Operands { weights: vec![weights], bias })
-            }
-            (_, Parameters::Sum { weights, bias, .. }) => {
-                let weights = self.proto.floats(&name("weight"), dims, &swapped(weights, a, b));
-                let bias = self.proto.floats(&name("bias"), &[bias.len() as i64], bias);
-                Ok(Operands { weights: vec![weights], bias })
-            }
-            _ => Err("it has no weights".into()),
+        if let Payload::Sum { weights, bias } = &layer.payload {
+            let weights = self.proto.floats(&name("weight"), dims, &swapped(weights, a, b));
+            let bias = self.proto.floats(&name("bias"), &[bias.len() as i64], bias);
+            return Ok(Operands { weights: vec![weights], bias });
         }
+        let Payload::SumCodes { weights, bias, scale, .. } = &layer.payload else { return Err("it has no weights".into()) };
+        let x = self.grid(inputs[0]).ok_or("its input is not quantized")?;
+        let row = (weights.len() / bias.len()).max(1);
+        // The device's bias has the input's zero point folded in.
+        let unfolded = weights.chunks_exact(row).zip(bias).map(|(row, &bias)| {
+            let sum = row.iter().map(|&q| q as i32).fold(0, i32::wrapping_add);
+            bias.wrapping_add(sum.wrapping_mul(x.zero_point as i32))
+        });
+        let bias: Vec<i32> = unfolded.collect();
+        let channels = [bias.len() as i64];
+        let codes = self.proto.signed(&name("weight"), dims, &swapped(weights, a, b));
+        let scales = self.proto.floats(&name("weight_scale"), &channels, scale);
+        let zeros = self.proto.signed(&name("weight_zero_point"), &channels, &vec![0; bias.len()]);
+        let biases = self.proto.words(&name("bias"), &bias);
+        if self.form == Form::QOperator {
+            return Ok(Operands { weights: vec![codes, scales, zeros], bias: biases });
+        }
+        let products: Vec<f32> = scale.iter().map(|s| x.scale * s).collect();
+        let products = self.proto.floats(&name("bias_scale"), &channels, &products);
+        let word_zeros = self.proto.words(&name("bias_zero_point"), &vec![0; bias.len()]);
+        let weights = self.proto.node("DequantizeLinear", &[codes, scales, zeros], vec![int("axis", 0)]);
+        let bias = self.proto.node("DequantizeLinear", &[biases, products, word_zeros], vec![int("axis", 0)]);
+        Ok(Operands { weights: vec![weights], bias })
     }
 
     /// Whether the layer's codes are computed from codes by one operator.
     pub(super) fn on_codes(&self, i: usize) -> bool {
-        self.form == Form::QOperator && !matches!(self.quantized.layers[i], QuantLayer::Float)
+        let (layer, mut inputs) = self.layer_inputs(i);
+        inputs.truncate(1);
+        inputs.push(layer.output());
+        self.form == Form::QOperator && inputs.into_iter().all(|t| self.grid(t).is_some())
     }
 
     pub(super) fn conv(&mut self, i: usize, conv: &Conv2d) -> Result<(), String> {
         let (layer, inputs) = self.layer_inputs(i);
-        let (x, y) = (inputs[0], layer.output);
-        let per_group = (self.tensor(x).channels / conv.groups as u32) as usize;
+        let (x, y) = (inputs[0], layer.output());
+        let per_group = (self.tensor(x).info.channels / conv.groups as u32) as usize;
         let [kh, kw] = conv.window.kernel.map(usize::from);
-        let dims = [self.tensor(y).channels.into(), per_group as i64, kh as i64, kw as i64];
+        let dims = [self.tensor(y).info.channels.into(), per_group as i64, kh as i64, kw as i64];
         let Operands { weights, bias } = self.operands(i, &dims, (kh * kw, per_group))?;
         let mut attributes = window(&conv.window);
         attributes.push(int("group", conv.groups.into()));
@@ -101,10 +99,10 @@ impl Writer<'_> {
 
     pub(super) fn linear(&mut self, i: usize) -> Result<(), String> {
         let (layer, inputs) = self.layer_inputs(i);
-        let (x, y) = (inputs[0], layer.output);
-        let t = self.tensor(x);
+        let (x, y) = (inputs[0], layer.output());
+        let t = &self.tensor(x).info;
         let (pixels, channels) = ((t.height * t.width) as usize, t.channels as usize);
-        let dims = [self.tensor(y).channels.into(), (pixels * channels) as i64];
+        let dims = [self.tensor(y).info.channels.into(), (pixels * channels) as i64];
         let Operands { weights, bias } = self.operands(i, &dims, (pixels, channels))?;
         let flat = self.flat(x);
         if self.on_codes(i) {

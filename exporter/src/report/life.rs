@@ -1,6 +1,6 @@
 //! What lies where in RAM from which step to which, read off an artifact's own slots and steps.
 
-use super::segment::{Segment, segments};
+use super::segment::{Segment, chunk_len, layer_name, segments};
 use staticnet::Artifact;
 use staticnet::record::{DType, NONE16, NONE32, Slot, Step, TensorInfo};
 use std::collections::BTreeMap;
@@ -155,15 +155,6 @@ impl Memory {
 /// Steps as text.
 pub(super) fn step_range(first: usize, last: usize) -> String {
     if first == last { first.to_string() } else { format!("{first}-{last}") }
-}
-
-pub(super) fn chunk_len(artifact: &Artifact, chunk: u32) -> u64 {
-    artifact.chunk(chunk).map_or(0, |chunk| chunk.len as u64)
-}
-
-/// The name of a layer, or its number where the artifact has no names.
-pub(super) fn layer_name(artifact: &Artifact, layer: usize) -> String {
-    artifact.layer_name(layer).filter(|name| !name.is_empty()).map_or_else(|| format!("layer {layer}"), str::to_string)
 }
 
 /// A tensor's name: that of the layer that makes it.

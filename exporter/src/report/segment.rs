@@ -1,6 +1,5 @@
 //! Steps of layers that run together, summed up.
 
-use super::life::{chunk_len, layer_name};
 use staticnet::Artifact;
 use staticnet::record::Step;
 use std::collections::BTreeSet;
@@ -54,6 +53,16 @@ pub(super) fn shortened(name: &str, width: usize) -> String {
     }
     let kept: String = name.chars().skip(len + 2 - width.max(2)).collect();
     format!("..{kept}")
+}
+
+/// Bytes of a chunk of weights; 0 where there is none.
+pub(super) fn chunk_len(artifact: &Artifact, chunk: u32) -> u64 {
+    artifact.chunk(chunk).map_or(0, |chunk| chunk.len as u64)
+}
+
+/// The name of a layer, or its number where the artifact has no names.
+pub(super) fn layer_name(artifact: &Artifact, layer: usize) -> String {
+    artifact.layer_name(layer).filter(|name| !name.is_empty()).map_or_else(|| format!("layer {layer}"), str::to_string)
 }
 
 /// The steps in segments as short as can be.

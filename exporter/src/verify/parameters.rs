@@ -7,6 +7,7 @@
 
 use super::rebuild;
 use crate::network::{Network, Parameters};
+use crate::payload::Payload;
 use staticnet::Artifact;
 use staticnet::op::{Function, Op};
 use staticnet::record::{DType, Layer, NONE16, TensorInfo};
@@ -48,7 +49,7 @@ fn compare(network: &Network, artifact: &Artifact, payload: &[u8], i: usize) -> 
         Parameters::None => return Some(0.0),
         Parameters::Taps(_) | Parameters::Grids { .. } => {
             let chunk = rebuild::chunk_of(artifact, payload, i)?;
-            return (chunk == crate::emit::layer_payload(want, &crate::quantize::QuantLayer::Float)).then_some(0.0);
+            return (chunk == Payload::from(want.parameters.clone()).to_bytes()).then_some(0.0);
         }
     };
     let got = rebuild::parameters(artifact, payload, i, &layer, (&x, &y))?;
@@ -108,13 +109,20 @@ fn clamp_of(clamp: [f32; 2], y: &TensorInfo) -> [f32; 2] {
 /// The same operator with the same attributes. What quantization fills in (a pad's code, whether a concatenation goes through a
 /// table) and what calibration makes of a conversion is left out.
 fn same_op(want: &Op, got: &Op) -> bool {
-    match (want, got) {
-        (Op::Pad(a), Op::Pad(b)) => (a.before, a.mode, a.value) == (b.before, b.mode, b.value),
-        (Op::Place(a), Op::Place(b)) => a.offset == b.offset,
-        (Op::Convert(_), Op::Unary(Function::Identity)) => true,
-        (Op::Convert(_), Op::Rearrange(walk)) => walk.moves_nothing(),
-        _ => want == got,
+    let mut want = *want;
+    if let (Op::Pad(want), Op::Pad(got)) = (&mut want, got) {
+        want.value_i8 = got.value_i8;
     }
+    if let (Op::Place(want), Op::Place(got)) = (&mut want, got) {
+        want.table = got.table;
+    }
+    if let (Op::Convert(_), Op::Unary(Function::Identity)) = (want, got) {
+        return true;
+    }
+    if let (Op::Convert(_), Op::Rearrange(walk)) = (want, got) {
+        return walk.moves_nothing();
+    }
+    want == *got
 }
 
 /// Largest deviation of a constant's element from the model's, in units of its grid.

@@ -1,11 +1,12 @@
 //! A layer of an artifact as an ONNX model of its own, from nothing but the artifact's bytes.
 
+use super::replay::{self, Moved, replay};
 use super::tract::Oracle;
 use crate::error::Error;
 use crate::host::{decode, host_shape};
 use staticnet::Artifact;
 use staticnet::kernels::conv::taps;
-use staticnet::op;
+use staticnet::op::{self, Conv2d};
 use staticnet::record::{DType, Layer, NONE16, Step, TensorInfo};
 use staticnet::top_k::element;
 use staticnet_graph::graph::{Elem, Graph, Op, ShapeError, Tensor};
@@ -18,15 +19,22 @@ pub(super) struct Rebuilt {
     pub(super) inputs: Vec<TensorInfo>,
     pub(super) output: TensorInfo,
     /// The layer's chunk; one step makes a layer that is replayed.
-    pub(super) chunk: Vec<u8>,
-    /// The layer as an ONNX model and the shapes of its inputs; none where it is replayed.
-    onnx: Option<(Vec<u8>, Vec<Vec<usize>>)>,
+    chunk: Vec<u8>,
+    model: Model,
+}
+
+/// What says what a layer should make.
+enum Model {
+    /// The layer as an ONNX model, and the shapes of its inputs.
+    Onnx { bytes: Vec<u8>, shapes: Vec<Vec<usize>>, flat: bool },
+    /// Its elements are followed.
+    Replay(Moved),
 }
 
 /// Who says what a layer should make.
 pub(super) enum LayerOracle {
     Tract(Oracle),
-    Replay,
+    Replay(Moved),
 }
 
 impl LayerOracle {
@@ -34,23 +42,78 @@ impl LayerOracle {
     pub(super) fn run(&mut self, layer: &Rebuilt, inputs: &[Vec<f32>]) -> Result<Vec<f32>, Error> {
         match self {
             LayerOracle::Tract(oracle) => Ok(oracle.run(inputs)?.into_iter().next().unwrap_or_default()),
-            LayerOracle::Replay => Ok(super::replay::replay(layer, inputs)),
+            LayerOracle::Replay(moved) => {
+                let layer = replay::Layer { inputs: &layer.inputs, output: &layer.output, chunk: &layer.chunk };
+                Ok(replay(moved, &layer, inputs))
+            }
         }
+    }
+}
+
+/// How a layer's operator is held against another implementation.
+enum Way {
+    /// By tract, as an operator of ONNX.
+    Tract(Op, Weights),
+    /// Element by element.
+    Replay(Moved),
+}
+
+/// What an operator's chunks hold for each output channel.
+#[derive(Clone, Copy, PartialEq)]
+enum Weights {
+    None,
+    /// `[KH][KW][C / groups]`, and a bias.
+    Conv(Conv2d),
+    /// One for each input element in memory order, and a bias.
+    Features,
+    /// A slope.
+    Slope,
+}
+
+fn way(op: &op::Op) -> Way {
+    let plain = |op: Op| Way::Tract(op, Weights::None);
+    match op {
+        op::Op::Conv2d(conv) => Way::Tract(Op::Conv(*conv), Weights::Conv(*conv)),
+        op::Op::Linear => Way::Tract(Op::Linear, Weights::Features),
+        op::Op::PRelu => Way::Tract(Op::PRelu, Weights::Slope),
+        op::Op::MaxPool(pool) => plain(Op::MaxPool(*pool)),
+        // A divisor that ONNX has no attribute for: counted pads beside those that ceil_mode added.
+        op::Op::AveragePool(pool) if pool.counted != [0; 4] && pool.counted != pool.window.pads => {
+            Way::Replay(Moved::Average(*pool))
+        }
+        op::Op::AveragePool(pool) => plain(Op::AveragePool(*pool)),
+        op::Op::Lrn(lrn) => plain(Op::Lrn(*lrn)),
+        op::Op::Relu => plain(Op::Relu),
+        op::Op::Unary(function) => plain(Op::Unary(*function)),
+        op::Op::Binary(binary) => plain(Op::Binary(*binary)),
+        op::Op::Softmax => plain(Op::Softmax { axis: 1 }),
+        op::Op::Constant => Way::Replay(Moved::Constant),
+        op::Op::Rearrange(walk) => Way::Replay(Moved::Rearrange(*walk)),
+        op::Op::Pad(pad) => Way::Replay(Moved::Pad(*pad)),
+        op::Op::Place(place) => Way::Replay(Moved::Place(*place)),
+        op::Op::Resize => Way::Replay(Moved::Resize),
+        op::Op::ArgMax { last } => Way::Replay(Moved::ArgMax { last: *last }),
+        op::Op::Convert(convert) => Way::Replay(Moved::Convert { per_channel: convert.per_channel }),
     }
 }
 
 impl Rebuilt {
     /// The layer's oracle.
     pub(super) fn oracle(&self) -> Result<LayerOracle, Error> {
-        match &self.onnx {
-            Some((onnx, shapes)) => Ok(LayerOracle::Tract(Oracle::new(onnx, shapes, &vec![Elem::F32; shapes.len()])?)),
-            None => Ok(LayerOracle::Replay),
+        match &self.model {
+            Model::Onnx { bytes, shapes, .. } => {
+                Ok(LayerOracle::Tract(Oracle::new(bytes, shapes, &vec![Elem::F32; shapes.len()])?))
+            }
+            Model::Replay(moved) => Ok(LayerOracle::Replay(*moved)),
         }
     }
 
     /// What the oracle is fed for the tensors of a run: NCHW, or memory order where the layer flattens or is replayed.
     pub(super) fn oracle_inputs(&self, run: &[Vec<u8>]) -> Vec<Vec<f32>> {
-        let in_memory_order = matches!(self.layer.op, op::Op::Linear) || self.onnx.is_none();
+        let in_memory_order = match &self.model {
+            Model::Onnx { flat, .. } => *flat,
+            Model::Replay(_) => true,
+        };
         let read = |(info, index): (&TensorInfo, u16)| {
             let bytes = &run[index as usize];
             match in_memory_order {
@@ -63,7 +126,7 @@ impl Rebuilt {
 
     /// The part of the output `[1, C, H, W]` that the layer makes: all of it, or a concatenation's part.
     pub(super) fn part(&self, output: &[f32]) -> Vec<f32> {
-        let op::Op::Place(place) = self.layer.op else { return output.to_vec() };
+        let Model::Replay(Moved::Place(place)) = &self.model else { return output.to_vec() };
         let (x, y) = (&self.inputs[0], &self.output);
         let [row, pixel, channel] = place.offset.map(usize::from);
         let at = |c: usize, h: usize, w: usize| ((channel + c) * y.height as usize + row + h) * y.width as usize + pixel + w;
@@ -85,20 +148,23 @@ pub(super) fn layer(artifact: &Artifact, payload: &[u8], i: usize) -> Result<Reb
     let output = artifact.tensor(layer.output as usize).ok_or_else(missing)?;
     let name = artifact.layer_name(i).unwrap_or("layer").to_string();
     let chunk = chunk_of(artifact, payload, i).unwrap_or_default().to_vec();
-    let onnx = match inputs.first() {
-        Some(x) if !super::replay::is_replayed(&layer.op) => {
-            let shape = |info: &TensorInfo| match layer.op {
-                op::Op::Linear => vec![1, info.elements() as usize],
-                _ => host_shape(&super::as_picture(info), 1),
+    let model = match way(&layer.op) {
+        Way::Replay(moved) => Model::Replay(moved),
+        Way::Tract(op, weights) => {
+            let x = inputs.first().ok_or_else(missing)?;
+            let flat = weights == Weights::Features;
+            let shape = |info: &TensorInfo| match flat {
+                true => vec![1, info.elements() as usize],
+                false => host_shape(&super::as_picture(info), 1),
             };
             let shapes: Vec<Vec<usize>> = inputs.iter().map(shape).collect();
             let parameters = parameters(artifact, payload, i, &layer, (x, &output)).ok_or_else(missing)?;
-            let graph = graph(&layer, (x, &output), &shapes, parameters).map_err(|e| Error::Oracle(e.to_string()))?;
-            Some((staticnet_graph::onnx::to_bytes(&graph).map_err(|e| Error::Oracle(e.to_string()))?, shapes))
+            let failed = |e: &dyn std::fmt::Display| Error::Oracle(e.to_string());
+            let graph = graph((op, weights), &layer, (x, &output), &shapes, parameters).map_err(|e| failed(&e))?;
+            Model::Onnx { bytes: staticnet_graph::onnx::to_bytes(&graph).map_err(|e| failed(&e))?, shapes, flat }
         }
-        _ => None,
     };
-    Ok(Rebuilt { name, layer, inputs, output, chunk, onnx })
+    Ok(Rebuilt { name, layer, inputs, output, chunk, model })
 }
 
 /// The weights of the first step of layer `i`.
@@ -133,17 +199,11 @@ pub(super) fn parameters(
     layer: &Layer,
     (x, y): (&TensorInfo, &TensorInfo),
 ) -> Option<Parameters> {
-    let row = match &layer.op {
-        op::Op::Conv2d(conv) => taps(conv, x.channels) as usize,
-        op::Op::Linear => x.elements() as usize,
-        op::Op::PRelu => 1,
-        op::Op::MaxPool(_) | op::Op::Lrn(_) | op::Op::Relu | op::Op::AveragePool(_) | op::Op::Unary(_) | op::Op::Binary(_) => {
-            return Some(Parameters::default());
-        }
-        op::Op::Constant | op::Op::Rearrange(_) | op::Op::Pad(_) | op::Op::Place(_) | op::Op::Resize | op::Op::Softmax => {
-            return Some(Parameters::default());
-        }
-        op::Op::ArgMax { .. } | op::Op::Convert(_) => return Some(Parameters::default()),
+    let (row, slopes) = match way(&layer.op) {
+        Way::Tract(_, Weights::Conv(conv)) => (taps(&conv, x.channels) as usize, false),
+        Way::Tract(_, Weights::Features) => (x.elements() as usize, false),
+        Way::Tract(_, Weights::Slope) => (1, true),
+        Way::Tract(_, Weights::None) | Way::Replay(_) => return Some(Parameters::default()),
     };
     let channels = y.channels as usize;
     let (weights, biases) = (vec![0.0; channels * row], vec![0.0; channels]);
@@ -157,7 +217,7 @@ pub(super) fn parameters(
         let bytes = payload.get(chunk.offset as usize..(chunk.offset + chunk.len) as usize)?;
         let (c0, n) = (step.c0 as usize, (step.c1 - step.c0) as usize);
         let word = |at: usize| bytes.get(at..at + 4).map(|b| [b[0], b[1], b[2], b[3]]);
-        if matches!(layer.op, op::Op::PRelu) {
+        if slopes {
             for c in 0..n {
                 let slope = f32::from_le_bytes(word(4 * c)?);
                 // int8: slope x input scale / output scale.
@@ -203,7 +263,9 @@ pub(super) fn parameters(
     Some(all)
 }
 
+/// A graph of one operator with its parameters, and of its clamp.
 fn graph(
+    (op, weights): (Op, Weights),
     layer: &Layer,
     (x, y): (&TensorInfo, &TensorInfo),
     shapes: &[Vec<usize>],
@@ -211,14 +273,11 @@ fn graph(
 ) -> Result<Graph, ShapeError> {
     let mut graph = Graph::new("layer");
     let inputs: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| graph.input(&format!("x{i}"), shape)).collect();
-    let params = vec!["layer.weight".to_string(), "layer.bias".to_string()];
     let channels = y.channels as usize;
-    let mut insert = |shape: Vec<usize>, data: Vec<f32>| {
-        graph.params.insert(params[0].clone(), Tensor { shape, data });
-        graph.params.insert(params[1].clone(), Tensor { shape: vec![channels], data: bias.clone() });
-    };
-    let (op, params) = match &layer.op {
-        op::Op::Conv2d(conv) => {
+    let bias = (vec![channels], bias);
+    let tensors = match weights {
+        Weights::None => vec![],
+        Weights::Conv(conv) => {
             let (per_group, [kh, kw]) = ((x.channels / conv.groups as u32) as usize, conv.window.kernel.map(usize::from));
             // [O][KH][KW][C / groups] back to [O, C / groups, KH, KW].
             let plane = kh * kw;
@@ -226,30 +285,15 @@ fn graph(
                 (0..per_group).flat_map(|c| (0..plane).map(move |p| p * per_group + c)).map(|at| row[at]).collect()
             };
             let data = rows.chunks_exact(per_group * plane).flat_map(channel).collect();
-            insert(vec![channels, per_group, kh, kw], data);
-            (Op::Conv(*conv), params)
+            vec![(vec![channels, per_group, kh, kw], data), bias]
         }
-        op::Op::Linear => {
-            insert(vec![channels, rows.len() / channels], rows);
-            (Op::Linear, params)
-        }
-        op::Op::PRelu => {
-            let slope = vec!["layer.slope".to_string()];
-            graph.params.insert(slope[0].clone(), Tensor { shape: vec![channels, 1, 1], data: rows });
-            (Op::PRelu, slope)
-        }
-        op::Op::MaxPool(pool) => (Op::MaxPool(*pool), Vec::new()),
-        op::Op::AveragePool(pool) => (Op::AveragePool(*pool), Vec::new()),
-        op::Op::Lrn(lrn) => (Op::Lrn(*lrn), Vec::new()),
-        op::Op::Relu => (Op::Relu, Vec::new()),
-        op::Op::Unary(function) => (Op::Unary(*function), Vec::new()),
-        op::Op::Binary(binary) => (Op::Binary(*binary), Vec::new()),
-        op::Op::Softmax => (Op::Softmax { axis: 1 }, Vec::new()),
-        op::Op::Constant | op::Op::Rearrange(_) | op::Op::Pad(_) | op::Op::Place(_) | op::Op::Resize => {
-            (Op::Identity, Vec::new())
-        }
-        op::Op::ArgMax { .. } | op::Op::Convert(_) => (Op::Identity, Vec::new()),
+        Weights::Features => vec![(vec![channels, rows.len() / channels], rows), bias],
+        Weights::Slope => vec![(vec![channels, 1, 1], rows)],
     };
+    let params: Vec<String> = (0..tensors.len()).map(|i| format!("layer.{i}")).collect();
+    for (name, (shape, data)) in params.iter().zip(tensors) {
+        graph.params.insert(name.clone(), Tensor { shape, data });
+    }
     let mut output = graph.add("layer", op, &inputs, &params)?;
     let real = |q: i8| (q as f32 - y.zero_point as f32) * y.scale;
     let [lo, hi] = match y.dtype {

@@ -1,19 +1,35 @@
 //! Layers that move, choose or rename elements, followed one element at a time: what they must make, in plain loops over real
 //! numbers.
 
-use super::rebuild::Rebuilt;
-use staticnet::op::{AveragePool, Op, PadMode};
+use staticnet::op::{AveragePool, Pad, PadMode, Place, Rearrange};
 use staticnet::record::{DType, TensorInfo};
 
-/// Whether a layer is replayed here instead of by tract.
-pub(super) fn is_replayed(op: &Op) -> bool {
-    match op {
-        Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::ArgMax { .. } | Op::Convert(_) => true,
-        // A divisor that ONNX has no attribute for: counted pads beside those that ceil_mode added.
-        Op::AveragePool(pool) => pool.counted != [0; 4] && pool.counted != pool.window.pads,
-        Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => false,
-        Op::Binary(_) | Op::Softmax => false,
-    }
+/// An operator that is followed element by element.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Moved {
+    /// The chunk's elements.
+    Constant,
+    Rearrange(Rearrange),
+    Pad(Pad),
+    Place(Place),
+    Resize,
+    /// The last of equals, or the first.
+    ArgMax {
+        last: bool,
+    },
+    /// Between real numbers and codes.
+    Convert {
+        per_channel: bool,
+    },
+    /// A mean whose divisor ONNX has no attribute for.
+    Average(AveragePool),
+}
+
+/// A layer whose elements are followed: its tensors, and its chunk.
+pub(super) struct Layer<'l> {
+    pub(super) inputs: &'l [TensorInfo],
+    pub(super) output: &'l TensorInfo,
+    pub(super) chunk: &'l [u8],
 }
 
 /// Rows, pixels, channels.
@@ -22,13 +38,13 @@ fn size(info: &TensorInfo) -> [usize; 3] {
 }
 
 /// The output `[1, C, H, W]` (of a concatenation's part: the part). Inputs are in memory order.
-pub(super) fn replay(layer: &Rebuilt, inputs: &[Vec<f32>]) -> Vec<f32> {
-    let [height, width, channels] = match (layer.layer.op, layer.inputs.first()) {
-        (Op::Place(_), Some(x)) => size(x),
-        _ => size(&layer.output),
+pub(super) fn replay(moved: &Moved, layer: &Layer, inputs: &[Vec<f32>]) -> Vec<f32> {
+    let [height, width, channels] = match (moved, layer.inputs.first()) {
+        (Moved::Place(_), Some(x)) => size(x),
+        _ => size(layer.output),
     };
     let pixels = |c: usize| (0..height).flat_map(move |h| (0..width).map(move |w| [h, w, c]));
-    (0..channels).flat_map(pixels).map(|at| element(layer, inputs, at)).collect()
+    (0..channels).flat_map(pixels).map(|at| element(moved, layer, inputs, at)).collect()
 }
 
 fn word(bytes: &[u8], at: usize) -> [u8; 4] {
@@ -36,16 +52,17 @@ fn word(bytes: &[u8], at: usize) -> [u8; 4] {
 }
 
 /// One element of the output.
-fn element(layer: &Rebuilt, inputs: &[Vec<f32>], [h, w, c]: [usize; 3]) -> f32 {
-    let [_, out_width, out_channels] = size(&layer.output);
+fn element(moved: &Moved, layer: &Layer, inputs: &[Vec<f32>], [h, w, c]: [usize; 3]) -> f32 {
+    let [_, out_width, out_channels] = size(layer.output);
     let at_output = (h * out_width + w) * out_channels + c;
     let (Some(x), Some(info)) = (inputs.first(), layer.inputs.first()) else {
         return constant(layer, at_output);
     };
     let [height, width, channels] = size(info);
     let x = |h: usize, w: usize, c: usize| x[(h * width + w) * channels + c];
-    match &layer.layer.op {
-        Op::Rearrange(walk) => {
+    match moved {
+        Moved::Constant => constant(layer, at_output),
+        Moved::Rearrange(walk) => {
             let mut rest = w * out_channels + c;
             let mut from = walk.base as i64 + h as i64 * walk.row as i64;
             for (&size, &stride) in walk.size.iter().zip(&walk.stride).rev() {
@@ -54,10 +71,9 @@ fn element(layer: &Rebuilt, inputs: &[Vec<f32>], [h, w, c]: [usize; 3]) -> f32 {
             }
             inputs[0][from as usize]
         }
-        Op::Place(_) => x(h, w, c),
-        Op::Convert(convert) if convert.per_channel => per_channel(layer, channels, c, x(h, w, c)),
-        Op::Convert(_) => x(h, w, c),
-        Op::Pad(pad) => {
+        Moved::Place(_) | Moved::Convert { per_channel: false } => x(h, w, c),
+        Moved::Convert { per_channel: true } => per_channel(layer, channels, c, x(h, w, c)),
+        Moved::Pad(pad) => {
             let along = |axis: usize, i: usize, len: usize| outside(pad.mode, i as i64 - pad.before[axis] as i64, len as i64);
             match (along(0, h, height), along(1, w, width), along(2, c, channels)) {
                 (Some(h), Some(w), Some(c)) => x(h, w, c),
@@ -67,10 +83,10 @@ fn element(layer: &Rebuilt, inputs: &[Vec<f32>], [h, w, c]: [usize; 3]) -> f32 {
                 _ => pad.value,
             }
         }
-        Op::Resize => {
+        Moved::Resize => {
             let tap = |i: usize| {
-                let [a, b, c, d] = word(&layer.chunk, 8 * i);
-                let weight = f32::from_le_bytes(word(&layer.chunk, 8 * i + 4)) as f64;
+                let [a, b, c, d] = word(layer.chunk, 8 * i);
+                let weight = f32::from_le_bytes(word(layer.chunk, 8 * i + 4)) as f64;
                 [(u16::from_le_bytes([a, b]) as usize, 1.0 - weight), (u16::from_le_bytes([c, d]) as usize, weight)]
             };
             let rows = tap(h);
@@ -79,20 +95,17 @@ fn element(layer: &Rebuilt, inputs: &[Vec<f32>], [h, w, c]: [usize; 3]) -> f32 {
                 |(h, wy): (usize, f64), (w, wx): (usize, f64)| if wy * wx == 0.0 { 0.0 } else { wy * wx * x(h, w, c) as f64 };
             rows.iter().map(|&r| pixels.iter().map(|&p| term(r, p)).sum::<f64>()).sum::<f64>() as f32
         }
-        Op::ArgMax { last } => {
+        Moved::ArgMax { last } => {
             let better = |a: f32, b: f32| if *last { a >= b } else { a > b };
             (0..channels).fold(0, |best, c| if better(x(h, w, c), x(h, w, best)) { c } else { best }) as f32
         }
-        Op::AveragePool(pool) => average(pool, [h, w], [height, width], |h, w| x(h, w, c)),
-        // Not replayed: tract runs them.
-        Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => f32::NAN,
-        Op::Binary(_) | Op::Softmax | Op::Constant => f32::NAN,
+        Moved::Average(pool) => average(pool, [h, w], [height, width], |h, w| x(h, w, c)),
     }
 }
 
-fn constant(layer: &Rebuilt, at: usize) -> f32 {
+fn constant(layer: &Layer, at: usize) -> f32 {
     match layer.output.dtype {
-        DType::F32 => f32::from_le_bytes(word(&layer.chunk, 4 * at)),
+        DType::F32 => f32::from_le_bytes(word(layer.chunk, 4 * at)),
         DType::I8 => {
             layer.chunk.get(at).map_or(f32::NAN, |&q| (q as i8 as f32 - layer.output.zero_point as f32) * layer.output.scale)
         }
@@ -102,9 +115,9 @@ fn constant(layer: &Rebuilt, at: usize) -> f32 {
 
 /// Between real numbers and codes with a grid for each channel. The codes themselves are the tensor's real numbers then: its own
 /// grid is 1 and 0.
-fn per_channel(layer: &Rebuilt, channels: usize, c: usize, v: f32) -> f32 {
-    let scale = f32::from_le_bytes(word(&layer.chunk, 4 * c));
-    let zero_point = i32::from_le_bytes(word(&layer.chunk, 4 * (channels + c))) as f32;
+fn per_channel(layer: &Layer, channels: usize, c: usize, v: f32) -> f32 {
+    let scale = f32::from_le_bytes(word(layer.chunk, 4 * c));
+    let zero_point = i32::from_le_bytes(word(layer.chunk, 4 * (channels + c))) as f32;
     match layer.output.dtype {
         DType::I8 => ((v / scale).round_ties_even() + zero_point).clamp(-128.0, 127.0),
         DType::F32 | DType::I32 => (v - zero_point) * scale,

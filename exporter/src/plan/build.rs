@@ -1,8 +1,9 @@
 //! Segments with offsets become a plan.
 
-use super::super::segment::Segment;
-use super::super::{Bound, ChunkPart, Plan, PlanOptions, Planned};
-use super::{Thing, offsets, peak, things};
+use super::problem::Planned;
+use super::segment::Segment;
+use super::terms::{Bound, ChunkPart, Plan, PlanOptions};
+use super::things::{Thing, offsets, peak, things};
 use staticnet::record::{NONE16, NONE32, Slot, Step};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -44,12 +45,7 @@ impl Chunks {
 }
 
 /// The plan of these segments.
-pub(in super::super) fn build(
-    planned: &Planned,
-    options: &PlanOptions,
-    segments: &[(Range<usize>, Segment)],
-    bound: Bound,
-) -> Plan {
+pub(super) fn build(planned: &Planned, options: &PlanOptions, segments: &[(Range<usize>, Segment)], bound: Bound) -> Plan {
     let groups = things(planned, segments);
     let goal = segments.iter().map(|(_, s)| s.cost.ram).max().unwrap_or(0);
     let (places, ram_bytes) = offsets(&groups, goal);
@@ -72,12 +68,12 @@ pub(in super::super) fn build(
         let mut there: BTreeMap<usize, u32> = BTreeMap::new();
         for task in &segment.tasks {
             let layer = &planned.network.layers[task.layer];
-            let input = |i: usize, slots: &mut Slots| match layer.inputs.get(i) {
-                Some(&t) => slots.index_of(slot_of(t, task.block)),
+            let input = |i: usize, slots: &mut Slots| match layer.input(i) {
+                Some(t) => slots.index_of(slot_of(t, task.block)),
                 None => NONE16,
             };
             let (x, x2) = (input(0, &mut slots), input(1, &mut slots));
-            let output = slots.index_of(slot_of(layer.output, task.block));
+            let output = slots.index_of(slot_of(layer.output(), task.block));
             let bytes = planned.chunk_bytes(task.layer, &task.rows, &task.channels);
             let (mut chunk, mut load, mut place) = (NONE32, false, NONE32);
             if bytes > 0 {
