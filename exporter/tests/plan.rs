@@ -14,12 +14,12 @@ use staticnet::Artifact;
 use staticnet::op::{BinaryOp, Conv2d, Lrn, Window};
 use staticnet::preprocess::{Fit, PixelFormat, Preprocess, Source};
 use staticnet::record::{DType, NONE16, NONE32};
-use staticnet_exporter::calibrate::Range;
 use staticnet_exporter::host::Model;
-use staticnet_exporter::network::{Network, Parameters};
+use staticnet_exporter::network::Range;
 use staticnet_exporter::plan::{Plan, PlanOptions, Ram};
-use staticnet_exporter::quantize::{QuantLayer, Quantized, quantize};
-use staticnet_exporter::{compile, emit, report};
+use staticnet_exporter::quantize::quantize;
+use staticnet_exporter::quantized::Quantized;
+use staticnet_exporter::{compile, report};
 use staticnet_graph::graph::{Elem, Graph, Op as Node, Tensor};
 use staticnet_graph::models::{ARCHITECTURES, Architecture, by_name};
 use staticnet_graph::reference;
@@ -27,23 +27,20 @@ use staticnet_testing::graphs::networks::{self, Kind};
 use staticnet_testing::graphs::{emitted, float, floats, lowered, model, plans, run_and_watch, streaming, to_host, watch};
 use staticnet_testing::{Case, Random};
 
-/// A network, int8 or f32.
-type Pair = (Network, Quantized);
-
 fn judge(model: &Model, what: &str) -> Counted {
     check(&model.artifact()).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
 /// Plans a network so, and judges the plan: it is right, and takes and reads what it says.
-fn judged(pair: &Pair, options: &PlanOptions) -> (Plan, Model, Counted) {
-    let (plan, emitted) = plans::planned(pair, options);
+fn judged(network: &Quantized, options: &PlanOptions) -> (Plan, Model, Counted) {
+    let (plan, emitted) = plans::planned(network, options);
     let model = model(&emitted);
-    let what = format!("{options:?}\n{}", pair.0);
+    let what = format!("{options:?}\n{network}");
     let counted = judge(&model, &what);
     let artifact = model.artifact();
     assert_eq!(counted.weights_read, plan.weight_bytes_read, "{what}");
     assert_eq!(counted.weights_read, report::report(&artifact).weight_bytes_read, "{what}");
-    assert!(counted.weights_read >= weight_bytes(pair), "weights that are never read: {what}");
+    assert!(counted.weights_read >= network.weight_bytes(), "weights that are never read: {what}");
     assert!(counted.needed <= counted.in_slots && counted.in_slots <= artifact.activation_bytes(), "{counted:?}, {what}");
     assert!(counted.ram <= artifact.ram_bytes() && artifact.activation_bytes() <= artifact.ram_bytes(), "{counted:?}, {what}");
     assert_eq!([artifact.ram_bytes(), artifact.stack_bytes()], [plan.ram_bytes as usize, options.stack as usize]);
@@ -59,11 +56,6 @@ fn judged(pair: &Pair, options: &PlanOptions) -> (Plan, Model, Counted) {
         assert!(lies_in((step.r0, step.r1), part.rows), "{part:?} for {step:?}");
     }
     (plan, model, counted)
-}
-
-/// Bytes of all weights, each once.
-fn weight_bytes((network, quantized): &Pair) -> u64 {
-    network.layers.iter().zip(&quantized.layers).map(|(l, q)| emit::payload_len(l, q) as u64).sum()
 }
 
 /// Every output of the float artifact against the graph run by the reference, to 1e-4 of the largest magnitude.
@@ -117,22 +109,22 @@ fn random_networks() {
         let graph = networks::any(&mut random, 10);
         graph.nodes.iter().for_each(|node| seen[networks::number(&node.op)] = true);
         let samples = networks::samples(&graph, &mut random, 2);
-        for pair in lowered(&graph, &samples) {
-            let options = PlanOptions { ram: Ram::Least, layers: true, ..plans::options(&mut random, &pair) };
-            let (plan, model, counted) = judged(&pair, &options);
+        for network in lowered(&graph, &samples) {
+            let options = PlanOptions { ram: Ram::Least, layers: true, ..plans::options(&mut random, &network) };
+            let (plan, model, counted) = judged(&network, &options);
             assert_eq!(counted.in_slots, plan.activation_bytes as usize, "layer by layer\n{graph}");
             in_place(&model.artifact()).iter().zip(&mut moved).for_each(|(n, sum)| *sum += n);
             for _ in 0..2 {
-                let options = plans::options(&mut random, &pair);
-                let (plan, model, counted) = judged(&pair, &options);
+                let options = plans::options(&mut random, &network);
+                let (plan, model, counted) = judged(&network, &options);
                 if options.ram == Ram::Least {
-                    let (whole, _) = plans::planned(&pair, &PlanOptions { layers: true, ..options });
+                    let (whole, _) = plans::planned(&network, &PlanOptions { layers: true, ..options });
                     assert!(plan.ram_bytes <= whole.ram_bytes, "{options:?}\n{graph}");
-                    assert!(counted.weights_read as f64 <= 1.005 * weight_bytes(&pair) as f64, "{options:?}\n{graph}");
+                    assert!(counted.weights_read as f64 <= 1.005 * network.weight_bytes() as f64, "{options:?}\n{graph}");
                     less += usize::from(plan.ram_bytes < whole.ram_bytes);
                 }
                 // Where codes are rounded, f32 that differs in its last bit becomes another code.
-                if pair.1.tensors.iter().all(Option::is_none)
+                if network.tensors.iter().all(|tensor| tensor.grid().is_none())
                     && graph.values.iter().all(|v| v.elem != Elem::I8 && v.elem != Elem::U8)
                 {
                     against_reference(&graph, &model, &samples[0]);
@@ -157,9 +149,9 @@ fn random_cuts() {
         let kind =
             Kind { depth: random.within(1, 6), branches: random.one_in(2), operators: random.pick(&networks::OPERATORS) };
         let graph = networks::random(&mut random, kind);
-        for (network, quantized) in lowered(&graph, &networks::samples(&graph, &mut random, 2)) {
+        for network in lowered(&graph, &networks::samples(&graph, &mut random, 2)) {
             let setting = streaming::Setting::random(&mut random);
-            let streamed = streaming::streamed(&network, &quantized, setting, &mut random);
+            let streamed = streaming::streamed(&network, setting, &mut random);
             judge(&model(&streamed), &format!("{setting:?}\n{graph}"));
         }
     }
@@ -186,12 +178,12 @@ fn named_networks() {
         let mut random = Random(1);
         networks::fill(&mut graph, &mut random);
         let samples = networks::samples(&graph, &mut random, 1);
-        for (i, pair) in lowered(&graph, &samples).into_iter().enumerate() {
-            let (_, model, counted) = judged(&pair, &PlanOptions { layers: true, ..PlanOptions::default() });
+        for (i, network) in lowered(&graph, &samples).into_iter().enumerate() {
+            let (_, model, counted) = judged(&network, &PlanOptions { layers: true, ..PlanOptions::default() });
             let artifact = model.artifact();
             assert_eq!(artifact.activation_bytes() as u64, largest_pair(&artifact), "{}", architecture.name);
             assert_eq!(counted.in_slots, artifact.activation_bytes(), "{}", architecture.name);
-            let (plan, model, _) = judged(&pair, &PlanOptions { storage: i == 1, ..PlanOptions::default() });
+            let (plan, model, _) = judged(&network, &PlanOptions { storage: i == 1, ..PlanOptions::default() });
             assert!((plan.activation_bytes as usize) < counted.in_slots, "{}", architecture.name);
             if i == 0 {
                 against_reference(&graph, &model, &samples[0]);
@@ -201,19 +193,13 @@ fn named_networks() {
 }
 
 /// A network of an architecture in int8, with ranges that are made up: where it lies matters, not what it computes.
-fn int8(architecture: &Architecture) -> Pair {
+fn int8(architecture: &Architecture) -> Quantized {
     let mut graph = (architecture.build)(3, 1000).expect("it fits its own input");
     let (size, fit) = (architecture.size, architecture.fit);
     graph.preprocess = Some(Preprocess { width: size, height: size, channels: 3, fit, mean: [0.5; 3], std: [0.25; 3] });
-    let mut network = compile::network(graph).expect("supported");
+    let network = compile::network(graph).expect("supported");
     let ranges = vec![Range { lo: -1.0, hi: 1.0 }; network.tensors.len()];
-    let quantized = quantize(&mut network, Some(&ranges)).expect("int8 can express it");
-    for (layer, quantized) in network.layers.iter_mut().zip(&quantized.layers) {
-        if matches!(quantized, QuantLayer::Weights { .. }) {
-            layer.parameters = Parameters::None;
-        }
-    }
-    (network, quantized)
+    quantize(network, Some(&ranges)).expect("int8 can express it")
 }
 
 /// Every architecture in int8: the least activations, all weights read once (to half a per cent), and a plan for every memory
@@ -221,18 +207,18 @@ fn int8(architecture: &Architecture) -> Pair {
 #[test]
 fn architectures() {
     for architecture in &ARCHITECTURES {
-        let pair = int8(architecture);
-        let once = weight_bytes(&pair) as f64;
+        let network = int8(architecture);
+        let once = network.weight_bytes() as f64;
         let source = Source { width: 320, height: 240, format: PixelFormat::Rgb565 };
         for storage in [false, true] {
             let options = PlanOptions { storage, ..PlanOptions::default() };
-            let (plan, _, counted) = judged(&pair, &options);
+            let (plan, _, counted) = judged(&network, &options);
             let ratio = counted.weights_read as f64 / once;
             println!("{}, storage {storage}: {counted:?}, {ratio}x, RAM {}", architecture.name, plan.ram_bytes);
             assert!(ratio <= 1.005, "{}: {ratio}x", architecture.name);
             assert_eq!(counted.in_slots, plan.activation_bytes as usize, "{}", architecture.name);
             assert!(counted.ram + 16 > plan.ram_bytes as usize, "{}: {counted:?} of {}", architecture.name, plan.ram_bytes);
-            let (least, _, counted) = judged(&pair, &PlanOptions { ram: Ram::Min, source: Some(source), ..options });
+            let (least, _, counted) = judged(&network, &PlanOptions { ram: Ram::Min, source: Some(source), ..options });
             let ratio = counted.weights_read as f64 / once;
             println!("{}, storage {storage}, min: {counted:?}, {ratio}x, RAM {}", architecture.name, least.ram_bytes);
         }
@@ -244,12 +230,12 @@ fn architectures() {
 fn alexnet() {
     let networks = ["alexnet", "alexnet-paper"].map(|name| int8(by_name(name).expect("a known network")));
     let [alexnet, paper] = &networks;
-    let ratio = |pair: &Pair, counted: &Counted| counted.weights_read as f64 / weight_bytes(pair) as f64;
+    let ratio = |network: &Quantized, counted: &Counted| counted.weights_read as f64 / network.weight_bytes() as f64;
     let options = PlanOptions { storage: true, ..PlanOptions::default() };
 
     let (plan, _, counted) = judged(alexnet, &options);
     assert_eq!((counted.in_slots, plan.activation_bytes), (108_160, 108_160));
-    assert_eq!(counted.weights_read, weight_bytes(alexnet));
+    assert_eq!(counted.weights_read, alexnet.weight_bytes());
     let (plan, _, counted) = judged(paper, &options);
     assert_eq!((counted.in_slots, plan.activation_bytes), (129_792, 129_792));
     assert!(ratio(paper, &counted) <= 1.005, "{}x", ratio(paper, &counted));
@@ -272,7 +258,7 @@ fn relu_in_place_or_not() {
     let c = graph.add("last reader", Node::Relu, &[b], &[]).expect("fits");
     graph.output(a);
     graph.output(c);
-    let [float, int8] = lowered(&graph, &[(0..18).map(|v| v as f32 - 9.0).collect()]).map(|pair| model(&emitted(&pair)));
+    let [float, int8] = lowered(&graph, &[(0..18).map(|v| v as f32 - 9.0).collect()]).map(|network| model(&emitted(&network)));
     for model in [&float, &int8] {
         judge(model, "two ReLUs");
         let artifact = model.artifact();
@@ -300,10 +286,10 @@ fn rows_that_come_late() {
     let (width, height) = (14, 8);
     graph.preprocess = Some(Preprocess { width, height, channels: 1, fit: Fit::Stretch, mean: [0.5; 3], std: [0.25; 3] });
     let source = Some(Source { width: 20, height: 20, format: PixelFormat::Grey });
-    for pair in lowered(&graph, &networks::samples(&graph, &mut Random(4), 2)) {
+    for network in lowered(&graph, &networks::samples(&graph, &mut Random(4), 2)) {
         for ram in [Ram::Least, Ram::Min] {
             for (layers, storage) in [(true, false), (true, true), (false, false), (false, true)] {
-                judged(&pair, &PlanOptions { ram, layers, storage, source, stack: 0 });
+                judged(&network, &PlanOptions { ram, layers, storage, source, stack: 0 });
             }
         }
     }
@@ -316,12 +302,12 @@ fn limits_between_the_least_and_whole_tensors() {
         let _case = Case("limits", seed);
         let mut random = Random(seed);
         let graph = networks::any(&mut random, 8);
-        for pair in lowered(&graph, &networks::samples(&graph, &mut random, 2)) {
-            let options = PlanOptions { ram: Ram::Min, layers: false, ..plans::options(&mut random, &pair) };
-            let (least, _) = plans::planned(&pair, &options);
+        for network in lowered(&graph, &networks::samples(&graph, &mut random, 2)) {
+            let options = PlanOptions { ram: Ram::Min, layers: false, ..plans::options(&mut random, &network) };
+            let (least, _) = plans::planned(&network, &options);
             for more in [0, 8, 16, 48, 160, 1000] {
                 let limit = least.ram_bytes as u64 + options.stack + more;
-                judged(&pair, &PlanOptions { ram: Ram::Limit(limit), ..options });
+                judged(&network, &PlanOptions { ram: Ram::Limit(limit), ..options });
             }
         }
     }
@@ -341,14 +327,14 @@ fn two_inputs() {
     let y = graph.conv("y", sum, 4, conv(0)).expect("fits");
     graph.output(y);
     networks::fill(&mut graph, &mut Random(3));
-    let pair = float(&graph);
+    let network = float(&graph);
     let inputs = [1, 2].map(|seed| Random(seed).reals(3 * 12 * 10).iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
     let inputs = [&inputs[0][..], &inputs[1]];
     let (mut want, mut streamed) = (None, 0);
     for ram in [Ram::Least, Ram::Min] {
         for (layers, storage) in [(true, false), (false, false), (false, true)] {
             let options = PlanOptions { ram, layers, storage, ..PlanOptions::default() };
-            let (_, model, _) = judged(&pair, &options);
+            let (_, model, _) = judged(&network, &options);
             let mut ram = model.ram();
             let tensors = watch(&mut model.engine(&mut ram).expect("fits"), &inputs).expect("an accepted artifact runs");
             assert!(*want.get_or_insert_with(|| tensors.clone()) == tensors, "{options:?}");

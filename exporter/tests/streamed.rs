@@ -65,13 +65,13 @@ fn every_plan_makes_the_same_bytes() {
         let mut random = Random(seed);
         let graph = networks::any(&mut random, 8);
         let samples = networks::samples(&graph, &mut random, 2);
-        for pair in lowered(&graph, &samples) {
-            let whole = model(&emitted(&pair));
+        for network in lowered(&graph, &samples) {
+            let whole = model(&emitted(&network));
             let inputs: Vec<Vec<u8>> = samples.iter().map(|x| device_bytes(&input_info(&whole.artifact()), x)).collect();
             let want: Vec<_> = inputs.iter().map(|input| tensors(&whole, input)).collect();
             for _ in 0..2 {
-                let options = plans::options(&mut random, &pair);
-                let (plan, emitted) = planned(&pair, &options);
+                let options = plans::options(&mut random, &network);
+                let (plan, emitted) = planned(&network, &options);
                 let model = model(&emitted);
                 let artifact = model.artifact();
                 assert_eq!(report::report(&artifact).weight_bytes_read, plan.weight_bytes_read);
@@ -100,9 +100,9 @@ fn random_cuts_make_the_same_bytes() {
             Kind { depth: random.within(1, 6), branches: random.one_in(2), operators: random.pick(&networks::OPERATORS) };
         let graph = networks::random(&mut random, kind);
         let samples = networks::samples(&graph, &mut random, 3);
-        for pair in lowered(&graph, &samples) {
+        for network in lowered(&graph, &samples) {
             let setting = Setting::random(&mut random);
-            let (whole, sliced) = (model(&emitted(&pair)), model(&streamed(&pair.0, &pair.1, setting, &mut random)));
+            let (whole, sliced) = (model(&emitted(&network)), model(&streamed(&network, setting, &mut random)));
             for x in &samples {
                 assert_eq!(run_on_reals(&whole, x), run_on_reals(&sliced, x), "{setting:?}\n{graph}");
             }
@@ -189,12 +189,12 @@ fn pictures_row_by_row() {
             continue;
         }
         let samples = networks::samples(&graph, &mut random, 2);
-        for pair in lowered(&graph, &samples) {
+        for network in lowered(&graph, &samples) {
             let source = plans::source(&mut random);
             // The least RAM, where there are more steps between the rows.
             let ram = if random.one_in(4) { Ram::Least } else { Ram::Min };
-            let options = PlanOptions { ram, source: Some(source), layers: false, ..plans::options(&mut random, &pair) };
-            let model = model(&planned(&pair, &options).1);
+            let options = PlanOptions { ram, source: Some(source), layers: false, ..plans::options(&mut random, &network) };
+            let model = model(&planned(&network, &options).1);
             let artifact = model.artifact();
             assert_eq!(artifact.source(), Some(source));
             let (raw, image) = picture(&mut random, source);
@@ -229,10 +229,10 @@ fn a_storage_that_fails_at_any_chunk() {
     networks::fill(&mut graph, &mut random);
     let samples = networks::samples(&graph, &mut random, 2);
     let mut most = 0;
-    for pair in lowered(&graph, &samples) {
+    for network in lowered(&graph, &samples) {
         for ram in [Ram::Least, Ram::Min] {
             let options = PlanOptions { storage: true, ram, ..PlanOptions::default() };
-            let model = model(&planned(&pair, &options).1);
+            let model = model(&planned(&network, &options).1);
             let artifact = model.artifact();
             let input = device_bytes(&input_info(&artifact), &samples[0]);
             let other = device_bytes(&input_info(&artifact), &samples[1]);

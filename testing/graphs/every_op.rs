@@ -123,7 +123,7 @@ pub fn artifacts() -> [Vec<u8>; 4] {
     let [float, int8] = lowered(&graph, &networks::samples(&graph, &mut Random(3), 3));
     let options = PlanOptions { storage: true, layers: true, ..PlanOptions::default() };
     let setting = Setting { storage: Some(false), by_rows: false };
-    let whole = |pair| plans::planned(pair, &options).1;
-    let stream = |pair: &(_, _)| streamed(&pair.0, &pair.1, setting, &mut Random(23));
+    let whole = |network| plans::planned(network, &options).1;
+    let stream = |network| streamed(network, setting, &mut Random(23));
     [whole(&int8), whole(&float), stream(&int8), stream(&float)].map(|emitted| emitted.joined())
 }

@@ -11,8 +11,7 @@ use staticnet::{ALL_OPS, Artifact, Engine, RunError, WeightSource, quant};
 use staticnet_exporter::compile::{self, Options};
 use staticnet_exporter::emit::Emitted;
 use staticnet_exporter::host::Model;
-use staticnet_exporter::network::Network;
-use staticnet_exporter::quantize::{self, Quantized};
+use staticnet_exporter::quantized::Quantized;
 use staticnet_graph::graph::Graph;
 
 /// Where each element of the host's order lies in the device's: `[N, C, H, W]` goes to `[N, H, W, C]`, everything else stays.
@@ -107,21 +106,19 @@ pub fn floats(bytes: &[u8]) -> Vec<f32> {
 }
 
 /// A graph lowered, in f32 as far as it is not quantized itself.
-pub fn float(graph: &Graph) -> (Network, Quantized) {
-    let mut network = compile::network(graph.clone()).expect("supported");
-    let float = quantize::quantize(&mut network, None).expect("nothing is calibrated");
-    (network, float)
+pub fn float(graph: &Graph) -> Quantized {
+    compile::as_it_is(graph.clone()).expect("supported")
 }
 
 /// A graph lowered in f32, and with the grids of its activations on some samples.
-pub fn lowered(graph: &Graph, samples: &[Vec<f32>]) -> [(Network, Quantized); 2] {
+pub fn lowered(graph: &Graph, samples: &[Vec<f32>]) -> [Quantized; 2] {
     [float(graph), compile::quantized(graph.clone(), samples).expect("int8 can express it")]
 }
 
 /// Plans and writes a network layer by layer.
-pub fn emitted((network, quantized): &(Network, Quantized)) -> Emitted {
+pub fn emitted(network: &Quantized) -> Emitted {
     let options = Options { split: false, ..Options::layer_by_layer() };
-    compile::emit_network(network.clone(), quantized.clone(), &options).expect("small")
+    compile::emit_network(network.clone(), &options).expect("small")
 }
 
 /// The artifact in memory.
@@ -131,5 +128,5 @@ pub fn model(emitted: &Emitted) -> Model {
 
 /// A graph compiled to f32 and to int8.
 pub fn compiled(graph: &Graph, samples: &[Vec<f32>]) -> [Model; 2] {
-    lowered(graph, samples).map(|pair| model(&emitted(&pair)))
+    lowered(graph, samples).map(|network| model(&emitted(&network)))
 }

@@ -4,9 +4,8 @@ use crate::random::Random;
 use staticnet::preprocess::{Fit, PixelFormat, Preprocess, Source};
 use staticnet_exporter::compile::{self, Options};
 use staticnet_exporter::emit::Emitted;
-use staticnet_exporter::network::Network;
 use staticnet_exporter::plan::{Plan, PlanOptions, Planned, Ram, plan};
-use staticnet_exporter::quantize::Quantized;
+use staticnet_exporter::quantized::Quantized;
 use staticnet_graph::graph::Graph;
 
 /// All formats of pixels.
@@ -35,7 +34,7 @@ pub fn source(random: &mut Random) -> Source {
 }
 
 /// Any options. A limit lies between the least RAM that the network can be planned for and what it takes layer by layer.
-pub fn options(random: &mut Random, (network, quantized): &(Network, Quantized)) -> PlanOptions {
+pub fn options(random: &mut Random, network: &Quantized) -> PlanOptions {
     let has_source = network.preprocess.is_some() && random.one_in(2);
     let (stack, storage, layers) = (random.pick(&[0, 1000, 4096]), random.one_in(2), random.one_in(8));
     let options = PlanOptions { ram: Ram::Least, stack, storage, source: has_source.then(|| source(random)), layers };
@@ -43,7 +42,7 @@ pub fn options(random: &mut Random, (network, quantized): &(Network, Quantized))
         0 => options,
         1 => PlanOptions { ram: Ram::Min, ..options },
         _ => {
-            let planned = Planned::new(network, quantized);
+            let planned = Planned::new(network);
             let needed = |layers: bool| {
                 let plan = plan(&planned, &PlanOptions { ram: Ram::Min, layers, ..options });
                 plan.expect("there is no limit").ram_bytes as usize
@@ -60,9 +59,9 @@ pub fn options(random: &mut Random, (network, quantized): &(Network, Quantized))
 }
 
 /// Plans a network and writes it as planned.
-pub fn planned((network, quantized): &(Network, Quantized), options: &PlanOptions) -> (Plan, Emitted) {
-    let plan = plan(&Planned::new(network, quantized), options);
+pub fn planned(network: &Quantized, options: &PlanOptions) -> (Plan, Emitted) {
+    let plan = plan(&Planned::new(network), options);
     let plan = plan.unwrap_or_else(|over| panic!("{options:?}: {over}\n{network}"));
-    let emitted = compile::emit_plan(network.clone(), quantized.clone(), &plan, &Options::default());
+    let emitted = compile::emit_plan(network.clone(), &plan, &Options::default());
     (plan, emitted.unwrap_or_else(|error| panic!("{options:?}: {error}\n{network}")))
 }

@@ -6,9 +6,9 @@ use staticnet::op::{Op, PadMode, Rearrange, Window};
 use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
 use staticnet::{chunk_bytes, scratch_bytes};
 use staticnet_exporter::emit::{self, Emitted};
-use staticnet_exporter::network::{Layer, Network, Parameters};
+use staticnet_exporter::payload::Payload;
 use staticnet_exporter::plan::{Bound, ChunkPart, Plan};
-use staticnet_exporter::quantize::{QuantLayer, Quantized};
+use staticnet_exporter::quantized::{QuantLayer, Quantized};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ impl Setting {
 
 /// A schedule under construction: every layer makes its rows only when one behind it asks for them.
 struct Schedule<'n> {
-    network: &'n Network,
+    network: &'n Quantized,
     setting: Setting,
     /// How each layer's rows and channels are cut.
     blocks: Vec<Blocks>,
@@ -45,14 +45,15 @@ struct Schedule<'n> {
 }
 
 /// Rows and channels of its output that a layer makes.
-fn part(network: &Network, layer: &Layer) -> (Range<usize>, Range<usize>) {
+fn part(network: &Quantized, layer: &QuantLayer) -> (Range<usize>, Range<usize>) {
     let size = |t: usize| network.tensors[t].size().map(|n| n as usize);
-    match layer.op {
+    match layer.record.op {
         Op::Place(place) => {
-            let ([top, _, front], [h, _, c]) = (place.offset.map(usize::from), size(layer.inputs[0]));
+            let x = layer.input(0).expect("a part of something");
+            let ([top, _, front], [h, _, c]) = (place.offset.map(usize::from), size(x));
             (top..top + h, front..front + c)
         }
-        _ => (0..size(layer.output)[0], 0..size(layer.output)[2]),
+        _ => (0..size(layer.output())[0], 0..size(layer.output())[2]),
     }
 }
 
@@ -62,10 +63,10 @@ fn cut(random: &mut Random, range: Range<usize>) -> Vec<Range<usize>> {
 }
 
 /// Rows of input `i` that `rows` of a layer's output are made of, by the operators' definitions.
-fn reads(network: &Network, layer: &Layer, i: usize, rows: &Range<usize>) -> Range<usize> {
-    let [h, w, c] = network.tensors[layer.inputs[i]].size().map(|n| n as usize);
+fn reads(network: &Quantized, layer: &QuantLayer, i: usize, rows: &Range<usize>) -> Range<usize> {
+    let [h, w, c] = network.tensors[layer.input(i).expect("counted")].size().map(|n| n as usize);
     let inside = |row: i64| row.clamp(0, h as i64) as usize;
-    match &layer.op {
+    match &layer.record.op {
         Op::Conv2d(conv) => window_rows(&conv.window, rows, h),
         Op::MaxPool(pool) => window_rows(&pool.window, rows, h),
         Op::AveragePool(pool) => window_rows(&pool.window, rows, h),
@@ -111,8 +112,8 @@ fn walked_rows(walk: &Rearrange, rows: &Range<usize>, height: usize, len: usize)
 }
 
 impl<'n> Schedule<'n> {
-    fn new(network: &'n Network, setting: Setting, random: &mut Random) -> Self {
-        let blocks = |layer: &Layer| {
+    fn new(network: &'n Quantized, setting: Setting, random: &mut Random) -> Self {
+        let blocks = |layer: &QuantLayer| {
             let (rows, channels) = part(network, layer);
             (cut(random, rows), cut(random, channels))
         };
@@ -130,9 +131,9 @@ impl<'n> Schedule<'n> {
     fn next(&mut self, layer: usize) {
         let (record, block) = (&self.network.layers[layer], self.made[layer]);
         let rows = self.blocks[layer].0[block].clone();
-        for (i, &tensor) in record.inputs.iter().enumerate() {
+        for (i, tensor) in record.inputs().enumerate() {
             let end = reads(self.network, record, i, &rows).end;
-            for maker in (0..layer).filter(|&l| self.network.layers[l].output == tensor) {
+            for maker in (0..layer).filter(|&l| self.network.layers[l].output() == tensor) {
                 while self.blocks[maker].0.get(self.made[maker]).is_some_and(|rows| rows.start < end) {
                     self.next(maker);
                 }
@@ -145,13 +146,13 @@ impl<'n> Schedule<'n> {
     /// Rows that one entry of the order reads of a tensor, for each of its inputs that reads any.
     fn reads_of(&self, (layer, block): (usize, usize), tensor: usize) -> impl Iterator<Item = Range<usize>> {
         let (record, rows) = (&self.network.layers[layer], &self.blocks[layer].0[block]);
-        let inputs = record.inputs.iter().enumerate().filter(move |(_, t)| **t == tensor);
+        let inputs = record.inputs().enumerate().filter(move |(_, t)| *t == tensor);
         inputs.map(move |(i, _)| reads(self.network, record, i, rows)).filter(|rows| !rows.is_empty())
     }
 
     /// Rows that must be kept of a tensor: from the first that anybody still reads to the last that is made.
     fn ring(&self, tensor: usize) -> usize {
-        let (network, height) = (self.network, self.network.tensors[tensor].height as usize);
+        let (network, height) = (self.network, self.network.tensors[tensor].info.height as usize);
         let streamed = self.setting.by_rows && network.inputs[0] == tensor;
         if network.outputs.contains(&tensor) || (network.inputs.contains(&tensor) && !streamed) {
             return height;
@@ -167,7 +168,7 @@ impl<'n> Schedule<'n> {
                     written = end;
                     most = most.max(written - first_read_from(at).unwrap_or(0));
                 }
-            } else if network.layers[layer].output == tensor {
+            } else if network.layers[layer].output() == tensor {
                 let rows = &self.blocks[layer].0[block];
                 written = written.max(rows.end);
                 // A second part of a concatenation is written beside the first: both must find their rows.
@@ -179,20 +180,21 @@ impl<'n> Schedule<'n> {
     }
 
     /// Steps and places.
-    fn plan(&self, tensors: &[TensorInfo], records: &[staticnet::record::Layer]) -> Plan {
+    fn plan(&self) -> Plan {
         let layers = &self.network.layers;
+        let tensors: Vec<TensorInfo> = self.network.tensors.iter().map(|tensor| tensor.info).collect();
         let (mut end, mut slots) = (0, Vec::new());
         for (i, t) in tensors.iter().enumerate() {
             let rows = self.ring(i) as u32;
             slots.push(Slot { tensor: i as u16, c0: 0, channels: t.channels as u16, offset: end, rows });
             end += (rows as u64 * t.row_bytes()).next_multiple_of(16) as u32;
         }
-        let x = |l: &Layer| &tensors[*l.inputs.first().unwrap_or(&l.output)];
-        let scratch = |l: &Layer| scratch_bytes(&l.op, x(l), tensors[l.output].channels.into());
+        let x = |l: &QuantLayer| &tensors[l.input(0).unwrap_or_else(|| l.output())];
+        let scratch = |l: &QuantLayer| scratch_bytes(&l.record.op, x(l), tensors[l.output()].channels.into());
         let largest = layers.iter().map(scratch).max().unwrap_or(0).next_multiple_of(16) as u32;
         let bytes = |layer: usize, rows: &Range<usize>, channels: &Range<usize>| {
             let l = &layers[layer];
-            chunk_bytes(&records[layer], x(l), &tensors[l.output], rows.len() as u64, channels.len() as u64)
+            chunk_bytes(&l.record, x(l), &tensors[l.output()], rows.len() as u64, channels.len() as u64)
         };
         let (activation_bytes, mut ram) = (end, end + largest);
         let mut places: HashMap<usize, (u32, u64)> = HashMap::new();
@@ -212,14 +214,13 @@ impl<'n> Schedule<'n> {
         let (mut known, mut there) = (HashMap::new(), HashMap::new());
         let mut weight_bytes_read = 0;
         for &(layer, block) in &self.order {
-            let (rows, input) =
-                (&self.blocks[layer].0[block], |i: usize| layers[layer].inputs.get(i).map_or(NONE16, |&t| t as u16));
+            let (rows, input) = (&self.blocks[layer].0[block], |i: usize| layers[layer].input(i).map_or(NONE16, |t| t as u16));
             for channels in &self.blocks[layer].1 {
                 let (mut chunk, mut place, mut load) = (NONE32, NONE32, false);
                 let needed = bytes(layer, rows, channels);
                 if needed > 0 {
                     let range = |r: &Range<usize>| (r.start as u32, r.end as u32);
-                    let rows = match layers[layer].op {
+                    let rows = match layers[layer].record.op {
                         Op::Constant | Op::Resize => rows.clone(),
                         _ => part(self.network, &layers[layer]).0,
                     };
@@ -237,7 +238,7 @@ impl<'n> Schedule<'n> {
                     layer: layer as u16,
                     input: input(0),
                     input2: input(1),
-                    output: layers[layer].output as u16,
+                    output: layers[layer].output() as u16,
                     r0: rows.start as u16,
                     r1: rows.end as u16,
                     c0: channels.start as u16,
@@ -269,60 +270,48 @@ impl<'n> Schedule<'n> {
 }
 
 /// The weights of some rows and channels of a layer, whose output has `width` pixels in a row and `all` channels.
-fn payload(
-    layer: &Layer,
-    quantized: &QuantLayer,
-    (rows, channels): (&Range<usize>, &Range<usize>),
-    [height, width, all]: [usize; 3],
-) -> Vec<u8> {
+fn payload(payload: &Payload, (rows, channels): (&Range<usize>, &Range<usize>), [height, width, all]: [usize; 3]) -> Vec<u8> {
     let elements = || {
         let pixels = rows.clone().flat_map(|r| (0..width).map(move |x| r * width + x));
         pixels.flat_map(|pixel| channels.clone().map(move |c| pixel * all + c))
     };
     let weights_of = |len: usize, outputs: usize| channels.start * (len / outputs)..channels.end * (len / outputs);
     let c = channels.clone();
-    let quantized = match quantized {
-        QuantLayer::Weights { weights, bias, multiplier, scale } => QuantLayer::Weights {
+    let part = match payload {
+        Payload::SumCodes { weights, bias, multiplier, scale } => Payload::SumCodes {
             weights: weights[weights_of(weights.len(), bias.len())].to_vec(),
             bias: bias[c.clone()].to_vec(),
             multiplier: multiplier[c.clone()].to_vec(),
-            scale: scale[c.clone()].to_vec(),
+            scale: scale[c].to_vec(),
         },
-        QuantLayer::Slopes { negative, positive } => {
-            QuantLayer::Slopes { negative: negative[c.clone()].to_vec(), positive: *positive }
+        Payload::Sum { weights, bias } => {
+            Payload::Sum { weights: weights[weights_of(weights.len(), bias.len())].to_vec(), bias: bias[c].to_vec() }
         }
-        QuantLayer::Elements(values) => QuantLayer::Elements(elements().map(|i| values[i]).collect()),
-        QuantLayer::Factors { .. } | QuantLayer::Table(_) | QuantLayer::Exponentials(_) => quantized.clone(),
-        QuantLayer::Multipliers(..) | QuantLayer::Float | QuantLayer::Plain => quantized.clone(),
-    };
-    let parameters = match &layer.parameters {
-        Parameters::None => Parameters::None,
-        Parameters::Sum { weights, bias, .. } => Parameters::Sum {
-            weights: weights[weights_of(weights.len(), bias.len())].to_vec(),
-            bias: bias[c].to_vec(),
-            codes: None,
-        },
-        Parameters::Slopes(slopes) => Parameters::Slopes(slopes[c].to_vec()),
-        Parameters::Elements(values) => Parameters::Elements(elements().map(|i| values[i]).collect()),
-        Parameters::Taps(taps) => Parameters::Taps([&taps[rows.clone()], &taps[height..]].concat()),
-        Parameters::Grids { scale, zero_point } => {
-            Parameters::Grids { scale: scale[c.clone()].to_vec(), zero_point: zero_point[c].to_vec() }
+        Payload::SlopeCodes { negative, slopes } => {
+            Payload::SlopeCodes { negative: negative[c.clone()].to_vec(), slopes: slopes[c].to_vec() }
         }
+        Payload::Slopes(slopes) => Payload::Slopes(slopes[c].to_vec()),
+        Payload::ElementCodes(values) => Payload::ElementCodes(elements().map(|i| values[i]).collect()),
+        Payload::Elements(values) => Payload::Elements(elements().map(|i| values[i]).collect()),
+        Payload::Taps(taps) => Payload::Taps([&taps[rows.clone()], &taps[height..]].concat()),
+        Payload::Grids { scale, zero_point } => {
+            Payload::Grids { scale: scale[c.clone()].to_vec(), zero_point: zero_point[c].to_vec() }
+        }
+        Payload::None | Payload::Factors(_) | Payload::Table(_) | Payload::Exponentials(_) => payload.clone(),
     };
-    emit::layer_payload(&Layer { parameters, ..layer.clone() }, &quantized)
+    part.to_bytes()
 }
 
 /// A network, int8 or f32, planned so, cut at random.
-pub fn streamed(network: &Network, quantized: &Quantized, setting: Setting, random: &mut Random) -> Emitted {
-    let tensors = emit::tensor_infos(network, quantized);
-    let plan = Schedule::new(network, setting, random).plan(&tensors, &emit::layer_records(network, quantized));
-    let (bytes, chunks) = emit::payload(&mut network.clone(), &mut quantized.clone(), &plan.chunks);
+pub fn streamed(network: &Quantized, setting: Setting, random: &mut Random) -> Emitted {
+    let plan = Schedule::new(network, setting, random).plan();
+    let (bytes, chunks) = emit::payload(&mut network.clone(), &plan.chunks);
     for (part, chunk) in plan.chunks.iter().zip(&chunks) {
         let range = |(first, end): (u32, u32)| first as usize..end as usize;
         let (rows, channels, layer) = (range(part.rows), range(part.channels), &network.layers[part.layer]);
-        let size = network.tensors[layer.output].size().map(|n| n as usize);
-        let want = payload(layer, &quantized.layers[part.layer], (&rows, &channels), size);
+        let size = network.tensors[layer.output()].size().map(|n| n as usize);
+        let want = payload(&layer.payload, (&rows, &channels), size);
         assert_eq!(bytes.as_ref()[chunk.offset as usize..][..chunk.len as usize], want, "{part:?} of {}", layer.name);
     }
-    emit::emit(network, quantized, &tensors, &plan, (bytes, &chunks), false).expect("the plan is acceptable")
+    emit::emit(network, &plan, (bytes, &chunks), false).expect("the plan is acceptable")
 }

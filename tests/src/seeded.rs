@@ -3,8 +3,7 @@
 use staticnet::preprocess::Preprocess;
 use staticnet_exporter::Error;
 use staticnet_exporter::compile;
-use staticnet_exporter::network::Network;
-use staticnet_exporter::quantize::Quantized;
+use staticnet_exporter::quantized::Quantized;
 use staticnet_graph::graph::Graph;
 use staticnet_graph::models::{Architecture, by_name};
 
@@ -46,7 +45,7 @@ pub fn graph(name: &str, classes: usize) -> Option<Graph> {
 ///
 /// # Errors
 /// As [`compile::quantized`].
-pub fn quantized(graph: &Graph) -> Result<(Network, Quantized), Error> {
+pub fn quantized(graph: &Graph) -> Result<Quantized, Error> {
     let mut noise = Noise::new(2);
     let elements: usize = graph.inputs.first().map_or(0, |&input| graph.shape(input).iter().product());
     let samples: Vec<Vec<f32>> = (0..2).map(|_| (0..elements).map(|_| 2.0 * noise.real()).collect()).collect();

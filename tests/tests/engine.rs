@@ -185,12 +185,11 @@ fn many_steps_take_time_in_proportion() {
     let x = graph.input("x", &[1, 1, 1, 1]);
     let y = graph.add("relu", Node::Relu, &[x], &[]).expect("fits");
     graph.output(y);
-    let (network, quantized) = float(&graph);
-    let tensors = emit::tensor_infos(&network, &quantized);
-    let planned = plan::Planned::new(&network, &quantized);
+    let network = float(&graph);
+    let planned = plan::Planned::new(&network);
     let mut plan = plan::layer_by_layer(&planned, &plan::PlanOptions::default()).expect("small");
     plan.steps = vec![plan.steps[0]; 65_534];
-    let emitted = emit::emit(&network, &quantized, &tensors, &plan, (AlignedBytes::zeroed(0), &[]), false).expect("acceptable");
+    let emitted = emit::emit(&network, &plan, (AlignedBytes::zeroed(0), &[]), false).expect("acceptable");
     let bytes = AlignedBytes::copy_of(&emitted.joined());
     let artifact = Artifact::new(bytes.as_ref()).expect("acceptable");
     let mut ram = AlignedBytes::zeroed(artifact.ram_bytes());

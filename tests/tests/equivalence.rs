@@ -8,8 +8,9 @@ use staticnet::record::DType;
 use staticnet_exporter::compile::{Options, compile, compile_float};
 use staticnet_exporter::emit::Emitted;
 use staticnet_exporter::host::Model;
-use staticnet_exporter::network::{Network, Parameters, UNCLAMPED};
-use staticnet_exporter::quantize::{QuantLayer, Quantized};
+use staticnet_exporter::network::UNCLAMPED;
+use staticnet_exporter::payload::Payload;
+use staticnet_exporter::quantized::Quantized;
 use staticnet_exporter::verify::{Verification, verify};
 use staticnet_graph::graph::{Graph, Op as Node, Tensor};
 use staticnet_graph::onnx;
@@ -122,48 +123,48 @@ fn networks_of_full_size() {
     equivalent("alexnet-paper");
 }
 
-fn position(network: &Network, wanted: impl Fn(&Op) -> bool) -> usize {
-    network.layers.iter().position(|layer| wanted(&layer.op)).expect("the network has such a layer")
+fn position(network: &Quantized, wanted: impl Fn(&Op) -> bool) -> usize {
+    network.layers.iter().position(|layer| wanted(&layer.record.op)).expect("the network has such a layer")
 }
 
 /// Takes layer `i` out: its readers read its input instead.
-fn without_layer((network, quantized): &mut (Network, Quantized), i: usize) {
-    let gone = network.layers.remove(i);
-    quantized.layers.remove(i);
-    let inputs = network.layers.iter_mut().flat_map(|layer| &mut layer.inputs);
-    inputs.filter(|x| **x == gone.output).for_each(|x| *x = gone.inputs[0]);
+fn without_layer(network: &mut Quantized, i: usize) {
+    let gone = network.layers.remove(i).record;
+    let records = network.layers.iter_mut().map(|layer| &mut layer.record);
+    let inputs = records.flat_map(|record| [&mut record.input, &mut record.input2]);
+    inputs.filter(|x| **x == gone.output).for_each(|x| *x = gone.input);
 }
 
 /// Weights and biases of layer `i`.
-fn sum(network: &mut Network, i: usize) -> (&mut Vec<f32>, &mut Vec<f32>) {
-    match &mut network.layers[i].parameters {
-        Parameters::Sum { weights, bias, .. } => (weights, bias),
+fn sum(network: &mut Quantized, i: usize) -> (&mut Vec<f32>, &mut Vec<f32>) {
+    match &mut network.layers[i].payload {
+        Payload::Sum { weights, bias } => (weights, bias),
         other => panic!("a layer with {other:?}"),
     }
 }
 
 /// What is damaged, and how.
-type Damage<'a> = (&'a str, &'a dyn Fn(&mut (Network, Quantized)));
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut Quantized));
 
 /// Every artifact here is well formed and runs; only it is not the model's.
 #[test]
 fn one_thing_wrong_is_noticed_in_float() {
     let subject = Subject::small(5);
     let [good, _] = lowered(&subject.graph, &subject.calibration);
-    let conv = position(&good.0, |op| matches!(op, Op::Conv2d(_)));
-    let linear = position(&good.0, |op| matches!(op, Op::Linear));
-    let lrn = position(&good.0, |op| matches!(op, Op::Lrn(_)));
+    let conv = position(&good, |op| matches!(op, Op::Conv2d(_)));
+    let linear = position(&good, |op| matches!(op, Op::Linear));
+    let lrn = position(&good, |op| matches!(op, Op::Lrn(_)));
     let damages: [Damage; 6] = [
-        ("a convolution's weight", &|n| sum(&mut n.0, conv).0[100] += 1e-3),
-        ("a weight among ten thousand", &|n| sum(&mut n.0, linear).0[7_777] += 1e-5),
-        ("a bias", &|n| sum(&mut n.0, linear).1[5] += 1e-3),
+        ("a convolution's weight", &|n| sum(n, conv).0[100] += 1e-3),
+        ("a weight among ten thousand", &|n| sum(n, linear).0[7_777] += 1e-5),
+        ("a bias", &|n| sum(n, linear).1[5] += 1e-3),
         ("no LRN", &|n| without_layer(n, lrn)),
         ("another LRN", &|n| {
-            if let Op::Lrn(attrs) = &mut n.0.layers[lrn].op {
+            if let Op::Lrn(attrs) = &mut n.layers[lrn].record.op {
                 attrs.beta = 0.7501;
             }
         }),
-        ("no ReLU", &|n| n.0.layers[conv].clamp = UNCLAMPED),
+        ("no ReLU", &|n| n.layers[conv].record.range_f32 = UNCLAMPED),
     ];
     for (what, damage) in damages {
         let mut bad = good.clone();
@@ -178,9 +179,9 @@ fn one_thing_wrong_is_noticed_in_float() {
 #[test]
 fn one_thing_wrong_is_noticed_in_int8() {
     let subject = Subject::small(5);
-    let [_, (network, good)] = lowered(&subject.graph, &subject.calibration);
-    let conv = position(&network, |op| matches!(op, Op::Conv2d(_)));
-    let linear = position(&network, |op| matches!(op, Op::Linear));
+    let [_, good] = lowered(&subject.graph, &subject.calibration);
+    let conv = position(&good, |op| matches!(op, Op::Conv2d(_)));
+    let linear = position(&good, |op| matches!(op, Op::Linear));
     type Damage<'d> = &'d dyn Fn(&mut Vec<i8>, &mut Vec<i32>, &mut Vec<f32>);
     let damages: [(&str, usize, Damage); 6] = [
         ("a convolution's weight", conv, &|weights, _, _| weights[30] = weights[30].wrapping_add(64)),
@@ -190,16 +191,16 @@ fn one_thing_wrong_is_noticed_in_int8() {
         ("a large bias", conv, &|_, bias, _| bias[0] -= 100_000),
         ("a multiplier", linear, &|_, _, multiplier| multiplier[1] *= 1.01),
     ];
-    assert!(subject.verify(&emitted(&(network.clone(), good.clone()))).ok);
+    assert!(subject.verify(&emitted(&good)).ok);
     for (what, layer, damage) in damages {
         let mut bad = good.clone();
-        let QuantLayer::Weights { weights, bias, multiplier, .. } = &mut bad.layers[layer] else {
+        let Payload::SumCodes { weights, bias, multiplier, .. } = &mut bad.layers[layer].payload else {
             panic!("a layer of weights")
         };
         damage(weights, bias, multiplier);
-        let verification = subject.verify(&emitted(&(network.clone(), bad)));
+        let verification = subject.verify(&emitted(&bad));
         assert!(!verification.ok, "{what}: not noticed");
-        assert_eq!(verification.first_bad_layer.as_deref(), Some(network.layers[layer].name.as_str()), "{what}");
+        assert_eq!(verification.first_bad_layer.as_deref(), Some(good.layers[layer].name.as_str()), "{what}");
     }
 }
 
@@ -208,10 +209,10 @@ fn one_thing_wrong_is_noticed_in_int8() {
 fn a_wrong_lrn_is_noticed_in_int8() {
     let subject = Subject::small(5);
     let [_, good] = lowered(&subject.graph, &subject.calibration);
-    let lrn = position(&good.0, |op| matches!(op, Op::Lrn(_)));
+    let lrn = position(&good, |op| matches!(op, Op::Lrn(_)));
 
     let (mut table, mut dropped) = (good.clone(), good);
-    let QuantLayer::Factors { table: factors, .. } = &mut table.1.layers[lrn] else { panic!("an LRN's factors") };
+    let Payload::Factors(factors) = &mut table.layers[lrn].payload else { panic!("an LRN's factors") };
     factors.iter_mut().for_each(|f| *f -= *f / 32);
     without_layer(&mut dropped, lrn);
     for (what, bad) in [("factors", table), ("no LRN", dropped)] {

@@ -11,6 +11,7 @@ mod moves;
 
 use staticnet::op::Op;
 use staticnet::record::{DType, TensorInfo};
+use staticnet_exporter::compile;
 use staticnet_exporter::network::Network;
 use staticnet_graph::graph::Graph;
 use staticnet_testing::graphs::networks::{self, Kind, Operators};
@@ -152,13 +153,17 @@ fn check(graph: &Graph, network: &Network, model: &staticnet_exporter::host::Mod
 
 fn judge(graph: &Graph, random: &mut Random, count: &mut Count) {
     let calibration = networks::samples(graph, random, 3);
-    let pairs = lowered(graph, &calibration);
     let mut samples = networks::samples(graph, random, 2);
     // Also one outside the calibrated range: everything saturates alike.
     samples.push(samples[0].iter().map(|v| 4.0 * v).collect());
-    for pair in pairs {
-        let model = model(&staticnet_testing::graphs::emitted(&pair));
-        samples.iter().for_each(|x| check(graph, &pair.0, &model, x, count));
+    for quantized in lowered(graph, &calibration) {
+        let model = model(&staticnet_testing::graphs::emitted(&quantized));
+        // Real parameters, and the operators that calibration leaves of conversions.
+        let mut network = compile::network(graph.clone()).expect("supported");
+        for (layer, quantized) in network.layers.iter_mut().zip(&quantized.layers) {
+            layer.op = quantized.record.op;
+        }
+        samples.iter().for_each(|x| check(graph, &network, &model, x, count));
     }
 }
 

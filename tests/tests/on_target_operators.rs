@@ -87,8 +87,8 @@ fn scales_that_no_calibration_gives_make_the_hosts_bytes_on_every_board() -> Tes
         return Ok(());
     }
     let graph = seeded::graph("lenet", 10).ok_or("no such network")?;
-    let (network, quantized) = seeded::quantized(&graph)?;
-    let bytes = with_strange_scales(emit_network(network, quantized, &Options::default())?.joined())?;
+    let network = seeded::quantized(&graph)?;
+    let bytes = with_strange_scales(emit_network(network, &Options::default())?.joined())?;
     let model = Model::from_bytes(&bytes)?;
     let mut random = Random(5);
     let len = model.artifact().input_len_bytes(0);

@@ -22,12 +22,12 @@ const OTHER_STATICS: u64 = 64;
 /// A network by name, int8, for so many bytes of RAM in all and of stack among them.
 fn model(name: &str, classes: usize, source: Source, [ram, stack]: [u64; 2]) -> Result<Model, Box<dyn Error>> {
     let graph = seeded::graph(name, classes).ok_or("no such network")?;
-    let (network, quantized) = seeded::quantized(&graph)?;
+    let network = seeded::quantized(&graph)?;
     // Head and weights apart, as much RAM as row and logger leave.
     let limit = ram - OTHER_STATICS - (source.row_bytes() as u64).next_multiple_of(16);
     let plan = PlanOptions { ram: Ram::Limit(limit), stack, storage: true, source: Some(source), layers: false };
     let options = Options { split: true, plan, ..Options::default() };
-    Ok(Model::from_emitted(compile::emit_network(network, quantized, &options)?)?)
+    Ok(Model::from_emitted(compile::emit_network(network, &options)?)?)
 }
 
 /// A few pictures of slopes, each another.

@@ -145,9 +145,9 @@ pub fn run(network: &Network, inputs: &[Tensor]) -> Vec<Tensor> {
     let mut network = network.clone();
     network.drop_unused_layers();
     let shown = network.to_string();
-    let quantized = quantize(&mut network, None).unwrap();
-    let emitted = emit_network(network, quantized, &Options { split: true, ..Options::default() })
-        .unwrap_or_else(|e| panic!("{e}\n{shown}"));
+    let quantized = quantize(network, None).unwrap();
+    let emitted =
+        emit_network(quantized, &Options { split: true, ..Options::default() }).unwrap_or_else(|e| panic!("{e}\n{shown}"));
     Model::from_emitted(emitted).unwrap().run_all(inputs).unwrap()
 }
 

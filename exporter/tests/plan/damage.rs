@@ -1,21 +1,20 @@
 //! The checker must see plans that go wrong: each kind of damage is done to a good plan, which the runtime's own validation, as
 //! it promises memory safety and no more, mostly accepts.
 
-use super::Pair;
 use super::replay::check;
 use staticnet::op::{BinaryOp, Conv2d, Lrn, MaxPool, Window};
 use staticnet::preprocess::{Fit, PixelFormat, Preprocess, Source};
 use staticnet::record::{Slot, Step};
 use staticnet_exporter::emit;
 use staticnet_exporter::plan::{Plan, PlanOptions, Planned, Ram, plan};
+use staticnet_exporter::quantized::Quantized;
 use staticnet_graph::graph::{Graph, Op};
 use staticnet_testing::graphs::{float, model};
 
 /// What a plan comes to: good, refused by the runtime, or found wrong by the checker.
-fn verdict((network, quantized): &Pair, plan: &Plan) -> Result<(), String> {
-    let tensors = emit::tensor_infos(network, quantized);
-    let (payload, chunks) = emit::payload(&mut network.clone(), &mut quantized.clone(), &plan.chunks);
-    let emitted = emit::emit(network, quantized, &tensors, plan, (payload, &chunks), false);
+fn verdict(network: &Quantized, plan: &Plan) -> Result<(), String> {
+    let (payload, chunks) = emit::payload(&mut network.clone(), &plan.chunks);
+    let emitted = emit::emit(network, plan, (payload, &chunks), false);
     let emitted = emitted.map_err(|e| format!("not accepted: {e}"))?;
     check(&model(&emitted).artifact()).map(drop)
 }
@@ -23,13 +22,13 @@ fn verdict((network, quantized): &Pair, plan: &Plan) -> Result<(), String> {
 /// What is damaged, how, and whether the runtime refuses it.
 type Damage<'a> = (&'a str, &'a dyn Fn(&mut Plan), bool);
 
-fn judge(pair: &Pair, good: &Plan, damages: &[Damage]) {
-    assert_eq!(verdict(pair, good), Ok(()));
+fn judge(network: &Quantized, good: &Plan, damages: &[Damage]) {
+    assert_eq!(verdict(network, good), Ok(()));
     for (what, damage, refused) in damages {
         let mut bad = good.clone();
         damage(&mut bad);
         assert_ne!(bad, *good, "{what}: nothing is damaged");
-        let error = verdict(pair, &bad).expect_err(what);
+        let error = verdict(network, &bad).expect_err(what);
         println!("{what}: {error}");
         assert_eq!(error.starts_with("not accepted"), *refused, "{what}: {error}");
     }
@@ -48,14 +47,14 @@ fn a_plan_layer_by_layer() {
     let c = graph.conv("c", a, 8, conv(3, 1, 1, 2)).expect("fits");
     graph.output(b);
     graph.output(c);
-    let pair = float(&graph);
+    let network = float(&graph);
     let options = PlanOptions { layers: true, ..PlanOptions::default() };
-    let good = plan(&Planned::new(&pair.0, &pair.1), &options).expect("small");
+    let good = plan(&Planned::new(&network), &options).expect("small");
     let slot_of = |step: usize| good.steps[step].output as usize;
     let place = |step: usize| good.slots[slot_of(step)].offset;
     let input = good.inputs[0] as usize;
     judge(
-        &pair,
+        &network,
         &good,
         &[
             ("a row is missing", &|p| p.steps[0].r1 -= 1, false),
@@ -72,7 +71,7 @@ fn a_plan_layer_by_layer() {
 }
 
 /// A classifier with all that plans of chains are made of: rows, blocks and windows of channels, LRN between windows.
-fn chain() -> Pair {
+fn chain() -> Quantized {
     let mut graph = Graph::new("damaged");
     let x = graph.input("x", &[1, 3, 32, 24]);
     let a = graph.conv("a", x, 16, conv(3, 1, 1, 1)).expect("fits");
@@ -89,7 +88,7 @@ fn chain() -> Pair {
 
 /// Two branches, of which one lags: what both read stays longer than either needs it. With a large output rows of it are made
 /// over dead rows of what it is made of.
-fn branches(large: bool) -> Pair {
+fn branches(large: bool) -> Quantized {
     let mut graph = Graph::new("damaged");
     let x = graph.input("x", &[1, 4, 40, 20]);
     let deep = |graph: &mut Graph, name: &str, x| {
@@ -107,8 +106,8 @@ fn branches(large: bool) -> Pair {
 }
 
 /// The first plan of a network that has something, from the least RAM upwards.
-fn plan_with<T>(pair: &Pair, options: PlanOptions, what: impl Fn(&Plan) -> Option<T>) -> (Plan, T) {
-    let planned = Planned::new(&pair.0, &pair.1);
+fn plan_with<T>(network: &Quantized, options: PlanOptions, what: impl Fn(&Plan) -> Option<T>) -> (Plan, T) {
+    let planned = Planned::new(network);
     let of = |ram| plan(&planned, &PlanOptions { ram, ..options });
     let least = of(Ram::Min).expect("there is no limit").ram_bytes as u64 + options.stack;
     let limits = (0..40).map(|i| Ram::Limit(least + least * i / 20));
@@ -116,8 +115,8 @@ fn plan_with<T>(pair: &Pair, options: PlanOptions, what: impl Fn(&Plan) -> Optio
     plans.filter_map(|plan| what(&plan).map(|found| (plan, found))).next().expect("there is such a plan")
 }
 
-fn tensor(pair: &Pair, name: &str) -> u16 {
-    pair.0.tensors.iter().position(|t| t.name == name).expect("a tensor of the network") as u16
+fn tensor(network: &Quantized, name: &str) -> u16 {
+    network.tensors.iter().position(|t| t.name == name).expect("a tensor of the network") as u16
 }
 
 /// The slots of a tensor.
@@ -126,20 +125,20 @@ fn slots(plan: &Plan, tensor: u16) -> impl Iterator<Item = usize> {
 }
 
 /// The steps of a layer.
-fn steps(pair: &Pair, plan: &Plan, name: &str) -> Vec<usize> {
-    let is_it = |step: &Step| pair.0.layers[step.layer as usize].name == name;
+fn steps(network: &Quantized, plan: &Plan, name: &str) -> Vec<usize> {
+    let is_it = |step: &Step| network.layers[step.layer as usize].name == name;
     (0..plan.steps.len()).filter(|&i| is_it(&plan.steps[i])).collect()
 }
 
 #[test]
 fn rings() {
-    let pair = branches(false);
-    let (x, sum) = (pair.0.inputs[0] as u16, tensor(&pair, "a.sum"));
+    let network = branches(false);
+    let (x, sum) = (network.inputs[0] as u16, tensor(&network, "a.sum"));
     let ring = |p: &Plan, t: u16| slots(p, t).next().filter(|&i| (4..40).contains(&p.slots[i].rows));
-    let (good, [x, sum]) = plan_with(&pair, PlanOptions::default(), |p| Some([ring(p, x)?, ring(p, sum)?]));
-    let (inner, last) = (slots(&good, tensor(&pair, "a.1")).next().expect("every tensor has one"), good.steps.len() - 1);
+    let (good, [x, sum]) = plan_with(&network, PlanOptions::default(), |p| Some([ring(p, x)?, ring(p, sum)?]));
+    let (inner, last) = (slots(&good, tensor(&network, "a.1")).next().expect("every tensor has one"), good.steps.len() - 1);
     judge(
-        &pair,
+        &network,
         &good,
         &[
             ("the ring of the input is a row short", &|p| p.slots[x].rows -= 1, false),
@@ -153,25 +152,25 @@ fn rings() {
 
 #[test]
 fn windows_and_weights() {
-    let pair = chain();
+    let network = chain();
     let source = Some(Source { width: 30, height: 40, format: PixelFormat::Rgb888 });
     let options = PlanOptions { storage: true, source, stack: 0, ..PlanOptions::default() };
-    let (b, pool) = (tensor(&pair, "b"), tensor(&pair, "b.pool"));
+    let (b, pool) = (tensor(&network, "b"), tensor(&network, "b.pool"));
     let windows = |p: &Plan| Some(slots(p, b).collect::<Vec<_>>()).filter(|slots| slots.len() > 2);
-    let (mut good, windows) = plan_with(&pair, options, windows);
+    let (mut good, windows) = plan_with(&network, options, windows);
     // Behind everything else, so that there is room for a wider one.
     windows.iter().for_each(|&i| good.slots[i].offset = good.ram_bytes.next_multiple_of(16));
     good.ram_bytes += 1 << 14;
-    let (convs, norms) = (steps(&pair, &good, "b"), steps(&pair, &good, "b.lrn"));
+    let (convs, norms) = (steps(&network, &good, "b"), steps(&network, &good, "b.lrn"));
     let blocks: Vec<usize> = convs.iter().copied().filter(|&i| good.steps[i].load).collect();
     assert!(blocks.len() > 2 && blocks.len() < convs.len(), "every block is loaded once and used again");
     let whole = |t: u16| good.slots[slots(&good, t).next().expect("every tensor has one")].offset;
-    let (input, result, ring) = (whole(tensor(&pair, "a.pool")), whole(pool), whole(tensor(&pair, "a")));
+    let (input, result, ring) = (whole(tensor(&network, "a.pool")), whole(pool), whole(tensor(&network, "a")));
     // Two that are as large, not at an end.
     let (middle, [block, next]) = (windows[windows.len() / 2], [0, 1].map(|i| blocks[blocks.len() / 2 + i]));
     let moved = |p: &mut Plan, place: u32| convs.iter().for_each(|&i| p.steps[i].place = place);
     judge(
-        &pair,
+        &network,
         &good,
         &[
             ("a window is too narrow", &|p| p.slots[middle].channels -= 1, true),
@@ -209,24 +208,24 @@ fn windows_and_weights() {
 
 #[test]
 fn outputs_over_dead_rows() {
-    let pair = branches(true);
+    let network = branches(true);
     let bytes = |slot: &Slot| slot.offset..slot.offset + slot.rows * 20 * u32::from(slot.channels) * 4;
     let over = |p: &Plan| {
         // Not in place: each begins where the other does not.
-        let (x, y) = (tensor(&pair, "a.sum"), tensor(&pair, "b.sum"));
+        let (x, y) = (tensor(&network, "a.sum"), tensor(&network, "b.sum"));
         let [x, y] = [x, y].map(|t| slots(p, t).next().expect("every tensor has one"));
         let (from, to) = (bytes(&p.slots[x]), bytes(&p.slots[y]));
         (from.start < to.end && to.start < from.start).then_some([x, y])
     };
-    let (mut good, [x, y]) = plan_with(&pair, PlanOptions::default(), over);
+    let (mut good, [x, y]) = plan_with(&network, PlanOptions::default(), over);
     good.ram_bytes += 1 << 16;
-    assert_eq!(verdict(&pair, &good), Ok(()));
+    assert_eq!(verdict(&network, &good), Ok(()));
     let (mut refused, mut wrong) = (0, 0);
     let (from, first) = (bytes(&good.slots[x]), good.slots[y].offset);
     for offset in (first + 16..from.end).step_by(16) {
         let mut bad = good.clone();
         bad.slots[y].offset = offset;
-        let error = verdict(&pair, &bad).expect_err("it lies over rows that are still to be read");
+        let error = verdict(&network, &bad).expect_err("it lies over rows that are still to be read");
         *(if error.starts_with("not accepted") { &mut refused } else { &mut wrong }) += 1;
     }
     // A step that reads what it writes is refused; what later steps read is the plan's affair.

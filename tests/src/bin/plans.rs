@@ -4,11 +4,9 @@
 
 use clap::Parser;
 use staticnet_exporter::compile::{self, Options};
-use staticnet_exporter::emit;
 use staticnet_exporter::host::weights_path;
-use staticnet_exporter::network::Network;
 use staticnet_exporter::plan::{Plan, PlanOptions, Ram};
-use staticnet_exporter::quantize::Quantized;
+use staticnet_exporter::quantized::Quantized;
 use staticnet_graph::file::write_atomically;
 use staticnet_graph::graph::Graph;
 use staticnet_graph::models::ARCHITECTURES;
@@ -76,7 +74,7 @@ fn classes(name: &str) -> usize {
 
 /// Rows of one network: layer by layer, and what the planner makes of it.
 fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let (network, quantized) = seeded::quantized(&graph)?;
+    let network = seeded::quantized(&graph)?;
     let base = PlanOptions { stack: arguments.stack, ..PlanOptions::default() };
     let limits = LIMITS
         .iter()
@@ -90,10 +88,10 @@ fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn 
     for (what, plan) in asked {
         let options = Options { plan, split: true, ..Options::default() };
         let start = Instant::now();
-        let plan = compile::plan_network(&network, &quantized, &options);
+        let plan = compile::plan_network(&network, &options);
         let seconds = start.elapsed().as_secs_f64();
         match plan {
-            Ok(plan) => row(name, &what, (&network, &quantized), (&plan, seconds), arguments, &options)?,
+            Ok(plan) => row(name, &what, &network, (&plan, seconds), arguments, &options)?,
             Err(staticnet_exporter::Error::OverBudget(over)) => {
                 println!("| {name} | storage | {what} | does not fit: {} B with the stack | | | | | | | | | |", over.needed);
             }
@@ -106,13 +104,13 @@ fn table(name: &str, graph: Graph, arguments: &Arguments) -> Result<(), Box<dyn 
 fn row(
     name: &str,
     what: &str,
-    (network, quantized): (&Network, &Quantized),
+    network: &Quantized,
     (plan, seconds): (&Plan, f64),
     arguments: &Arguments,
     options: &Options,
 ) -> Result<(), Box<dyn Error>> {
-    let weights: u64 = network.layers.iter().zip(&quantized.layers).map(|(layer, q)| emit::payload_len(layer, q) as u64).sum();
-    let emitted = compile::emit_plan(network.clone(), quantized.clone(), plan, options)?;
+    let weights = network.weight_bytes();
+    let emitted = compile::emit_plan(network.clone(), plan, options)?;
     let head = &emitted.head;
     let bound = match arguments.stack_on {
         Some(board) if plan.storage && plan.source.is_some() => stream::stack_bound(board, head)?,

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for name in &arguments.networks {
         let graph = seeded::graph(name, 10).ok_or_else(|| format!("{name}: no such network"))?;
-        let (network, quantized) = seeded::quantized(&graph)?;
+        let network = seeded::quantized(&graph)?;
         let base = PlanOptions::default();
         let mut plans = vec![
             ("layer by layer", PlanOptions { layers: true, ..base }),
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let (mut first, mut outputs) = (None, None);
         for (what, plan) in plans {
-            let emitted = emit_network(network.clone(), quantized.clone(), &Options { plan, ..Options::default() })?;
+            let emitted = emit_network(network.clone(), &Options { plan, ..Options::default() })?;
             let whole = emitted.joined();
             let model = Model::from_bytes(&whole).map_err(|error| format!("{name}: {error}"))?;
             let artifact = model.artifact();

@@ -63,9 +63,10 @@ impl Toolchain {
     pub fn builds_with(&self, other: &Toolchain) -> bool {
         match (self, other) {
             (Toolchain::Installed { .. }, Toolchain::Installed { .. }) => true,
-            (Toolchain::FromSource { rustc, linker, .. }, Toolchain::FromSource { rustc: other_rustc, linker: other_linker, .. }) => {
-                rustc == other_rustc && linker == other_linker
-            }
+            (
+                Toolchain::FromSource { rustc, linker, .. },
+                Toolchain::FromSource { rustc: other_rustc, linker: other_linker, .. },
+            ) => rustc == other_rustc && linker == other_linker,
             (Toolchain::Installed { .. }, Toolchain::FromSource { .. })
             | (Toolchain::FromSource { .. }, Toolchain::Installed { .. }) => false,
         }
