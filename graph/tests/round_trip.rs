@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, every_op, operators};
+use common::{Random, RandomTensor, every_op, operators};
 use staticnet::op::{AveragePool, Conv2d, Window};
 use staticnet_graph::graph::{Graph, Op, Tensor};
 use staticnet_graph::onnx::{self, OnnxError};

@@ -83,8 +83,8 @@ fn first_line(command: &mut Command) -> Result<String, Box<dyn Error>> {
 fn made(name: &str) -> Result<(Vec<u8>, Vec<u8>), Box<dyn Error>> {
     let classes = if name.starts_with("alexnet") && !name.contains("cifar") { 1000 } else { 10 };
     let graph = seeded::graph(name, classes).ok_or_else(|| format!("{name}: no such network"))?;
-    let (network, quantized) = seeded::quantized(&graph)?;
-    let artifact = emit_network(network, quantized, &Options::default())?.joined();
+    let network = seeded::quantized(&graph)?;
+    let artifact = emit_network(network, &Options::default())?.joined();
     let model = Model::from_bytes(&artifact).map_err(|error| format!("{name}: {error}"))?;
     let input = (0..model.artifact().input_len_bytes(0)).map(|i| (i * 167 + i / 97) as u8).collect();
     Ok((artifact, input))
