@@ -1,86 +1,17 @@
-//! Every int8 layer against a reference of its own: from the lowered network's real parameters and the grids (scale, zero point)
-//! in the artifact it computes what the layer must make of the very bytes that it was fed, in memory order, with i64 and f64.
-//!
-//! What sums products, chooses or moves must agree in every byte, changes of scale too; average pool, sums and products of tensors,
-//! LRN, softmax, interpolation and functions to one unit. (`integer_reference` runs whole graphs without the lowering.)
+//! Every layer of a lowered network that reads or makes int8.
 
-#[path = "integer_operators/formulas.rs"]
-mod formulas;
-#[path = "integer_operators/moves.rs"]
-mod moves;
-
+use super::{Ints, formulas, moves};
 use staticnet::op::Op;
-use staticnet::record::{DType, TensorInfo};
+use staticnet::record::DType;
 use staticnet_exporter::compile;
 use staticnet_exporter::network::Network;
 use staticnet_graph::graph::Graph;
-use staticnet_testing::graphs::networks::{self, Kind, Operators};
-use staticnet_testing::graphs::{every_op, lowered, model, run_and_watch};
-use staticnet_testing::{Case, Random};
+use staticnet_testing::Random;
+use staticnet_testing::graphs::{emitted, lowered, model, networks, run_and_watch};
 use std::collections::BTreeMap;
 
-/// How real values become integers: real = scale * (q - zero).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Grid {
-    /// Real value of one unit.
-    pub scale: f32,
-    /// The integer that stands for 0.
-    pub zero: i64,
-}
-
-impl Grid {
-    fn of(info: &TensorInfo) -> Grid {
-        Grid { scale: info.scale, zero: info.zero_point as i64 }
-    }
-
-    /// ONNX DequantizeLinear.
-    pub fn real(&self, q: i64) -> f32 {
-        (q - self.zero) as f32 * self.scale
-    }
-
-    /// ONNX QuantizeLinear.
-    pub fn quantize(&self, v: f32) -> i64 {
-        (((v / self.scale).round_ties_even() as i64).saturating_add(self.zero)).clamp(-128, 127)
-    }
-
-    /// The same in double precision.
-    pub fn nearest(&self, v: f64) -> i64 {
-        (((v / self.scale as f64).round_ties_even() as i64).saturating_add(self.zero)).clamp(-128, 127)
-    }
-}
-
-/// An int8 activation in memory order.
-#[derive(Clone, Debug)]
-pub struct Ints {
-    /// Rows, pixels, channels.
-    pub size: [usize; 3],
-    /// The codes.
-    pub q: Vec<i64>,
-    /// What they mean.
-    pub grid: Grid,
-}
-
-impl Ints {
-    fn new(info: &TensorInfo, bytes: &[u8]) -> Ints {
-        let size = [info.height, info.width, info.channels].map(|n| n as usize);
-        Ints { size, q: bytes.iter().map(|&b| b as i8 as i64).collect(), grid: Grid::of(info) }
-    }
-
-    /// An element's code; none outside.
-    pub fn code(&self, y: i64, x: i64, c: usize) -> Option<i64> {
-        let [h, w, channels] = self.size;
-        let inside = (0..h as i64).contains(&y) && (0..w as i64).contains(&x);
-        inside.then(|| self.q[(y as usize * w + x as usize) * channels + c])
-    }
-
-    /// `q - zero`; none outside.
-    pub fn at(&self, y: i64, x: i64, c: usize) -> Option<i64> {
-        self.code(y, x, c).map(|q| q - self.grid.zero)
-    }
-}
-
 /// Elements compared by operator: all, and those a unit off.
-type Count = BTreeMap<&'static str, (usize, usize)>;
+pub type Count = BTreeMap<&'static str, (usize, usize)>;
 
 /// Largest difference that an operator's formula leaves room for.
 fn bound(op: &Op, interpolates: bool) -> i64 {
@@ -151,13 +82,14 @@ fn check(graph: &Graph, network: &Network, model: &staticnet_exporter::host::Mod
     }
 }
 
-fn judge(graph: &Graph, random: &mut Random, count: &mut Count) {
+/// Holds the layers of a graph, lowered in f32 and in int8, against the formulas.
+pub fn judge(graph: &Graph, random: &mut Random, count: &mut Count) {
     let calibration = networks::samples(graph, random, 3);
     let mut samples = networks::samples(graph, random, 2);
     // Also one outside the calibrated range: everything saturates alike.
     samples.push(samples[0].iter().map(|v| 4.0 * v).collect());
     for quantized in lowered(graph, &calibration) {
-        let model = model(&staticnet_testing::graphs::emitted(&quantized));
+        let model = model(&emitted(&quantized));
         // Real parameters, and the operators that calibration leaves of conversions.
         let mut network = compile::network(graph.clone()).expect("supported");
         for (layer, quantized) in network.layers.iter_mut().zip(&quantized.layers) {
@@ -165,31 +97,4 @@ fn judge(graph: &Graph, random: &mut Random, count: &mut Count) {
         }
         samples.iter().for_each(|x| check(graph, &network, &model, x, count));
     }
-}
-
-#[test]
-fn random_networks() {
-    let mut count = Count::new();
-    for seed in 0..500 {
-        let _case = Case("integer operators", seed);
-        let mut random = Random(seed);
-        let operators = random.pick(&[Operators::Every, Operators::EveryAndCodes]);
-        let kind = Kind { depth: random.within(2, 8), branches: random.one_in(2), operators };
-        let graph = networks::random(&mut random, kind);
-        judge(&graph, &mut random, &mut count);
-    }
-    println!("{count:?} values compared");
-    for (name, (all, off)) in &count {
-        assert!(*all > 1000, "only {all} values of {name}");
-        assert!(off * 200 < *all, "{off} of {all} values of {name} are a unit off");
-    }
-    // 15 operators, 7 functions and 3 operations on two tensors.
-    assert_eq!(count.len(), 25, "{count:?}");
-}
-
-#[test]
-fn every_operator() {
-    let mut count = Count::new();
-    judge(&every_op::graph(), &mut Random(5), &mut count);
-    assert!(count.len() > 15, "{count:?}");
 }
