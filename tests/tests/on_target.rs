@@ -3,15 +3,17 @@
 //! Needs QEMU and a compiler for bare-metal targets (`scripts/setup-targets`), so it runs where `STATICNET_ON_TARGET` is set, as
 //! `scripts/test` does, and says "skipped" elsewhere. `STATICNET_LONG` adds more inputs.
 
-use staticnet::op::{Conv2d, Lrn, MaxPool, Window};
+use staticnet::op::{BinaryOp, Conv2d, Lrn, MaxPool, Window};
 use staticnet_exporter::compile::{self, Options};
-use staticnet_exporter::host::{Model, decode_outputs, encode_inputs};
-use staticnet_graph::graph::{Graph, Op, Tensor};
+use staticnet_exporter::host::{Model, decode_outputs, encode_input, encode_inputs};
+use staticnet_graph::graph::{Elem, Graph, Grid, Op, Tensor};
 use staticnet_graph::npy;
 use staticnet_tests::on_target::firmware::{Firmware, Variant};
 use staticnet_tests::on_target::report::RunReport;
 use staticnet_tests::on_target::{BOARDS, Board, OnTargetError, RunOptions, enabled, run_on_board, run_with};
 use std::error::Error;
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,6 +61,24 @@ fn net() -> Result<Graph, Box<dyn Error>> {
     Ok(g)
 }
 
+/// A net of two inputs and two outputs of another type and another size each. What it computes in f32 is exact on any core.
+fn two_by_two() -> Result<Model, Box<dyn Error>> {
+    let mut g = Graph::new("two-by-two");
+    let (a, b) = (g.input("a", &[1, 3, 4, 5]), g.input("b", &[1, 3, 1, 1]));
+    let sum = g.add("sum", Op::Binary(BinaryOp::Add), &[a, b], &[])?;
+    let pool = g.add("pool", Op::MaxPool(MaxPool { window: Window::square(2, 2, 0) }), &[sum], &[])?;
+    let grid = Grid { elem: Elem::U8, scale: vec![0.015625], zero_point: vec![128], axis: None };
+    let codes = g.add("codes", Op::Quantize(grid), &[pool], &[])?;
+    [sum, codes].into_iter().for_each(|value| g.output(value));
+    Ok(Model::from_bytes(&compile::compile_float(g, &Options::default())?.joined())?)
+}
+
+/// Samples of its inputs.
+fn two_batches(n: usize) -> [Tensor; 2] {
+    let mut noise = Noise(3);
+    [[n, 3, 4, 5], [n, 3, 1, 1]].map(|shape| Tensor { data: noise.take(shape.iter().product()), shape: shape.to_vec() })
+}
+
 fn batch(n: usize) -> Tensor {
     let shape = [&[n], &INPUT[..]].concat();
     Tensor { data: Noise(2).take(shape.iter().product()), shape }
@@ -74,11 +94,6 @@ fn bytes_of(model: &Model) -> Vec<u8> {
     [model.artifact().head(), model.artifact().payload()].concat()
 }
 
-/// The raw output bytes on the host.
-fn host_outputs(model: &Model, inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
-    Ok(model.run_bytes(&[inputs])?.swap_remove(0))
-}
-
 fn int8_bytes_are_equal_on(board: &Board) -> TestResult {
     if !enabled("int8 on boards") {
         return Ok(());
@@ -86,9 +101,9 @@ fn int8_bytes_are_equal_on(board: &Board) -> TestResult {
     let images = if std::env::var_os("STATICNET_LONG").is_some() { 200 } else { 20 };
     let model = int8_model()?;
     let inputs = encode_inputs(&model.artifact(), &batch(images))?;
-    let run = run_on_board(board, &bytes_of(&model), &inputs)?;
-    let expected = host_outputs(&model, &inputs)?;
-    assert_ne!(expected[0], expected[1], "the net does not look at its input");
+    let run = run_on_board(board, &bytes_of(&model), &[&inputs])?;
+    let expected = model.run_bytes(&[&inputs])?;
+    assert_ne!(expected[0][0], expected[0][1], "the net does not look at its input");
     assert_eq!(run.outputs, expected);
     assert_eq!(run.ram_bytes as usize, model.artifact().ram_bytes());
     assert_eq!(run.steps.len(), model.artifact().step_count());
@@ -103,8 +118,8 @@ fn f32_is_within_its_bound_on(board: &Board) -> TestResult {
     let model = Model::from_bytes(&compile::compile_float(net()?, &Options::default())?.joined())?;
     let batch = batch(5);
     let inputs = encode_inputs(&model.artifact(), &batch)?;
-    let run = run_on_board(board, &bytes_of(&model), &inputs)?;
-    let (found, expected) = (decode_outputs(&model.artifact(), &run.outputs), model.run(&batch)?);
+    let run = run_on_board(board, &bytes_of(&model), &[&inputs])?;
+    let (found, expected) = (decode_outputs(&model.artifact(), &run.outputs[0]), model.run(&batch)?);
     // On every target 1e-4 of the tensor's largest magnitude.
     let largest = expected.data.iter().fold(0f32, |m, v| m.max(v.abs()));
     assert!(largest > 0.0);
@@ -151,10 +166,10 @@ fn the_counter_is_exact_and_knows_layers() -> TestResult {
     let board = Board::named("mps2-an500").ok_or("no such board")?;
     let inputs = encode_inputs(&model.artifact(), &batch(2))?;
     let options = RunOptions { count: true, ..RunOptions::default() };
-    let run = || run_with(board, &bytes_of(&model), &inputs, &options);
+    let run = || run_with(board, &bytes_of(&model), &[&inputs], &options);
     let (first, second) = (run()?, run()?);
     assert_eq!(first, second, "two runs of the same inputs count alike");
-    assert_eq!(first.outputs, host_outputs(&model, &inputs)?, "the counter changes nothing");
+    assert_eq!(first.outputs, model.run_bytes(&[&inputs])?, "the counter changes nothing");
 
     let report = RunReport::new(board, &model.artifact(), &first);
     assert_eq!(report.layers.len(), model.artifact().layer_count());
@@ -207,6 +222,67 @@ fn the_command_line_runs_an_artifact() -> TestResult {
 }
 
 #[test]
+fn several_inputs_and_outputs_are_the_hosts_on_every_board() -> TestResult {
+    if !enabled("several inputs and outputs") {
+        return Ok(());
+    }
+    let model = two_by_two()?;
+    let [a, b] = two_batches(3);
+    let (a, b) = (encode_input(&model.artifact(), 0, &a)?, encode_input(&model.artifact(), 1, &b)?);
+    let expected = model.run_bytes(&[&a, &b])?;
+    assert_eq!(expected.iter().map(|passes| (passes.len(), passes[0].len())).collect::<Vec<_>>(), [(3, 240), (3, 12)]);
+    for board in &BOARDS {
+        assert_eq!(run_on_board(board, &bytes_of(&model), &[&a, &b])?.outputs, expected, "{}", board.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_command_line_takes_several_inputs_and_writes_several_outputs() -> TestResult {
+    if !enabled("the command line with several inputs") {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let [artifact, a, b, sum, codes] =
+        ["m.snet", "a.npy", "b.npy", "sum.npy", "codes.npy"].map(|name| folder.path().join(name));
+    let (model, batches) = (two_by_two()?, two_batches(3));
+    std::fs::write(&artifact, bytes_of(&model))?;
+    npy::write(&a, &batches[0])?;
+    npy::write(&b, &batches[1])?;
+    let on_target = |inputs: &[&PathBuf], outputs: &[&PathBuf]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_on-target"));
+        command.arg(&artifact).args(["--board", "mps2-an385", "--json"]);
+        let pairs = inputs.iter().map(|file| ("--input", file)).chain(outputs.iter().map(|file| ("--output", file)));
+        command.args(pairs.flat_map(|(option, file)| [OsStr::new(option), file.as_os_str()]));
+        command.output()
+    };
+    let run = on_target(&[&a, &b], &[&sum, &codes])?;
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let expected = model.run_all(&batches)?;
+    assert_eq!([npy::read(&sum)?, npy::read(&codes)?], expected[..]);
+
+    let report: serde_json::Value = serde_json::from_slice(&run.stdout)?;
+    assert_eq!(report["outputs"][0]["sha256"], report["output_sha256"]);
+    assert_ne!(report["outputs"][1]["sha256"], report["output_sha256"]);
+    let shapes = [&report["outputs"][0]["shape"], &report["outputs"][1]["shape"]];
+    assert_eq!(shapes, [&serde_json::json!([3, 3, 4, 5]), &serde_json::json!([3, 3, 2, 2])]);
+
+    let short = folder.path().join("short.npy");
+    npy::write(&short, &two_batches(2)[1])?;
+    for (inputs, outputs, said) in [
+        (&[&a][..], &[][..], "the network has 2 inputs, 1 are given"),
+        (&[&a, &b], &[&sum, &codes, &a], "the network has 2 outputs, 3 --output are given"),
+        (&[&a, &short], &[], "one input has 2 samples, the first has 3"),
+        (&[&b, &a], &[], "b.npy"),
+    ] {
+        let refused = on_target(inputs, outputs)?;
+        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && words.contains(said), "{words}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_cannot_run_is_told() -> TestResult {
     if !enabled("refusals") {
         return Ok(());
@@ -214,7 +290,7 @@ fn what_cannot_run_is_told() -> TestResult {
     let board = Board::named("mps2-an500").ok_or("no such board")?;
     let model = int8_model()?;
     let inputs = encode_inputs(&model.artifact(), &batch(1))?;
-    let failure = |artifact: &[u8], inputs: &[Vec<u8>]| match run_on_board(board, artifact, inputs) {
+    let failure = |artifact: &[u8], inputs: &[Vec<u8>]| match run_on_board(board, artifact, &[inputs]) {
         Err(OnTargetError::Failed { log, .. }) => log,
         other => panic!("expected a failed run, found {other:?}"),
     };
@@ -227,7 +303,7 @@ fn what_cannot_run_is_told() -> TestResult {
     assert!(failure(&whole, &[inputs[0][1..].to_vec()]).contains("InputLength"));
 
     let options = RunOptions { timeout: Duration::from_millis(1), ..RunOptions::default() };
-    assert!(matches!(run_with(board, &whole, &inputs, &options), Err(OnTargetError::Timeout { .. })));
+    assert!(matches!(run_with(board, &whole, &[&inputs], &options), Err(OnTargetError::Timeout { .. })));
     Ok(())
 }
 

@@ -43,7 +43,7 @@ fn check(firmware: &Firmware, painted: u32) -> TestResult {
 fn runner(board: &Board) -> TestResult {
     let artifact = fs::read(workspace_root().join("firmware-examples/models/shapes.snet"))?;
     let input = vec![0; Artifact::new(&artifact).map_err(|e| e.to_string())?.input_len_bytes(0)];
-    let run = run_on_board(board, &artifact, &[input])?;
+    let run = run_on_board(board, &artifact, &[&[input]])?;
     check(&Firmware::build("runner", board)?, run.stack_bytes)
 }
 

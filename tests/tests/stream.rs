@@ -150,8 +150,8 @@ fn instructions_of_a_picture_are_counted_from_its_first_row() -> TestResult {
     let picture = Picture { pixels: &pictures[0], width: 28, height: 28, channels: 1 };
     let input = encode(&info, &chw(&preprocess, picture).map_err(|e| format!("{e:?}"))?);
     let whole = [artifact.head(), model.payload()].concat();
-    let on_runner = run_with(board, &whole, &[input], &counted)?;
-    assert_eq!(on_runner.outputs[0], run.outputs[0]);
+    let on_runner = run_with(board, &whole, &[&[input]], &counted)?;
+    assert_eq!(on_runner.outputs[0][0], run.outputs[0]);
     assert_eq!(on_runner.steps.len(), artifact.step_count());
     let steps = on_runner.instructions().ok_or("not counted")?;
     println!("lenet: {} instructions a picture, {steps} from quantized rows", streamed[0]);

@@ -1,7 +1,8 @@
 //! A job: an artifact and the inputs to run through it, as they lie in the board's external memory.
 //!
-//! `runner` takes the artifact whole (head, then weights, even where they are a file of their own) and inputs as the engine holds
-//! them. `stream` has the head compiled in: its artifact is the weights alone, its inputs are pictures.
+//! `runner` takes the artifact whole (head, then weights, even where they are a file of their own); an input of the job is what one
+//! pass takes: all inputs of the network, one behind the other, as the engine holds them. `stream` has the head compiled in: its
+//! artifact is the weights alone, its inputs are pictures.
 //!
 //! ```text
 //! offset  bytes

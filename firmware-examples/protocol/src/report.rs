@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-/// The outputs of all passes, one behind the other, raw.
+/// The outputs of all passes, raw: those of a pass one behind the other, then those of the next.
 pub const OUTPUTS_FILE: &CStr = c"outputs.bin";
 /// The layer of each step of the first pass, a little-endian `u32` each.
 pub const STEPS_FILE: &CStr = c"steps.bin";
@@ -22,7 +22,7 @@ pub const PICTURES_FILE: &CStr = c"pictures.bin";
 pub struct Report {
     /// Passes run, one per input.
     pub passes: u32,
-    /// Bytes of one output.
+    /// Bytes of all outputs of a pass.
     pub output_len: u32,
     /// Bytes of the network's one buffer.
     pub ram_bytes: u32,

@@ -40,7 +40,7 @@ enum RunnerError {
     InputLength { needed: usize, given: usize },
     /// The network has more inputs than this firmware expects.
     TooManyInputs,
-    /// The artifact has no first output.
+    /// The artifact has no such output.
     NoSuchTensor,
     /// A step failed.
     Run(RunError<Infallible>),
@@ -159,9 +159,12 @@ where
         if report.passes == 0 {
             report.stack_bytes = board::stack_bytes();
         }
-        let output = engine.output_bytes(0).ok_or(RunnerError::NoSuchTensor)?;
-        outputs.write_all(output)?;
-        report.output_len = output.len() as u32;
+        report.output_len = 0;
+        for i in 0..engine.artifact().output_count() {
+            let output = engine.output_bytes(i).ok_or(RunnerError::NoSuchTensor)?;
+            outputs.write_all(output)?;
+            report.output_len += output.len() as u32;
+        }
         report.passes += 1;
     }
     File::create(REPORT_FILE)?.write_all(&report.to_bytes())?;

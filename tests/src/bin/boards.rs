@@ -94,11 +94,11 @@ fn made(name: &str) -> Result<(Vec<u8>, Vec<u8>), Box<dyn Error>> {
 fn row(name: &str, artifact: &[u8], input: &[u8], board: &Board) -> Result<Option<String>, Box<dyn Error>> {
     let model = Model::from_bytes(artifact).map_err(|error| format!("{name}: {error}"))?;
     let inputs = [input.to_vec()];
-    let run = match run_with(board, artifact, &inputs, &RunOptions { count: true, ..RunOptions::default() }) {
+    let run = match run_with(board, artifact, &[&inputs], &RunOptions { count: true, ..RunOptions::default() }) {
         Err(OnTargetError::JobTooLarge { .. }) => return Ok(None),
         run => run?,
     };
-    if model.run_bytes(&[&inputs])?.first() != Some(&run.outputs) {
+    if model.run_bytes(&[&inputs])? != run.outputs {
         return Err(format!("{name}: {} gives other bytes than the host", board.name).into());
     }
     let instructions = run.instructions().ok_or("nothing was counted")?;

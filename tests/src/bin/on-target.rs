@@ -1,7 +1,7 @@
 //! `cargo on-target -- MODEL.snet --board B --input X.npy`: runs an artifact on a simulated board.
 
 use clap::Parser;
-use staticnet_exporter::host::{Model, decode_outputs, encode_inputs, output_type};
+use staticnet_exporter::host::{Model, decode_output, encode_input, output_type};
 use staticnet_graph::npy;
 use staticnet_tests::on_target::report::RunReport;
 use staticnet_tests::on_target::{self, BOARDS, Board, OnTargetError, RunOptions};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Runs an artifact on a simulated board and returns the network's output.
+/// Runs an artifact on a simulated board and returns what the network makes of its inputs.
 #[derive(Parser)]
 #[command(
     name = "cargo on-target --",
@@ -22,12 +22,12 @@ struct Arguments {
     /// Board: mps2-an385 (Cortex-M3), mps2-an386 (M4F), mps2-an500 (M7) or mps3-an547 (M55).
     #[arg(long, value_parser = board)]
     board: &'static Board,
-    /// Inputs: f32, NCHW, any number of samples, as the ONNX model takes them.
-    #[arg(long, value_name = "X.npy")]
-    input: PathBuf,
-    /// Where to write the outputs, f32 likewise.
+    /// An input: f32, NCHW, any number of samples, as the ONNX model takes it. Once for each input of the network, in order.
+    #[arg(long, value_name = "X.npy", required = true)]
+    input: Vec<PathBuf>,
+    /// Where to write an output, f32 likewise: the first one given is output 0, the next one output 1.
     #[arg(long, value_name = "Y.npy")]
-    output: Option<PathBuf>,
+    output: Vec<PathBuf>,
     /// Count the instructions of each layer.
     #[arg(long)]
     count: bool,
@@ -74,12 +74,24 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let model = Model::load(&arguments.model)?;
     let artifact = model.artifact();
-    let inputs = encode_inputs(&artifact, &npy::read(&arguments.input)?)?;
+    let (inputs, outputs) = (artifact.input_count(), artifact.output_count());
+    if arguments.input.len() != inputs {
+        return Err(OnTargetError::InputCount { expected: inputs, found: arguments.input.len() }.into());
+    }
+    if arguments.output.len() > outputs {
+        return Err(OnTargetError::OutputCount { most: outputs, found: arguments.output.len() }.into());
+    }
+    let input = |(i, file): (usize, &PathBuf)| {
+        let encoded = encode_input(&artifact, i, &npy::read(file)?);
+        encoded.map_err(|error| OnTargetError::content(file, error).into())
+    };
+    let inputs = arguments.input.iter().enumerate().map(input).collect::<Result<Vec<_>, Box<dyn Error>>>()?;
+    let inputs: Vec<&[Vec<u8>]> = inputs.iter().map(Vec::as_slice).collect();
     let options = RunOptions { count: arguments.count, timeout: Duration::from_secs(arguments.timeout) };
     let whole = [artifact.head(), model.payload()].concat();
     let run = on_target::run_with(arguments.board, &whole, &inputs, &options)?;
-    if let Some(output) = &arguments.output {
-        npy::write_as(output, &decode_outputs(&artifact, &run.outputs), output_type(&artifact, 0))?;
+    for (i, (file, passes)) in arguments.output.iter().zip(&run.outputs).enumerate() {
+        npy::write_as(file, &decode_output(&artifact, i, passes), output_type(&artifact, i))?;
     }
     let report = RunReport::new(arguments.board, &artifact, &run);
     if arguments.json {

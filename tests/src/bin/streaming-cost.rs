@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 std::fs::write(folder.join(format!("{name}, {what}.snet")), &whole)?;
             }
             let options = RunOptions { count: true, ..RunOptions::default() };
-            let run = run_with(arguments.board, &whole, std::slice::from_ref(&input), &options)?;
+            let run = run_with(arguments.board, &whole, &[&[input]], &options)?;
             let instructions = run.instructions().ok_or("nothing was counted")?;
             let against = *first.get_or_insert(instructions);
             if *outputs.get_or_insert_with(|| run.outputs.clone()) != run.outputs {

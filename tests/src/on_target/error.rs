@@ -45,11 +45,32 @@ pub enum OnTargetError {
     },
     /// There is no input to run.
     NoInput,
-    /// The inputs differ in length.
+    /// The bytes of a pass are not as many as those of the first.
     InputLength {
-        /// Bytes of the first input.
+        /// Bytes of the first pass.
         expected: usize,
         /// Bytes of another one.
+        found: usize,
+    },
+    /// The inputs have not the same number of samples.
+    Samples {
+        /// Samples of the first input.
+        expected: usize,
+        /// Samples of another one.
+        found: usize,
+    },
+    /// The network has another number of inputs than are given.
+    InputCount {
+        /// Inputs of the network.
+        expected: usize,
+        /// Inputs given.
+        found: usize,
+    },
+    /// More outputs are asked for than the network has.
+    OutputCount {
+        /// Outputs of the network.
+        most: usize,
+        /// Outputs asked for.
         found: usize,
     },
     /// Artifact and inputs do not fit the memory of the board.
@@ -116,7 +137,16 @@ impl fmt::Display for OnTargetError {
             File { path, error } => write!(f, "{}: {error}", path.display()),
             Content { path, reason } => write!(f, "{}: {reason}", path.display()),
             NoInput => write!(f, "there is no input to run: give at least one"),
-            InputLength { expected, found } => write!(f, "one input has {found} bytes, the first has {expected}"),
+            InputLength { expected, found } => {
+                write!(f, "the inputs of one pass have {found} bytes, those of the first {expected}")
+            }
+            Samples { expected, found } => {
+                write!(f, "one input has {found} samples, the first has {expected}: give as many of each")
+            }
+            InputCount { expected, found } => {
+                write!(f, "the network has {expected} inputs, {found} are given: give one --input for each, in their order")
+            }
+            OutputCount { most, found } => write!(f, "the network has {most} outputs, {found} --output are given"),
             JobTooLarge { board, needed, space } => write!(
                 f,
                 "artifact and inputs take {needed} bytes, {board} has {space} bytes for them: give fewer inputs, or take mps3-an547"

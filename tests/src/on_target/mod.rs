@@ -29,6 +29,8 @@ pub use staticnet_protocol::board::{BOARDS, Board};
 
 use firmware::Firmware;
 use qemu::Qemu;
+use staticnet::Artifact;
+use staticnet_exporter::host::AlignedBytes;
 use staticnet_protocol::report::{OUTPUTS_FILE, REPORT_FILE, STEPS_FILE};
 use staticnet_protocol::{Layout, Report};
 use std::ffi::CStr;
@@ -64,8 +66,8 @@ impl Default for RunOptions {
 /// A completed run on a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoardRun {
-    /// The raw output bytes, one vector for each input.
-    pub outputs: Vec<Vec<u8>>,
+    /// The raw bytes of each output, for each pass, as `Model::run_bytes` gives them on the host.
+    pub outputs: Vec<Vec<Vec<u8>>>,
     /// Bytes of the network's one buffer.
     pub ram_bytes: u32,
     /// Bytes of stack used at most, from reset to the end of the first pass.
@@ -99,11 +101,12 @@ impl BoardRun {
     }
 }
 
-/// Runs `artifact` on `board` over each of `inputs` (raw bytes, NHWC, as the engine takes them), with default options.
+/// Runs `artifact` on `board` with default options. Each of `inputs` is one of the network's, in order: its samples (raw bytes,
+/// NHWC, as the engine takes them), of which every pass takes one.
 ///
 /// # Errors
 /// [`OnTargetError`], which says what is missing on this machine or what the firmware printed.
-pub fn run_on_board(board: &Board, artifact: &[u8], inputs: &[Vec<u8>]) -> Result<BoardRun, OnTargetError> {
+pub fn run_on_board(board: &Board, artifact: &[u8], inputs: &[&[Vec<u8>]]) -> Result<BoardRun, OnTargetError> {
     run_with(board, artifact, inputs, &RunOptions::default())
 }
 
@@ -111,20 +114,56 @@ pub fn run_on_board(board: &Board, artifact: &[u8], inputs: &[Vec<u8>]) -> Resul
 ///
 /// # Errors
 /// As [`run_on_board`].
-pub fn run_with(board: &Board, artifact: &[u8], inputs: &[Vec<u8>], options: &RunOptions) -> Result<BoardRun, OnTargetError> {
+pub fn run_with(
+    board: &Board,
+    artifact: &[u8],
+    inputs: &[&[Vec<u8>]],
+    options: &RunOptions,
+) -> Result<BoardRun, OnTargetError> {
+    let passes = of_passes(inputs)?;
     let qemu = Qemu::find()?;
     let firmware = Firmware::build("runner", board)?;
     let plugin = if options.count { Some(counter::build_plugin()?) } else { None };
 
     // QEMU runs in a folder of its own, so that no path of the host appears in its arguments.
     let folder = tempfile::tempdir().map_err(|e| OnTargetError::file("the folder for temporary files", e))?;
-    let job = job_bytes(board, artifact, inputs)?;
+    let job = job_bytes(board, artifact, &passes)?;
     let job_file = folder.path().join(qemu::JOB_FILE);
     fs::write(&job_file, job).map_err(|e| OnTargetError::file(&job_file, e))?;
 
     let log = qemu.run(&firmware, folder.path(), true, plugin.as_deref(), options.timeout)?;
     let marks = read_marks(folder.path(), options)?;
-    collect(folder.path(), &firmware, inputs.len(), marks.as_deref(), log)
+    let lengths = output_lengths(artifact)?;
+    collect(folder.path(), &firmware, (passes.len(), &lengths), marks.as_deref(), log)
+}
+
+/// The bytes of each pass: a sample of every input, one behind the other.
+fn of_passes(inputs: &[&[Vec<u8>]]) -> Result<Vec<Vec<u8>>, OnTargetError> {
+    let expected = inputs.first().ok_or(OnTargetError::NoInput)?.len();
+    if let Some(other) = inputs.iter().find(|samples| samples.len() != expected) {
+        return Err(OnTargetError::Samples { expected, found: other.len() });
+    }
+    Ok((0..expected).map(|pass| inputs.iter().flat_map(|samples| &samples[pass]).copied().collect()).collect())
+}
+
+/// Bytes of each output of an artifact that ran.
+fn output_lengths(artifact: &[u8]) -> Result<Vec<usize>, OnTargetError> {
+    let aligned = AlignedBytes::copy_of(artifact);
+    let artifact = Artifact::new(aligned.as_ref()).map_err(|error| OnTargetError::Malformed(error.to_string()))?;
+    let outputs = (0..artifact.output_count()).filter_map(|i| artifact.tensor(artifact.output_slot(i)?.tensor.into()));
+    Ok(outputs.map(|tensor| (tensor.elements() * tensor.dtype.bytes()) as usize).collect())
+}
+
+/// The bytes of each output for each pass, from those of each pass.
+fn of_outputs(passes: &[Vec<u8>], lengths: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, OnTargetError> {
+    let needed = lengths.iter().sum::<usize>();
+    if let Some(pass) = passes.iter().find(|pass| pass.len() != needed) {
+        let what = format!("{} output bytes in a pass, the network makes {needed}", pass.len());
+        return Err(OnTargetError::Malformed(what));
+    }
+    let starts = lengths.iter().scan(0, |end, len| Some(std::mem::replace(end, *end + len)));
+    let part = |(start, len): (usize, &usize)| passes.iter().map(|pass| pass[start..start + len].to_vec()).collect();
+    Ok(starts.zip(lengths).map(part).collect())
 }
 
 /// The counter's marks, where it was asked to count.
@@ -132,7 +171,7 @@ fn read_marks(folder: &Path, options: &RunOptions) -> Result<Option<Vec<counter:
     options.count.then(|| counter::read_marks(&folder.join(counter::MARKS_FILE))).transpose()
 }
 
-/// The job as it lies in memory.
+/// The job as it lies in memory, `inputs` the bytes of each pass.
 fn job_bytes(board: &Board, artifact: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<u8>, OnTargetError> {
     let input_len = inputs.first().ok_or(OnTargetError::NoInput)?.len();
     if let Some(other) = inputs.iter().find(|input| input.len() != input_len) {
@@ -165,14 +204,14 @@ fn read_back(folder: &Path, name: &CStr) -> Result<Vec<u8>, OnTargetError> {
     fs::read(&file).map_err(|e| OnTargetError::file(&file, e))
 }
 
-/// The report and the outputs that a firmware wrote, held against each other.
-fn read_outputs(folder: &Path, board: &Board, inputs: usize) -> Result<(Report, Vec<Vec<u8>>), OnTargetError> {
+/// The report and the output bytes of each pass that a firmware wrote, held against each other.
+fn read_outputs(folder: &Path, board: &Board, passes: usize) -> Result<(Report, Vec<Vec<u8>>), OnTargetError> {
     let report = Report::from_bytes(&read_back(folder, REPORT_FILE)?);
     let report = report.ok_or_else(|| OnTargetError::Malformed("the report has another length".to_string()))?;
     let outputs = read_back(folder, OUTPUTS_FILE)?;
     let output_len = report.output_len as usize;
-    if report.passes as usize != inputs || output_len == 0 || outputs.len() != inputs * output_len {
-        let what = format!("{} passes and {} output bytes for {inputs} inputs", report.passes, outputs.len());
+    if report.passes as usize != passes || output_len == 0 || outputs.len() != passes * output_len {
+        let what = format!("{} passes and {} output bytes, {passes} passes were asked for", report.passes, outputs.len());
         return Err(OnTargetError::Malformed(what));
     }
     // With its lowest word gone nobody knows what else was written over.
@@ -182,16 +221,16 @@ fn read_outputs(folder: &Path, board: &Board, inputs: usize) -> Result<(Report, 
     Ok((report, outputs.chunks_exact(output_len).map(<[u8]>::to_vec).collect()))
 }
 
-/// Reads back what the runner wrote and holds it against itself.
+/// Reads back what the runner wrote and holds it against itself; `passes` is their number, `lengths` the bytes of each output.
 fn collect(
     folder: &Path,
     firmware: &Firmware,
-    inputs: usize,
+    (passes, lengths): (usize, &[usize]),
     marks: Option<&[counter::Mark]>,
     log: Vec<String>,
 ) -> Result<BoardRun, OnTargetError> {
     let malformed = |what: &str| OnTargetError::Malformed(what.to_string());
-    let (report, outputs) = read_outputs(folder, firmware.board(), inputs)?;
+    let (report, outputs) = read_outputs(folder, firmware.board(), passes)?;
     let layers = read_back(folder, STEPS_FILE)?;
     let (layers, []) = layers.as_chunks::<4>() else {
         return Err(malformed("the list of steps has another length"));
@@ -205,7 +244,7 @@ fn collect(
     }
     let steps = layers.iter().zip(instructions);
     Ok(BoardRun {
-        outputs,
+        outputs: of_outputs(&outputs, lengths)?,
         ram_bytes: report.ram_bytes,
         stack_bytes: report.stack_bytes,
         code_bytes: firmware.code_bytes()?,
@@ -226,6 +265,18 @@ mod tests {
         let job = Job::find(&bytes).unwrap();
         assert_eq!(job.artifact(), [9; 1001]);
         assert!(job.inputs().eq(inputs.iter().map(|input| &input[..])));
+    }
+
+    #[test]
+    fn a_pass_takes_a_sample_of_every_input_and_makes_all_outputs() {
+        let (first, second) = ([vec![1u8, 2], vec![3, 4]], [vec![5u8], vec![6]]);
+        let passes = of_passes(&[&first, &second]).unwrap();
+        assert_eq!(passes, [[1, 2, 5], [3, 4, 6]]);
+        assert_eq!(of_outputs(&passes, &[2, 1]).unwrap(), [first.to_vec(), second.to_vec()]);
+        assert!(matches!(of_outputs(&passes, &[2, 2]), Err(OnTargetError::Malformed(_))));
+        assert!(matches!(of_passes(&[]), Err(OnTargetError::NoInput)));
+        let uneven = of_passes(&[&first, &second[..1]]);
+        assert!(matches!(uneven, Err(OnTargetError::Samples { expected: 2, found: 1 })));
     }
 
     #[test]

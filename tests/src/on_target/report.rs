@@ -4,6 +4,7 @@ use super::{Board, BoardRun};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use staticnet::Artifact;
+use staticnet_exporter::host::decode_output;
 use std::fmt::{self, Write};
 
 /// A run of an artifact on a board, in numbers.
@@ -24,10 +25,21 @@ pub struct RunReport {
     pub code_bytes: u64,
     /// Bytes of stack used at most, from reset to the end of the first pass.
     pub stack_bytes: u32,
-    /// SHA-256 of the raw output bytes of all passes, in hexadecimal.
+    /// SHA-256 of the raw bytes of output 0 of all passes, in hexadecimal.
     pub output_sha256: String,
+    /// The outputs.
+    pub outputs: Vec<OutputReport>,
     /// The layers.
     pub layers: Vec<LayerReport>,
+}
+
+/// An output in numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutputReport {
+    /// SHA-256 of its raw bytes of all passes, in hexadecimal.
+    pub sha256: String,
+    /// Shape on the host, of all passes: what `--output` writes.
+    pub shape: Vec<usize>,
 }
 
 /// A layer in numbers.
@@ -54,15 +66,21 @@ impl RunReport {
             macs: layer.macs,
             instructions: run.layer_instructions(i),
         };
+        let output = |(i, passes): (usize, &Vec<Vec<u8>>)| OutputReport {
+            sha256: sha256(passes),
+            shape: decode_output(artifact, i, passes).shape,
+        };
+        let outputs: Vec<OutputReport> = run.outputs.iter().enumerate().map(output).collect();
         RunReport {
             board: board.name,
             core: board.core,
-            passes: run.outputs.len(),
+            passes: run.outputs.first().map_or(0, Vec::len),
             instructions: run.instructions(),
             ram_bytes: run.ram_bytes,
             code_bytes: run.code_bytes,
             stack_bytes: run.stack_bytes,
-            output_sha256: sha256(&run.outputs),
+            output_sha256: outputs.first().map(|output| output.sha256.clone()).unwrap_or_default(),
+            outputs,
             layers: layers.map(layer).collect(),
         }
     }
@@ -75,7 +93,16 @@ impl fmt::Display for RunReport {
         writeln!(f, "RAM    {:>12} B", self.ram_bytes)?;
         writeln!(f, "stack  {:>12} B", self.stack_bytes)?;
         writeln!(f, "code   {:>12} B  (every kernel, no model)", self.code_bytes)?;
-        write!(f, "output sha256 {}", self.output_sha256)?;
+        match &self.outputs[..] {
+            [] => {}
+            [only] => write!(f, "output sha256 {}", only.sha256)?,
+            [first, rest @ ..] => {
+                write!(f, "output 0 sha256 {}, {:?}", first.sha256, first.shape)?;
+                for (output, i) in rest.iter().zip(1..) {
+                    write!(f, "\noutput {i} sha256 {}, {:?}", output.sha256, output.shape)?;
+                }
+            }
+        }
         let Some(total) = self.instructions else { return Ok(()) };
         write!(f, "\n\n{:<28} {:<8} {:>14} {:>14} {:>8}", "layer", "op", "MACs", "instructions", "per MAC")?;
         for layer in &self.layers {
@@ -90,11 +117,11 @@ fn write_counts(f: &mut fmt::Formatter<'_>, name: &str, op: &str, macs: u64, ins
     if macs > 0 { write!(f, " {:>8.3}", instructions as f64 / macs as f64) } else { Ok(()) }
 }
 
-/// SHA-256 of the outputs, one behind the other.
-fn sha256(outputs: &[Vec<u8>]) -> String {
+/// SHA-256 of the bytes of all passes, one behind the other.
+fn sha256(passes: &[Vec<u8>]) -> String {
     let mut hasher = Sha256::new();
-    for output in outputs {
-        hasher.update(output);
+    for pass in passes {
+        hasher.update(pass);
     }
     hasher.finalize().iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
