@@ -1,27 +1,32 @@
-//! `cargo run -p staticnet-tests --bin stack -- runner --board mps2-an386`: builds a firmware example and prints the largest
-//! stack that it can take, computed from the linked file, with the calls that take it.
+//! `cargo run -p staticnet-tests --bin stack -- FIRMWARE.elf`: prints the largest stack that a linked firmware can take, computed from
+//! its instructions, with the calls that take it. `stack runner --board mps2-an386` builds a firmware example first.
 
 use clap::Parser;
 use staticnet_tests::on_target::firmware::Firmware;
 use staticnet_tests::on_target::{Board, OnTargetError};
 use staticnet_tests::stack::StackReport;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Builds a firmware example and prints the largest stack that it can take, from its linked file.
+/// Prints the largest stack that a firmware of a Cortex-M can take, from its linked file.
 #[derive(Parser)]
 #[command(
-    after_help = "Example: stack runner --board mps2-an386\nExit status: 1 where there is no bound, 2 where it cannot be built."
+    after_help = "Examples: stack target/thumbv7em-none-eabihf/release/firmware\n          stack runner --board mps2-an386\n\
+                  Exit status: 1 if there is no bound, 2 if the file cannot be read or built."
 )]
 struct Arguments {
-    /// Binary of firmware-examples.
-    name: String,
-    /// Board: mps2-an385, mps2-an386, mps2-an500 or mps3-an547.
+    /// ELF file of a firmware, not stripped; or the name of a binary of firmware-examples, which is built.
+    firmware: PathBuf,
+    /// Board for which a firmware example is built: mps2-an385, mps2-an386, mps2-an500 or mps3-an547.
     #[arg(long, default_value = "mps2-an500", value_parser = board)]
     board: &'static Board,
     /// Prints JSON, the last line.
     #[arg(long)]
     json: bool,
 }
+
+/// The binaries of firmware-examples; a file of such a name in the current folder is `./runner`.
+const FIRMWARE: [&str; 3] = ["runner", "classify", "stream"];
 
 fn board(name: &str) -> Result<&'static Board, String> {
     Board::named(name).ok_or_else(|| "no such board".to_string())
@@ -31,8 +36,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(report) if report.stack_bytes.is_some() => ExitCode::SUCCESS,
-        Ok(_) => {
-            eprintln!("error: {} has no bound for its stack: see recursion and unknown functions above", arguments.name);
+        Ok(report) => {
+            let obstacles = report.obstacles().join("; ");
+            eprintln!("error: {}: no bound for the stack: {obstacles}", arguments.firmware.display());
             ExitCode::from(1)
         }
         Err(e) => {
@@ -43,7 +49,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<StackReport, OnTargetError> {
-    let report = StackReport::new(&Firmware::build(&arguments.name, arguments.board)?)?;
+    let report = match arguments.firmware.to_str().filter(|name| FIRMWARE.contains(name)) {
+        Some(name) => StackReport::new(&Firmware::build(name, arguments.board)?)?,
+        None => StackReport::of_file(&arguments.firmware)?,
+    };
     if arguments.json {
         let json = serde_json::to_string(&report).map_err(|e| OnTargetError::Malformed(e.to_string()))?;
         println!("{json}");

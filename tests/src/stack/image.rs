@@ -1,27 +1,40 @@
 //! The parts of a linked firmware that say something about its stack.
 
 use super::StackError;
-use object::elf::{SHF_ALLOC, SHF_EXECINSTR};
+use object::elf::{ELFCLASS32, ELFDATA2LSB, EM_ARM, ET_REL, SHF_ALLOC, SHF_EXECINSTR};
 use object::read::elf::ElfFile32;
-use object::{Endianness, Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind};
-use std::collections::BTreeMap;
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, SectionFlags, SectionIndex, SymbolKind};
+use std::collections::{BTreeMap, BTreeSet};
 
-const TEXT: &str = ".text";
 const STACK_SIZES: &str = ".stack_sizes";
-/// Entries of the vector table are no addresses that code calls.
-const VECTOR_TABLE: &str = ".vector_table";
+/// Sections of vector tables, of `cortex-m-rt` and of CMSIS. Their entries are no addresses that code calls.
+const VECTOR_TABLES: [&str; 3] = [".vector_table", ".isr_vector", ".vectors"];
 
 /// What is read of a firmware.
 #[derive(Debug)]
 pub struct Image {
     /// The functions, by address; none at the same address as another.
     pub functions: Vec<Function>,
-    /// Addresses from, and up to, which `.text` holds instructions, as its mapping symbols say.
+    /// Address at which the program begins.
+    pub entry: u32,
+    /// Addresses from, and up to, which there are instructions, as the mapping symbols say.
     pub code: Vec<(u32, u32)>,
     /// Words of constants, of initial data and of literal pools, wherever one may be an address.
     pub words: Vec<u32>,
-    text: Vec<u8>,
-    text_address: u32,
+    sections: Vec<Section>,
+}
+
+/// A section with code.
+#[derive(Debug)]
+struct Section {
+    address: u32,
+    bytes: Vec<u8>,
+}
+
+impl Section {
+    fn end(&self) -> u32 {
+        self.address.saturating_add(self.bytes.len() as u32)
+    }
 }
 
 /// A function.
@@ -43,40 +56,42 @@ impl Image {
     /// # Errors
     /// [`StackError`] where the file lacks something.
     pub fn read(elf: &[u8]) -> Result<Self, StackError> {
-        let wrong = |e: object::Error| StackError::Elf(e.to_string());
+        let wrong = |e: object::Error| StackError::Damaged(e.to_string());
+        check(elf)?;
         let file = ElfFile32::<Endianness>::parse(elf).map_err(wrong)?;
-        let text = file.section_by_name(TEXT).ok_or(StackError::NoSection(TEXT))?;
-        let (text_address, text_bytes) = (text.address() as u32, text.data().map_err(wrong)?.to_vec());
-        let text_end = text_address + text_bytes.len() as u32;
-
+        let (mut sections, mut code_sections) = (Vec::new(), BTreeSet::new());
         let mut sizes = Vec::new();
         let mut words = Vec::new();
         for section in file.sections() {
             let name = section.name().map_err(wrong)?;
             let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
             let (alloc, executable) = (sh_flags & u64::from(SHF_ALLOC) != 0, sh_flags & u64::from(SHF_EXECINSTR) != 0);
+            let bytes = section.data().map_err(wrong)?;
             if name == STACK_SIZES {
-                sizes.extend(section.data().map_err(wrong)?);
-            } else if executable && name != TEXT && section.size() > 0 {
-                return Err(StackError::CodeElsewhere(name.to_string()));
-            } else if alloc && !executable && name != VECTOR_TABLE {
+                sizes.extend(bytes);
+            } else if alloc && executable && !bytes.is_empty() {
+                sections.push(Section { address: section.address() as u32, bytes: bytes.to_vec() });
+                code_sections.insert(section.index().0);
+            } else if alloc && !VECTOR_TABLES.contains(&name) {
                 let start = (section.address() as u32).wrapping_neg() as usize % 4;
-                words.extend(words_of(section.data().map_err(wrong)?.get(start..).unwrap_or_default()));
+                words.extend(words_of(bytes.get(start..).unwrap_or_default()));
             }
         }
-        if sizes.is_empty() {
-            return Err(StackError::NoSection(STACK_SIZES));
+        if sections.is_empty() {
+            return Err(StackError::NoCode);
         }
         let mut noted = stack_sizes(&sizes)?;
 
-        // Mapping symbols: $t begins Thumb code, $d data (a literal pool, a jump table).
+        // Mapping symbols: $t begins Thumb code, $d data (a literal pool, a jump table), $a code of other cores.
         let mut marks = BTreeMap::new();
         let mut named: BTreeMap<u32, (u32, String)> = BTreeMap::new();
-        for symbol in file.symbols().filter(|symbol| symbol.section_index() == Some(text.index())) {
+        let in_code = |index: Option<SectionIndex>| index.is_some_and(|index| code_sections.contains(&index.0));
+        for symbol in file.symbols().filter(|symbol| in_code(symbol.section_index())) {
             let (name, value) = (symbol.name().map_err(wrong)?, symbol.address() as u32);
-            match name.get(..2) {
+            match name.split('.').next() {
                 Some("$t") => drop(marks.insert(value, true)),
                 Some("$d") => drop(marks.insert(value, false)),
+                Some("$a") => return Err(StackError::ArmCode),
                 _ if symbol.kind() == SymbolKind::Text => {
                     // Aliases have no size; the name of what they stand for is worth more.
                     let (address, size) = (value & !1, symbol.size() as u32);
@@ -87,17 +102,32 @@ impl Image {
                 _ => {}
             }
         }
-        let ends: Vec<u32> = named.keys().copied().skip(1).chain([text_end]).collect();
-        let functions = named.into_iter().zip(ends).map(|((address, (size, name)), next)| {
-            let end = if size == 0 { next } else { address + size };
+        if named.is_empty() {
+            return Err(StackError::NoSymbols);
+        }
+        if !marks.values().any(|is_code| *is_code) {
+            return Err(StackError::NoMapping);
+        }
+        // What begins at an address goes on to where the next begins, or to the end of its section.
+        let section_end = |address: u32| {
+            let holds = |section: &&Section| (section.address..section.end()).contains(&address);
+            sections.iter().find(holds).map_or(address, Section::end)
+        };
+        let ends = |starts: Vec<u32>| -> Vec<u32> {
+            let next = starts.iter().copied().skip(1).chain([u32::MAX]);
+            starts.iter().zip(next).map(|(&start, next)| section_end(start).min(next)).collect()
+        };
+        let function_ends = ends(named.keys().copied().collect());
+        let functions = named.into_iter().zip(function_ends).map(|((address, (size, name)), next)| {
+            let end = if size == 0 { next } else { address.saturating_add(size) };
             Function { name, address, end, noted: noted.remove(&address) }
         });
         let functions = functions.collect();
 
-        let ends: Vec<u32> = marks.keys().copied().skip(1).chain([text_end]).collect();
-        let (code, data): (Vec<_>, Vec<_>) = marks.into_iter().zip(ends).partition(|&((_, is_code), _)| is_code);
+        let mark_ends = ends(marks.keys().copied().collect());
+        let (code, data): (Vec<_>, Vec<_>) = marks.into_iter().zip(mark_ends).partition(|&((_, is_code), _)| is_code);
         let code = code.into_iter().map(|((start, _), end)| (start, end)).collect();
-        let mut image = Image { functions, code, words, text: text_bytes, text_address };
+        let mut image = Image { functions, entry: file.entry() as u32 & !1, code, words, sections };
         for ((start, _), end) in data {
             let pool = image.bytes((start + 3) & !3, end);
             let pool = words_of(pool).collect::<Vec<u32>>();
@@ -110,7 +140,8 @@ impl Image {
     #[cfg(test)]
     pub fn of_code(functions: Vec<Function>, text: Vec<u8>, text_address: u32) -> Self {
         let code = vec![(text_address, text_address + text.len() as u32)];
-        Image { functions, code, words: Vec::new(), text, text_address }
+        let sections = vec![Section { address: text_address, bytes: text }];
+        Image { functions, entry: text_address, code, words: Vec::new(), sections }
     }
 
     /// Index of the function that holds `address`.
@@ -120,12 +151,21 @@ impl Image {
         (address < self.functions[index].end).then_some(index)
     }
 
+    /// Index of the function at which the program begins.
+    ///
+    /// # Errors
+    /// [`StackError::NoEntry`] where there is none.
+    pub fn first_function(&self) -> Result<usize, StackError> {
+        let at_entry = |index: &usize| self.functions[*index].address == self.entry;
+        self.function_at(self.entry).filter(at_entry).ok_or(StackError::NoEntry(self.entry))
+    }
+
     /// Index of the function called `name`.
     pub fn function_named(&self, name: &str) -> Option<usize> {
         self.functions.iter().position(|function| function.name == name)
     }
 
-    /// The halfword of `.text` at `address`; behind its end 0.
+    /// The halfword at `address`; 0 where there is no code.
     pub fn halfword(&self, address: u32) -> u16 {
         match self.bytes(address, address.saturating_add(2)) {
             &[low, high] => u16::from_le_bytes([low, high]),
@@ -133,13 +173,35 @@ impl Image {
         }
     }
 
-    /// The bytes of `.text` from `start` to `end`, or none where it has not got all of them.
+    /// The bytes from `start` to `end`, or none where no section with code has all of them.
     fn bytes(&self, start: u32, end: u32) -> &[u8] {
-        let offset = |address: u32| address.checked_sub(self.text_address).map(|offset| offset as usize);
-        match (offset(start), offset(end)) {
-            (Some(start), Some(end)) => self.text.get(start..end).unwrap_or_default(),
-            _ => &[],
-        }
+        let in_section = |section: &'_ Section| {
+            let offset = |address: u32| address.checked_sub(section.address).map(|offset| offset as usize);
+            Some(offset(start)?..offset(end)?)
+        };
+        let found = self.sections.iter().find_map(|section| section.bytes.get(in_section(section)?));
+        found.unwrap_or_default()
+    }
+}
+
+/// Whether the header is of a linked file for a 32-bit, little-endian ARM.
+fn check(elf: &[u8]) -> Result<(), StackError> {
+    let [0x7F, b'E', b'L', b'F', class, order, ..] = *elf else { return Err(StackError::NotElf) };
+    if class != ELFCLASS32 {
+        return Err(StackError::NotArm("a machine of 64 bits".to_string()));
+    }
+    if order != ELFDATA2LSB {
+        return Err(StackError::NotArm("a big-endian machine".to_string()));
+    }
+    let half = |at: usize| match elf.get(at..at + 2) {
+        Some(&[low, high]) => Ok(u16::from_le_bytes([low, high])),
+        _ => Err(StackError::Damaged("it ends within its header".to_string())),
+    };
+    let (kind, machine) = (half(16)?, half(18)?);
+    match machine {
+        EM_ARM if kind == ET_REL => Err(StackError::NotLinked),
+        EM_ARM => Ok(()),
+        _ => Err(StackError::NotArm(format!("machine {machine} of the ELF standard's list"))),
     }
 }
 
@@ -188,6 +250,23 @@ mod tests {
 
     #[test]
     fn what_is_no_firmware_is_refused() {
-        assert!(matches!(Image::read(b"no ELF"), Err(StackError::Elf(_))));
+        assert_eq!(Image::read(b"no ELF").unwrap_err(), StackError::NotElf);
+        // The header of a linked file for ARM without any section.
+        let mut header = [0; 52];
+        header[..7].copy_from_slice(&[0x7F, b'E', b'L', b'F', 1, 1, 1]);
+        header[16..24].copy_from_slice(&[2, 0, 40, 0, 1, 0, 0, 0]);
+        header[40] = 52;
+        assert_eq!(Image::read(&header).unwrap_err(), StackError::NoCode);
+        let with = |at: usize, value: u8| {
+            let mut changed = header;
+            changed[at] = value;
+            Image::read(&changed).unwrap_err()
+        };
+        assert_eq!(with(16, 1), StackError::NotLinked);
+        for (at, value, words) in [(4, 2, "64 bits"), (5, 2, "big-endian"), (18, 243, "machine 243")] {
+            let error = with(at, value);
+            assert!(matches!(error, StackError::NotArm(_)) && error.to_string().contains(words), "{error}");
+        }
+        assert!(matches!(Image::read(&header[..17]), Err(StackError::Damaged(_))));
     }
 }

@@ -7,7 +7,9 @@
 //! graph   the deepest path
 //! ```
 //!
-//! The bound is for thread mode: firmware here enables no interrupt. An exception adds its own frame of 32 bytes, 104 where the
+//! Any firmware of a Cortex-M will do that is linked and not stripped, whatever language it is written in.
+//!
+//! The bound is for thread mode: the examples here enable no interrupt. An exception adds its own frame of 32 bytes, 104 where the
 //! floating-point context is stacked, up to 4 for alignment, and what its handler takes; none of that is in the figures.
 //!
 //! Four things make it an upper bound and not the exact figure. A function without an entry in `.stack_sizes` (assembly, and
@@ -36,10 +38,10 @@ use image::Image;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs;
+use std::path::Path;
 
-/// Where a core begins.
-const RESET: &str = "Reset";
-/// The program's own beginning, which `cortex-m-rt` calls.
+/// The program's own beginning, which the code at the entry point calls.
 const MAIN: &str = "main";
 
 /// The stack of a firmware.
@@ -47,11 +49,11 @@ const MAIN: &str = "main";
 pub struct StackReport {
     /// The binary's name.
     pub firmware: String,
-    /// QEMU's name of the machine.
-    pub board: &'static str,
+    /// QEMU's name of the machine; `None` where the firmware was built elsewhere.
+    pub board: Option<&'static str>,
     /// Bytes of stack from reset on, at most, without panics; `None` where no bound is known.
     pub stack_bytes: Option<u32>,
-    /// The same from `main` on.
+    /// The same from `main` on; `None` also where there is no function of that name.
     pub main_bytes: Option<u32>,
     /// The same as `stack_bytes`, with panics.
     pub stack_bytes_with_panic: Option<u32>,
@@ -119,15 +121,32 @@ impl StackReport {
     /// # Errors
     /// [`OnTargetError`] where the file cannot be read or lacks what it takes.
     pub fn new(firmware: &Firmware) -> Result<Self, OnTargetError> {
-        let report = Self::of_elf(firmware.name(), firmware.board().name, firmware.elf());
+        let report = Self::of_elf(firmware.name(), Some(firmware.board().name), firmware.elf());
         report.map_err(|e| OnTargetError::content(firmware.path(), e))
     }
 
+    /// Looks into a firmware that was built elsewhere.
+    ///
+    /// # Errors
+    /// [`OnTargetError`] where the file cannot be read or is no linked firmware of a Cortex-M.
+    pub fn of_file(path: &Path) -> Result<Self, OnTargetError> {
+        let elf = fs::read(path).map_err(|e| OnTargetError::file(path, e))?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Self::of_elf(&name, None, &elf).map_err(|e| OnTargetError::content(path, e))
+    }
+
+    /// Why `stack_bytes` is `None`: functions that are not understood, and recursion.
+    pub fn obstacles(&self) -> Vec<String> {
+        let unknown = self.unknown.iter().filter(|unknown| !unknown.panic_only);
+        let recursion = self.recursion.iter().filter(|recursion| !recursion.panic_only);
+        let unknown = unknown.map(|unknown| format!("{} {}", unknown.name, unknown.reason));
+        unknown.chain(recursion.map(|recursion| format!("recursion of {}", recursion.functions.join(", ")))).collect()
+    }
+
     /// Looks into an ELF file.
-    fn of_elf(firmware: &str, board: &'static str, elf: &[u8]) -> Result<Self, StackError> {
+    fn of_elf(firmware: &str, board: Option<&'static str>, elf: &[u8]) -> Result<Self, StackError> {
         let image = Image::read(elf)?;
-        let reset = image.function_named(RESET).ok_or(StackError::NoFunction(RESET))?;
-        let main = image.function_named(MAIN).ok_or(StackError::NoFunction(MAIN))?;
+        let (reset, main) = (image.first_function()?, image.function_named(MAIN));
         let scans: Vec<Scan> = (0..image.functions.len()).map(|index| scan(&image, index)).collect();
 
         let in_words = image.words.iter().filter_map(|&word| pointed_to(&image, word));
@@ -187,7 +206,7 @@ impl StackReport {
         });
         let (mut stack_bytes, chain_without) = split(graph.deepest(reset));
         let (mut stack_bytes_with_panic, chain_with_panic) = split(with_panic.deepest(reset));
-        let mut main_bytes = graph.deepest(main).map(|(bytes, _)| bytes);
+        let mut main_bytes = main.and_then(|main| graph.deepest(main)).map(|(bytes, _)| bytes);
         if unknown.iter().any(|unknown| !unknown.panic_only) {
             (stack_bytes, main_bytes) = (None, None);
         }
@@ -222,9 +241,13 @@ impl fmt::Display for StackReport {
     /// What people read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = |bytes: Option<u32>| bytes.map_or("no bound".to_string(), |bytes| format!("{bytes} B"));
-        writeln!(f, "{} on {}, thread mode, no interrupt", self.firmware, self.board)?;
+        let board = self.board.map(|board| format!(" on {board}")).unwrap_or_default();
+        writeln!(f, "{}{board}, thread mode, no interrupt", self.firmware)?;
         writeln!(f, "from reset    {:>10}", bytes(self.stack_bytes))?;
-        writeln!(f, "from main     {:>10}", bytes(self.main_bytes))?;
+        // Without a main there is a bound from reset alone.
+        if self.main_bytes.is_some() || self.stack_bytes.is_none() {
+            writeln!(f, "from main     {:>10}", bytes(self.main_bytes))?;
+        }
         writeln!(f, "with panics   {:>10}", bytes(self.stack_bytes_with_panic))?;
         for (title, chain) in [("deepest chain", &self.chain), ("with panics", &self.chain_with_panic)] {
             if !chain.is_empty() {
