@@ -22,13 +22,13 @@ use staticnet_graph::{models, npy, onnx, safetensors};
 use std::path::Path;
 
 /// Gives an error of the library, which knows no files, the name of the file that it is about.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other errors name their file themselves")]
 fn about(file: &Path) -> impl Fn(Error) -> Error {
     let file = file.to_path_buf();
     move |error| match error {
         Error::Unsupported(problems) => Error::Import(onnx::ImportError::Unsupported { file: file.clone(), problems }),
         Error::Run(error) => Error::Input { from: file.display().to_string(), reason: error.to_string() },
         Error::Input { reason, .. } => Error::Input { from: file.display().to_string(), reason },
-        #[expect(clippy::wildcard_enum_match_arm, reason = "all other errors name their file themselves")]
         other => other,
     }
 }

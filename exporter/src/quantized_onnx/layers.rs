@@ -1,10 +1,9 @@
 //! One layer each.
 
-use super::proto::{float, int};
-use super::sums::window;
 use super::{Writer, unsigned};
 use crate::payload::Payload;
 use staticnet::op::{AveragePool, BinaryOp, Convert, Function, Lrn, Op, Pad, PadMode};
+use staticnet_graph::onnx::proto::{Attribute, float, int, text, window};
 
 impl Writer<'_> {
     pub(super) fn layer(&mut self, i: usize) -> Result<(), String> {
@@ -50,7 +49,7 @@ impl Writer<'_> {
     }
 
     /// A real operator between conversions.
-    fn on_reals(&mut self, i: usize, op: &str, attributes: Vec<onnx_protobuf::AttributeProto>, more: Vec<String>) {
+    fn on_reals(&mut self, i: usize, op: &str, attributes: Vec<Attribute>, more: Vec<String>) {
         let (layer, inputs) = self.layer_inputs(i);
         let mut operands: Vec<String> = inputs.iter().map(|&t| self.real(t)).collect();
         operands.extend(more);
@@ -203,18 +202,12 @@ impl Writer<'_> {
             Some(_) => self.proto.bytes(&value, &[], &[unsigned(pad.value_i8)]),
             None => self.proto.floats(&value, &[], &[pad.value]),
         };
-        let mode = onnx_protobuf::AttributeProto {
-            name: "mode".into(),
-            type_: onnx_protobuf::attribute_proto::AttributeType::STRING.into(),
-            s: mode.into(),
-            ..Default::default()
-        };
         let x = self.picture(inputs[0]);
-        self.values[layer.output()].picture = Some(self.proto.node("Pad", &[x, pads, value], vec![mode]));
+        self.values[layer.output()].picture = Some(self.proto.node("Pad", &[x, pads, value], vec![text("mode", mode)]));
         Ok(())
     }
 }
 
-fn lrn_attributes(lrn: &Lrn) -> Vec<onnx_protobuf::AttributeProto> {
+fn lrn_attributes(lrn: &Lrn) -> Vec<Attribute> {
     vec![int("size", lrn.size.into()), float("alpha", lrn.alpha), float("beta", lrn.beta), float("bias", lrn.k)]
 }

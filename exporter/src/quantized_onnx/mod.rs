@@ -7,17 +7,17 @@
 
 mod layers;
 mod moves;
-mod proto;
+mod nodes;
 mod sums;
 
 use crate::lower::problem;
 use crate::network::Quant;
 use crate::quantized::{QuantLayer, QuantTensor, Quantized};
-use onnx_protobuf::Message;
-use proto::{Proto, ints};
+use nodes::Nodes;
 use staticnet::record::HostType;
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::graph::Elem;
+use staticnet_graph::onnx::proto::ints;
 
 /// How a quantized network is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Form {
 /// Layers that have no such form, at once.
 pub fn write(network: &Quantized, form: Form) -> Result<Vec<u8>, Vec<Diagnostic>> {
     let values = vec![Value::default(); network.tensors.len()];
-    let mut writer = Writer { network, form, proto: Proto::new(&network.name), values };
+    let mut writer = Writer { network, form, proto: Nodes::new(&network.name), values };
     network.inputs.iter().for_each(|&t| writer.input(t));
     let mut problems = vec![];
     for i in 0..network.layers.len() {
@@ -48,7 +48,7 @@ pub fn write(network: &Quantized, form: Form) -> Result<Vec<u8>, Vec<Diagnostic>
     if !problems.is_empty() {
         return Err(problems);
     }
-    let bytes = writer.proto.model().write_to_bytes();
+    let bytes = writer.proto.finish();
     bytes.map_err(|e| vec![problem(&network.name, "model", "", e.to_string(), "the model is too large for one file")])
 }
 
@@ -66,7 +66,7 @@ struct Value {
 struct Writer<'n> {
     network: &'n Quantized,
     form: Form,
-    proto: Proto,
+    proto: Nodes,
     values: Vec<Value>,
 }
 
@@ -167,7 +167,7 @@ impl<'n> Writer<'n> {
             (false, _) => {
                 let [h, w, c] = tensor.size().map(i64::from);
                 let rows = self.proto.reshape(&name, &[1, h, w, c]);
-                self.proto.node("Transpose", &[rows], vec![ints("perm", &[0, 3, 1, 2])])
+                self.proto.node("Transpose", &[rows], vec![ints("perm", &[0i64, 3, 1, 2])])
             }
         };
         match info.host {
@@ -192,7 +192,7 @@ impl<'n> Writer<'n> {
         let dims: Vec<i64> = tensor.dims().iter().map(|&d| d.into()).collect();
         let ordered = match (tensor.info.channels_last, tensor.info.height * tensor.info.width) {
             (true, _) | (false, 1) => value,
-            (false, _) => self.proto.node("Transpose", &[value], vec![ints("perm", &[0, 2, 3, 1])]),
+            (false, _) => self.proto.node("Transpose", &[value], vec![ints("perm", &[0i64, 2, 3, 1])]),
         };
         self.proto.output(&ordered, &tensor.name, element_type(tensor.info.host), &dims);
     }

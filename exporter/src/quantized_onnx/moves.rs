@@ -5,6 +5,7 @@ use crate::network::walked;
 use crate::payload::Payload;
 use crate::quantized::QuantTensor;
 use staticnet::op::{Op, Rearrange};
+use staticnet_graph::onnx::proto::int;
 
 /// Place in `[C, H, W]` of a place in memory.
 fn in_picture(t: &QuantTensor, place: usize) -> i64 {
@@ -26,7 +27,7 @@ impl Writer<'_> {
         let picture = self.picture(x);
         let flat = self.proto.reshape(&picture, &[-1]);
         let places = self.proto.integers(&format!("layer{i}/places"), places);
-        let moved = self.proto.node("Gather", &[flat, places], vec![super::proto::int("axis", 0)]);
+        let moved = self.proto.node("Gather", &[flat, places], vec![int("axis", 0)]);
         self.values[y].picture = Some(self.proto.reshape(&moved, &picture_shape(self.tensor(y))));
     }
 
@@ -80,7 +81,7 @@ impl Writer<'_> {
             [1] => 3,
             _ => return Err("its parts are laid out in two directions".into()),
         };
-        let axis = vec![super::proto::int("axis", axis)];
+        let axis = vec![int("axis", axis)];
         let same = parts.iter().all(|&(_, t)| self.grid(t) == self.grid(output));
         let value = if same {
             let inputs: Vec<String> = parts.iter().map(|&(_, t)| self.picture(t)).collect();

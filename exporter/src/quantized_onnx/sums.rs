@@ -1,24 +1,9 @@
 //! Convolution and fully connected.
 
-use super::proto::{int, ints};
 use super::{Form, Writer};
 use crate::payload::Payload;
-use onnx_protobuf::AttributeProto;
-use staticnet::op::{Conv2d, Window};
-
-/// The attributes of a window.
-pub(super) fn window(window: &Window) -> Vec<AttributeProto> {
-    let wide = |values: &[u16]| values.iter().map(|&v| v.into()).collect::<Vec<i64>>();
-    let mut attributes = vec![
-        ints("kernel_shape", &wide(&window.kernel)),
-        ints("strides", &wide(&window.stride)),
-        ints("pads", &wide(&window.pads)),
-    ];
-    if window.dilation != [1, 1] {
-        attributes.push(ints("dilations", &wide(&window.dilation)));
-    }
-    attributes
-}
+use staticnet::op::Conv2d;
+use staticnet_graph::onnx::proto::{int, window};
 
 /// Rows of a layer's weights with their elements `[a][b]` as `[b][a]`.
 fn swapped<T: Copy>(weights: &[T], a: usize, b: usize) -> Vec<T> {

@@ -1,15 +1,10 @@
 //! A graph as an ONNX model.
 
-use super::form::data_type;
+use super::proto::{Dim, Head, ProtoError, Values, Writer};
 use super::write::{self, Written};
-use super::{batch, metadata, tensor};
+use super::{batch, metadata};
 use crate::file::{self, FileError};
 use crate::graph::{Graph, Op, Value};
-use onnx_protobuf::tensor_shape_proto::{Dimension, dimension};
-use onnx_protobuf::type_proto;
-use onnx_protobuf::{
-    GraphProto, Message, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TypeProto, ValueInfoProto,
-};
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
@@ -20,9 +15,6 @@ const IR_VERSION: i64 = 8;
 const LATER_IR_VERSION: i64 = 9;
 /// Name of the batch dimension.
 const BATCH: &str = "N";
-/// A protobuf message holds less than 2 GiB.
-const MAX_BYTES: u64 = (1 << 31) - 1;
-
 /// Why a graph cannot be written as ONNX.
 #[derive(Debug)]
 pub enum OnnxError {
@@ -30,11 +22,14 @@ pub enum OnnxError {
     File(FileError),
     /// The graph contradicts itself; one sentence for each contradiction.
     Inconsistent(Vec<String>),
-    /// The model is larger than a protobuf file may be.
-    TooLarge {
-        /// Its size.
-        bytes: u64,
-    },
+    /// The model is no file, such as one that is too large.
+    Proto(ProtoError),
+}
+
+impl From<ProtoError> for OnnxError {
+    fn from(error: ProtoError) -> Self {
+        OnnxError::Proto(error)
+    }
 }
 
 impl fmt::Display for OnnxError {
@@ -42,7 +37,7 @@ impl fmt::Display for OnnxError {
         match self {
             OnnxError::File(error) => write!(f, "{error}"),
             OnnxError::Inconsistent(problems) => write!(f, "the graph cannot be written as ONNX: {}", problems.join("; ")),
-            OnnxError::TooLarge { bytes } => write!(f, "the model takes {bytes} bytes, an ONNX file holds at most {MAX_BYTES}"),
+            OnnxError::Proto(error) => error.fmt(f),
         }
     }
 }
@@ -51,7 +46,8 @@ impl std::error::Error for OnnxError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             OnnxError::File(error) => Some(error),
-            OnnxError::Inconsistent(_) | OnnxError::TooLarge { .. } => None,
+            OnnxError::Proto(error) => Some(error),
+            OnnxError::Inconsistent(_) => None,
         }
     }
 }
@@ -73,68 +69,54 @@ pub fn export(graph: &Graph, path: &Path) -> Result<(), OnnxError> {
 pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>, OnnxError> {
     let opset = write::opset(graph);
     let (written, mut problems) = written(graph, opset);
-    let mut model = ModelProto {
-        ir_version: if opset < 19 { IR_VERSION } else { LATER_IR_VERSION },
-        producer_name: "staticnet".into(),
-        producer_version: env!("CARGO_PKG_VERSION").into(),
-        opset_import: vec![OperatorSetIdProto { version: opset, ..Default::default() }],
-        ..Default::default()
+    let mut entry = |key, value: Result<String, String>| match value {
+        Ok(value) => Some((key, value)),
+        Err(reason) => {
+            problems.push(format!("{key}: {reason}"));
+            None
+        }
     };
-    if let Some(preprocess) = &graph.preprocess {
-        add_metadata(&mut model, metadata::PREPROCESS, metadata::preprocess_to_json(preprocess), &mut problems);
-    }
-    if !graph.labels.is_empty() {
-        add_metadata(&mut model, metadata::LABELS, metadata::labels_to_json(&graph.labels), &mut problems);
-    }
+    let preprocess = graph.preprocess.as_ref().and_then(|p| entry(metadata::PREPROCESS, metadata::preprocess_to_json(p)));
+    let labels = (!graph.labels.is_empty()).then(|| metadata::labels_to_json(&graph.labels));
+    let labels = labels.and_then(|labels| entry(metadata::LABELS, labels));
     if !problems.is_empty() {
         return Err(OnnxError::Inconsistent(problems));
     }
-    model.graph = Some(graph_proto(graph, written)).into();
-    let bytes = model.compute_size();
-    if bytes > MAX_BYTES {
-        return Err(OnnxError::TooLarge { bytes });
-    }
-    model.write_to_bytes().map_err(|e| OnnxError::Inconsistent(vec![e.to_string()]))
-}
-
-fn add_metadata(model: &mut ModelProto, key: &str, value: Result<String, String>, problems: &mut Vec<String>) {
-    match value {
-        Ok(value) => {
-            model.metadata_props.push(StringStringEntryProto { key: key.into(), value, ..Default::default() });
-        }
-        Err(reason) => problems.push(format!("{key}: {reason}")),
-    }
-}
-
-fn graph_proto(graph: &Graph, written: Vec<Written>) -> GraphProto {
-    let name = if graph.name.is_empty() { "network" } else { &graph.name };
-    let mut proto = GraphProto { name: name.into(), ..Default::default() };
-    let free = batch::is_free(graph);
-    proto.input = graph.inputs.iter().map(|&id| value_info(graph.value(id), free)).collect();
-    proto.output = graph.outputs.iter().map(|&id| value_info(graph.value(id), free)).collect();
-    proto.initializer = graph.params.iter().map(|(name, t)| tensor::encode(name, t)).collect();
-    for (node, written) in graph.nodes.iter().zip(written) {
-        proto.initializer.extend(written.initializers);
-        proto.node.extend(written.nodes);
-        if !graph.outputs.contains(&node.output) && node.op != Op::Constant {
-            proto.value_info.push(value_info(graph.value(node.output), free));
-        }
-    }
-    proto
-}
-
-/// Name, type and shape of a value; where the batch is free, its dimension is symbolic.
-fn value_info(value: &Value, free: bool) -> ValueInfoProto {
-    let dimension = |v| Dimension { value: Some(v), ..Default::default() };
-    let size = |(axis, &d): (usize, &usize)| {
-        let symbolic = free && axis == 0;
-        dimension(if symbolic { dimension::Value::DimParam(BATCH.into()) } else { dimension::Value::DimValue(d as i64) })
+    let head = Head {
+        ir_version: if opset < 19 { IR_VERSION } else { LATER_IR_VERSION },
+        producer_version: env!("CARGO_PKG_VERSION"),
+        opsets: &[("", opset)],
+        metadata: preprocess.into_iter().chain(labels).collect(),
     };
-    let dim = value.shape.iter().enumerate().map(size).collect();
-    let shape = Some(TensorShapeProto { dim, ..Default::default() }).into();
-    let tensor = type_proto::Tensor { elem_type: data_type(value.elem) as i32, shape, ..Default::default() };
-    let type_ = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
-    ValueInfoProto { name: value.name.clone(), type_: Some(type_).into(), ..Default::default() }
+    Ok(writer(graph, written).finish(head)?)
+}
+
+/// The file, but for what it says of itself.
+fn writer(graph: &Graph, written: Vec<Written>) -> Writer {
+    let mut writer = Writer::new(&graph.name);
+    let free = batch::is_free(graph);
+    let dims = |value: &Value| -> Vec<Dim> {
+        let size = |(axis, &d): (usize, &usize)| if free && axis == 0 { Dim::Symbol(BATCH) } else { Dim::Fixed(d as i64) };
+        value.shape.iter().enumerate().map(size).collect()
+    };
+    for value in graph.inputs.iter().map(|&id| graph.value(id)) {
+        writer.input(&value.name, value.elem, &dims(value));
+    }
+    for value in graph.outputs.iter().map(|&id| graph.value(id)) {
+        writer.output(&value.name, value.elem, &dims(value));
+    }
+    for (name, tensor) in &graph.params {
+        let shape: Vec<i64> = tensor.shape.iter().map(|&d| d as i64).collect();
+        writer.initializer(name, &shape, Values::Floats(&tensor.data));
+    }
+    for (node, written) in graph.nodes.iter().zip(written) {
+        writer.extend(written.nodes, written.initializers);
+        if !graph.outputs.contains(&node.output) && node.op != Op::Constant {
+            let value = graph.value(node.output);
+            writer.value(&value.name, value.elem, &dims(value));
+        }
+    }
+    writer
 }
 
 /// The nodes of the file, and everything that would make it invalid.

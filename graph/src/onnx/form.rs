@@ -1,8 +1,7 @@
 //! What an operator looks like in an exported file.
 
-use super::tensor;
+use super::proto::{self, Values};
 use crate::graph::{Elem, Tensor};
-use onnx_protobuf::tensor_proto::DataType;
 use onnx_protobuf::{AttributeProto, TensorProto};
 
 /// An operator's form in ONNX.
@@ -48,9 +47,9 @@ pub(crate) enum Extra {
     Floats(Tensor),
     /// A vector of int64: shapes, axes, pads.
     Integers(Vec<i64>),
-    /// Integers of the type of an element: zero points.
+    /// Codes: zero points.
     Codes {
-        /// Their type.
+        /// [`Elem::U8`] or [`Elem::I8`].
         elem: Elem,
         /// Dimensions.
         shape: Vec<usize>,
@@ -72,35 +71,18 @@ impl Extra {
 
     /// The initializer `name`, if there is one.
     pub(crate) fn encode(&self, name: &str) -> Option<TensorProto> {
-        let proto = |kind: DataType, shape: &[usize], raw_data: Vec<u8>| TensorProto {
-            name: name.to_string(),
-            dims: shape.iter().map(|&d| d as i64).collect(),
-            data_type: kind as i32,
-            raw_data,
-            ..Default::default()
-        };
+        let dims = |shape: &[usize]| shape.iter().map(|&d| d as i64).collect::<Vec<_>>();
         match self {
             Extra::Missing => None,
-            Extra::Floats(tensor) => Some(tensor::encode(name, tensor)),
-            Extra::Integers(data) => {
-                let bytes = data.iter().flat_map(|v| v.to_le_bytes()).collect();
-                Some(proto(DataType::INT64, &[data.len()], bytes))
-            }
+            Extra::Floats(tensor) => Some(proto::tensor(name, &dims(&tensor.shape), Values::Floats(&tensor.data))),
+            Extra::Integers(data) => Some(proto::tensor(name, &[data.len() as i64], Values::Integers(data))),
             Extra::Codes { elem, shape, data } => {
                 // The low byte is the code, signed or not.
-                let bytes = data.iter().map(|&v| v.to_le_bytes()[0]).collect();
-                Some(proto(data_type(*elem), shape, bytes))
+                let codes: Vec<u8> = data.iter().map(|&v| v.to_le_bytes()[0]).collect();
+                let signed: Vec<i8> = codes.iter().map(|&v| v as i8).collect();
+                let values = if *elem == Elem::U8 { Values::Unsigned(&codes) } else { Values::Signed(&signed) };
+                Some(proto::tensor(name, &dims(shape), values))
             }
         }
-    }
-}
-
-/// ONNX's number for an element type.
-pub(crate) fn data_type(elem: Elem) -> DataType {
-    match elem {
-        Elem::F32 => DataType::FLOAT,
-        Elem::U8 => DataType::UINT8,
-        Elem::I8 => DataType::INT8,
-        Elem::I64 => DataType::INT64,
     }
 }

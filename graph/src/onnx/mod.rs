@@ -16,6 +16,7 @@
 //! | `tensor.rs`, `external.rs` | constants, in the file or beside it |
 //! | `fold.rs`, `fold/` | nodes whose inputs are all known are computed |
 //! | `batch.rs`, `form.rs`, `write.rs`, `export.rs` | the way out |
+//! | `proto.rs` | the file itself, for whoever writes a model |
 //! | `metadata.rs` | preprocessing and labels, both ways |
 
 pub(crate) mod attributes;
@@ -34,6 +35,7 @@ mod names;
 pub(crate) mod node;
 mod nodes;
 mod options;
+pub mod proto;
 mod qoperator;
 mod reading;
 mod refusal;

@@ -51,17 +51,6 @@ impl Constant {
     }
 }
 
-/// The f32 initializer `name`.
-pub(crate) fn encode(name: &str, tensor: &Tensor) -> TensorProto {
-    TensorProto {
-        name: name.to_string(),
-        dims: tensor.shape.iter().map(|&d| d as i64).collect(),
-        data_type: DataType::FLOAT as i32,
-        raw_data: tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ..Default::default()
-    }
-}
-
 /// How ONNX calls an element type.
 pub(crate) fn type_name(data_type: i32) -> String {
     match protobuf::Enum::from_i32(data_type) {

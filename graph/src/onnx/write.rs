@@ -1,6 +1,7 @@
 //! One node of a graph as nodes of an ONNX file.
 
 use super::form::{Extra, Form};
+use super::proto;
 use crate::graph::{Graph, Node, Op, ValueId};
 use crate::op;
 use onnx_protobuf::{NodeProto, TensorProto};
@@ -72,13 +73,7 @@ impl Written {
         while input.last().is_some_and(String::is_empty) {
             input.pop();
         }
-        self.nodes.push(NodeProto {
-            name: name.into(),
-            op_type: op_type.into(),
-            input,
-            output: vec![output],
-            attribute: form.attributes,
-            ..Default::default()
-        });
+        let node = proto::Node { name, domain: "", op: op_type, inputs: input, output, attributes: form.attributes };
+        self.nodes.push(node.proto());
     }
 }

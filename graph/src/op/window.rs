@@ -1,8 +1,7 @@
 //! Windows: what convolution and pooling share.
 
-use crate::onnx::attributes::ints;
+pub(crate) use crate::onnx::attributes::window as to_onnx;
 use crate::onnx::node::NodeReader;
-use onnx_protobuf::AttributeProto;
 use staticnet::op::Window;
 
 /// Output rows and columns of a window over `h` x `w`.
@@ -15,16 +14,6 @@ pub(crate) fn output(window: &Window, h: usize, w: usize) -> Result<(usize, usiz
         (Some(oh), Some(ow)) => Ok((oh as usize, ow as usize)),
         _ => Err(format!("a window of {:?} does not fit {h}x{w} with pads {:?}", window.kernel, window.pads)),
     }
-}
-
-/// The attributes of a window; dilations only where there are any, since the oldest operator sets do not know them.
-pub(crate) fn to_onnx(window: &Window) -> Vec<AttributeProto> {
-    let mut attributes =
-        vec![ints("kernel_shape", &window.kernel), ints("strides", &window.stride), ints("pads", &window.pads)];
-    if window.dilation != [1, 1] {
-        attributes.push(ints("dilations", &window.dilation));
-    }
-    attributes
 }
 
 /// How the pads are given.
