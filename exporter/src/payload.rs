@@ -55,7 +55,7 @@ pub enum Payload {
     Factors(Vec<i32>),
     /// A function in int8, or a change of grid: the output of each input byte.
     Table(Vec<i8>),
-    /// Softmax in int8: `exp((i - 255) * scale)`.
+    /// Exponentials of int8 differences: `exp((i - 255) * scale)`.
     Exponentials(Vec<f32>),
 }
 
