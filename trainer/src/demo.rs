@@ -8,9 +8,8 @@ use crate::source::{Batching, Normalise, Pictures, base_preprocess};
 use crate::synth::{self, SynthError, SynthOptions};
 use crate::train::{Control, Event, TrainError, Training};
 use serde::Serialize;
-use staticnet::Preprocess;
 use staticnet_data::{DataError, DataSet, Split};
-use staticnet_exporter::compile::{Options, compile_float};
+use staticnet_exporter::compile::{Options, Samples, compile_float};
 use staticnet_exporter::emit::Emitted;
 use staticnet_exporter::evaluate::accuracy;
 use staticnet_exporter::host::Model;
@@ -161,15 +160,16 @@ pub fn run(out: &Path, extent: &Extent, observe: &mut dyn FnMut(Stage<'_>)) -> R
     let preprocess = graph.preprocess.ok_or_else(missing)?;
     let training = DataSet::open(&pictures, Split::Train)?;
     let test = DataSet::open(&pictures, Split::Test)?;
-    let samples = load(&training, &preprocess, CALIBRATION)?;
+    let samples = load(&training, CALIBRATION, |i| staticnet_data::pixels(&training, i, &preprocess))?;
     let float_file = out.join("model-f32.snet");
     let int8_file = out.join("model.snet");
     let float = write(&float_file, &compile_float(graph.clone(), &Options::default())?)?;
-    let int8 = write(&int8_file, &staticnet_exporter::compile(graph, &samples, &Options::default())?)?;
+    let int8 = write(&int8_file, &staticnet_exporter::compile(graph, Samples::Pictures(&samples), &Options::default())?)?;
 
     observe(Stage::Doing("running tract, f32 and int8 side by side"));
     let onnx_bytes = read_at_most(&run.onnx(), u32::MAX as u64)?;
-    let inputs = load(&test, &preprocess, test.len())?;
+    // As the ONNX model takes them: CHW.
+    let inputs = load(&test, test.len(), |i| staticnet_data::sample(&test, i, &preprocess))?;
     let by_tract = tract_top1(&onnx_bytes, &input, &inputs, &test)?;
     let top1 = |model: &Model| accuracy(model, &test, &|_| {}).map(|a| a.top1);
     let size = |bytes: &[u8]| bytes.len() as u64;
@@ -233,11 +233,14 @@ fn train_net(
     Ok(Training::new(&config, &source, run).callback(&mut tell).run()?)
 }
 
-/// Up to `limit` samples of a data set, spread evenly, as the ONNX model takes them (CHW).
-fn load(data: &DataSet, preprocess: &Preprocess, limit: usize) -> Result<Vec<Vec<f32>>, DemoError> {
+/// Up to `limit` samples of a data set, spread evenly.
+fn load(
+    data: &DataSet,
+    limit: usize,
+    sample: impl Fn(usize) -> Result<Vec<f32>, DataError>,
+) -> Result<Vec<Vec<f32>>, DemoError> {
     let n = limit.min(data.len());
-    let sample = |i: usize| Ok(staticnet_data::sample(data, i * data.len() / n, preprocess)?);
-    (0..n).map(sample).collect()
+    (0..n).map(|i| Ok(sample(i * data.len() / n)?)).collect()
 }
 
 fn batch(samples: &[Vec<f32>], shape: &[usize], limit: usize) -> Tensor {
