@@ -24,10 +24,10 @@
 //! a storage (`--weights-in storage`) holds a chunk of them at a time, and takes them from whatever [`WeightSource`] it is given:
 //!
 //! ```
-//! use staticnet::{Engine, RunError, Score, WeightSource, heapless};
+//! use staticnet::{ALL_OPS, Engine, RunError, Score, WeightSource, heapless};
 //!
-//! fn look<'p, const OPS: u64, S: WeightSource>(
-//!     engine: &mut Engine<'_, OPS, S>,
+//! fn look<'p, S: WeightSource>(
+//!     engine: &mut Engine<'_, ALL_OPS, S>,
 //!     rows: impl Iterator<Item = &'p [u8]>,
 //! ) -> Result<heapless::Vec<Score, 5>, RunError<S::Error>> {
 //!     engine.begin();
