@@ -46,7 +46,7 @@ pub struct Resize {
     pub interpolation: Interpolation,
 }
 
-/// What a node computes. Parameters are named in [`Node::params`], in the order given here. Axes count from 0.
+/// What a node computes. Parameters are named in [`Node::params`](super::Node::params), in the order given here. Axes count from 0.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Convolution; weight `[O, C / groups, KH, KW]`, bias `[O]`.
