@@ -68,7 +68,7 @@ pub fn emit(
 ) -> Result<Emitted, staticnet::ArtifactError> {
     // A constant has no input; its output's type counts.
     let dtype = |layer: &QuantLayer| network.tensors[layer.input(0).unwrap_or_else(|| layer.output())].info.dtype;
-    let ops = network.layers.iter().fold(0, |ops, layer| ops | layer.record.op.code().bit(dtype(layer)));
+    let ops = network.layers.iter().fold(0, |ops, layer| ops | layer.record.op.code().head_bit(dtype(layer)));
     let layers = network.layers.iter().flat_map(|layer| layer.record.encode()).collect();
     let chunks = chunks.iter().flat_map(|chunk| chunk.encode()).collect();
     let mut sections = vec![

@@ -278,15 +278,6 @@ impl std::fmt::Display for Network {
     }
 }
 
-/// Whether an operator chooses or moves elements, and so passes its input's grid on.
-pub fn keeps_grid(op: &Op) -> bool {
-    match op {
-        Op::MaxPool(_) | Op::Relu | Op::Rearrange(_) | Op::Pad(_) | Op::Resize => true,
-        Op::Conv2d(_) | Op::Linear | Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => false,
-        Op::Constant | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
-    }
-}
-
 /// The walk over a tensor of rows, pixels and channels that leaves every element where it is.
 pub const fn unmoved([_, width, channels]: [u32; 3]) -> Rearrange {
     Rearrange {

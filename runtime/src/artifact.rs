@@ -1,15 +1,15 @@
 //! The artifact: a network ready to run. FORMAT.md has its bytes.
 //!
-//! [`Artifact::new`] is a `const fn` over the head. What it accepts is memory safe to run for any payload: every index lies in
+//! [`Artifact::new`] is a `const fn` over the head (`validate.rs` has its judgement). What it accepts is memory safe to run for any payload: every index lies in
 //! its table, every buffer in the declared RAM, nothing that a step writes overlaps what it reads, every kernel finds the rows,
 //! weights and scratch that it will reach for. (Whether the plan is *right*, nothing being overwritten too early, is the
 //! planner's duty and its checker's.)
 
-use crate::bytes::{checksum, checksum_skipping, u16_at, u32_at, u64_at};
+use crate::bytes::{u16_at, u32_at, u64_at};
+use crate::checksum::{checksum, checksum_skipping};
 use crate::error::{ArtifactError, ArtifactErrorKind as Kind};
 use crate::preprocess::{Preprocess, Source};
 use crate::record::{Chunk, Layer, Slot, Step, TensorInfo};
-use crate::validate;
 
 macro_rules! fail {
     ($kind:ident, $at:expr) => {
@@ -53,6 +53,8 @@ pub struct Artifact<'a> {
     io: Table,
     inputs: usize,
     outputs: usize,
+    /// [`Artifact::ops`] in words, the lowest first, so that no padding lies beside them. Whoever judges the layers says it.
+    pub(crate) ops: [u32; 4],
     preprocess: Option<Preprocess>,
     source: Option<(Source, u32)>,
     labels: Table,
@@ -60,11 +62,8 @@ pub struct Artifact<'a> {
 }
 
 impl<'a> Artifact<'a> {
-    /// Reads and judges an artifact: the head, with or without the payload behind it.
-    ///
-    /// # Errors
-    /// [`ArtifactError`] for anything that is not an artifact of this version, is damaged, or would not be safe to run.
-    pub const fn new(bytes: &'a [u8]) -> Result<Self, ArtifactError> {
+    /// Finds the parts of an artifact: the head, with or without the payload behind it. What its records say is not judged yet.
+    pub(crate) const fn read(bytes: &'a [u8]) -> Result<Self, ArtifactError> {
         if bytes.len() < HEADER_LEN {
             fail!(Truncated, bytes.len());
         }
@@ -108,6 +107,7 @@ impl<'a> Artifact<'a> {
             io: Table { at: 0, count: 0 },
             inputs: 0,
             outputs: 0,
+            ops: [0; 4],
             preprocess: None,
             source: None,
             labels: Table { at: 0, count: 0 },
@@ -145,10 +145,7 @@ impl<'a> Artifact<'a> {
         if let Err(error) = artifact.check_io() {
             return Err(error);
         }
-        match validate::artifact(&artifact) {
-            Ok(()) => Ok(artifact),
-            Err(error) => Err(error),
-        }
+        Ok(artifact)
     }
 
     const fn check_io(&mut self) -> Result<(), ArtifactError> {
@@ -208,8 +205,15 @@ impl<'a> Artifact<'a> {
         u32_at(self.head, 56) as usize
     }
 
-    /// The operators used, as a mask of [`OpCode::bit`](crate::op::OpCode::bit): the `OPS` of the engine that runs this artifact.
-    pub const fn ops(&self) -> u64 {
+    /// The operators used, as a mask of [`Op::bits`](crate::op::Op::bits): the `OPS` of the engine that runs this artifact. Computed
+    /// from the layers; the head's own field, which is narrower, is [`Artifact::head_ops`].
+    pub const fn ops(&self) -> u128 {
+        let [a, b, c, d] = self.ops;
+        a as u128 | (b as u128) << 32 | (c as u128) << 64 | (d as u128) << 96
+    }
+
+    /// The operators used as the head states them, a mask of [`OpCode::head_bit`](crate::op::OpCode::head_bit).
+    pub const fn head_ops(&self) -> u64 {
         u64_at(self.head, 32)
     }
 

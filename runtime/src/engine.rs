@@ -18,11 +18,12 @@ mod int8;
 mod memory;
 
 use crate::artifact::Artifact;
+use crate::checksum::checksum;
 use crate::error::RunError;
 use crate::preprocess::RowResizer;
 use crate::record::{Chunk, Slot, Step, TensorInfo};
+use crate::step::Typed;
 use crate::top_k::{Score, top_k};
-use crate::validate::{Typed, typed_layer};
 use crate::view::{Held, Rows};
 use crate::weights::WeightSource;
 use call::{Call, Operands};
@@ -44,9 +45,9 @@ pub struct StepDone {
 
 /// An artifact being run in a buffer, with the operators in the mask `OPS` compiled in.
 ///
-/// `Engine<{ MODEL.ops() }, _>` carries just the kernels that the model needs; tools use [`ALL_OPS`](crate::ALL_OPS).
+/// `Engine<{ MODEL.ops() }, _>` carries just the kernels that the model needs; tools use [`ALL_OPS`](crate::op::ALL_OPS).
 #[derive(Debug)]
-pub struct Engine<'a, const OPS: u64, S> {
+pub struct Engine<'a, const OPS: u128, S> {
     artifact: Artifact<'a>,
     ram: &'a mut [u8],
     source: S,
@@ -59,7 +60,7 @@ pub struct Engine<'a, const OPS: u64, S> {
     resizer: Option<RowResizer>,
 }
 
-impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
+impl<'a, const OPS: u128, S: WeightSource> Engine<'a, OPS, S> {
     /// An engine at the start of a pass. `ram` has at least [`Artifact::ram_bytes`] bytes and begins at a multiple of 16.
     ///
     /// # Errors
@@ -71,8 +72,9 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         if ram.as_ptr().align_offset(16) != 0 {
             return Err(RunError::Misaligned);
         }
-        if artifact.ops() & !OPS != 0 {
-            return Err(RunError::MissingOp { ops: artifact.ops() & !OPS });
+        let missing = artifact.ops() & !OPS;
+        if missing != 0 {
+            return Err(RunError::MissingOp { bit: missing.trailing_zeros() });
         }
         if !S::MAPPED && !artifact.weights_in_storage() {
             return Err(RunError::WeightsNotMapped);
@@ -98,10 +100,12 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
     /// # Errors
     /// [`RunError::RowsMissing`] where the step waits for rows of input 0: nothing is lost. [`RunError::Weights`] and
     /// [`RunError::Chunk`] from the weight source: the engine then stands at the start of a new pass.
+    // Called from several places, and large: a firmware has it once.
+    #[inline(never)]
     pub fn step(&mut self) -> Result<Option<StepDone>, RunError<S::Error>> {
         let index = self.next;
         let Some(step) = self.artifact.step(index) else { return Ok(None) };
-        let typed = &typed_layer(&self.artifact, step.layer as usize);
+        let typed = &self.artifact.typed_layer(step.layer as usize);
         if let (Some(given), Ok(typed)) = (self.rows_given(), typed) {
             let needed = self.input_rows(typed, step).1;
             if needed > given {
@@ -161,7 +165,7 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         mut tap: impl FnMut(StepDone, &TensorInfo, &Rows<u8>),
     ) -> Result<(), RunError<S::Error>> {
         self.run_and(inputs, &mut |engine, done| {
-            let layer = engine.artifact.step(done.step).zip(typed_layer(&engine.artifact, done.layer).ok());
+            let layer = engine.artifact.step(done.step).zip(engine.artifact.typed_layer(done.layer).ok());
             let shown = layer.and_then(|(step, typed)| {
                 let Call { y, .. } = Call::new::<OPS>(&engine.artifact, &typed, step)?;
                 let (element, info) = (typed.y.dtype.bytes() as usize, typed.y);
@@ -259,7 +263,7 @@ impl<'a, const OPS: u64, S: WeightSource> Engine<'a, OPS, S> {
         }
         let call = &Call::new::<OPS>(&self.artifact, typed, step);
         let call = call.as_ref().ok_or_else(broken)?;
-        let scratch = step.scratch as usize..step.scratch as usize + call.scratch_bytes();
+        let scratch = step.scratch as usize..step.scratch as usize + call.scratch_bytes::<OPS>();
         let run = || {
             let parts = memory::carve(self.ram, call.y.bytes.clone(), scratch)?;
             let find = |operand: &Option<call::Operand>| match operand {
@@ -281,7 +285,7 @@ fn wait_for<'w, S: WeightSource>(
     index: u32,
 ) -> Result<&'w [u8], RunError<S::Error>> {
     let bytes = source.wait(place).map_err(RunError::Weights)?;
-    if bytes.len() != chunk.len as usize || (S::VERIFY && crate::checksum(bytes) != chunk.checksum) {
+    if bytes.len() != chunk.len as usize || (S::VERIFY && checksum(bytes) != chunk.checksum) {
         return Err(RunError::Chunk { chunk: index });
     }
     Ok(bytes)

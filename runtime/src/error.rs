@@ -102,8 +102,9 @@ pub enum RunError<E> {
     Misaligned,
     /// The engine was built without this operator: its `OPS` does not cover the artifact's.
     MissingOp {
-        /// The bits that are missing.
-        ops: u64,
+        /// Position of the first bit that is missing (see [`Op::bits`](crate::op::Op::bits)). Not the mask: every error would be as
+        /// large as that, on every stack.
+        bit: u32,
     },
     /// The artifact's plan is for weights that are mapped into memory, and the source copies them.
     WeightsNotMapped,
@@ -162,7 +163,9 @@ impl<E: fmt::Display> fmt::Display for RunError<E> {
         match self {
             RunError::Ram { needed, given } => write!(f, "the plan needs {needed} bytes of RAM, given {given}"),
             RunError::Misaligned => f.write_str("RAM must begin at a multiple of 16 bytes and weights at one of 4"),
-            RunError::MissingOp { ops } => write!(f, "the engine was built without operators {ops:#x} of this artifact"),
+            RunError::MissingOp { bit } => {
+                write!(f, "the engine was built without an operator of this artifact (bit {bit} of its mask)")
+            }
             RunError::WeightsNotMapped => f.write_str("the model was compiled for mapped weights, the source copies them"),
             RunError::RowLength { needed, given } => write!(f, "a row has {needed} bytes, given {given}"),
             RunError::RowsMissing { needed, given } => write!(f, "{needed} rows of the input are needed, given {given}"),

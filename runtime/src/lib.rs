@@ -45,7 +45,8 @@
 //! | --- | --- |
 //! | [`artifact`] | reading a model: [`Artifact::new`], a `const fn` over its head |
 //! | [`record`] | the fixed-size records of the head (`validate` judges them) |
-//! | [`op`] | operators and attributes, shared with the host tools |
+//! | [`op`] | operators, their attributes and the facts of each, shared with the host tools |
+//! | [`step`] | what a step needs: rows of its inputs, scratch, weights |
 //! | [`engine`] | running it: steps, one loop, one match; inputs whole or row by row |
 //! | [`kernels`] | one file an operator, over the primitives of `kernels::arch` |
 //! | [`quant`] | `requantize`, the only rounding of results |
@@ -56,12 +57,15 @@
 //! An accepted artifact cannot make the engine panic, leave its buffers or loop without end, whatever its bytes.
 #![no_std]
 #![deny(unsafe_code)]
+#![warn(clippy::wildcard_enum_match_arm)]
 
 #[cfg(test)]
 extern crate std;
 
 pub mod artifact;
 mod bytes;
+mod checksum;
+mod dtype;
 pub mod engine;
 pub mod error;
 pub mod kernels;
@@ -71,48 +75,25 @@ pub mod preprocess;
 pub mod quant;
 pub mod ram;
 pub mod record;
+pub mod step;
 pub mod top_k;
 mod validate;
 pub mod view;
 pub mod weights;
 
 pub use artifact::Artifact;
-pub use bytes::checksum;
+pub use checksum::checksum;
 pub use engine::{Engine, StepDone};
 pub use error::{ArtifactError, ArtifactErrorKind, RunError};
 /// The containers that results come in.
 pub use heapless;
+pub use op::ALL_OPS;
 pub use preprocess::{Picture, PixelFormat, Preprocess, Source};
 pub use ram::{Aligned, Ram};
 pub use top_k::Score;
 #[cfg(feature = "embedded-storage")]
 pub use weights::Storage;
 pub use weights::{Mapped, ReadAhead, Transfer, WeightSource};
-
-/// The operator mask of tools that run any artifact.
-pub const ALL_OPS: u64 = u64::MAX;
-
-/// Bytes of scratch that a step over `channels` output channels of a layer needs, for planners.
-pub fn scratch_bytes(op: &op::Op, input: &record::TensorInfo, channels: u64) -> u64 {
-    validate::scratch_bytes(op, input, channels)
-}
-
-/// Bytes of weights that a step over `rows` output rows x `channels` output channels of a layer needs, for exporters. `output`
-/// stands for `input` too where the layer has none.
-pub fn chunk_bytes(
-    layer: &record::Layer,
-    input: &record::TensorInfo,
-    output: &record::TensorInfo,
-    rows: u64,
-    channels: u64,
-) -> u64 {
-    validate::chunk_bytes(layer, input, output, rows, channels)
-}
-
-/// Rows `[first, end)` of an input that output rows `[r0, r1)` of a layer read, for planners.
-pub fn input_rows(layer: &record::Layer, input: &record::TensorInfo, rows: (u32, u32)) -> (u32, u32) {
-    validate::input_rows(layer, input, rows)
-}
 
 /// `include_model!(static MODEL, "model.snet")` (or `pub static ..`) declares `static MODEL: Artifact<'static>` from a file
 /// beside the source, aligned, and judged while compiling: a damaged or unsafe artifact is a build error. Use it in binary crates

@@ -5,6 +5,7 @@
 
 mod layer;
 
+pub use crate::dtype::DType;
 pub use layer::Layer;
 
 use crate::bytes::{f32_at, put, u16_at, u32_at, u64_at};
@@ -13,46 +14,6 @@ use crate::bytes::{f32_at, put, u16_at, u32_at, u64_at};
 pub const NONE16: u16 = u16::MAX;
 /// "No such index" in a 32-bit field.
 pub const NONE32: u32 = u32::MAX;
-
-/// Element type of an activation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum DType {
-    /// Quantized, one byte.
-    I8 = 0,
-    /// binary32.
-    F32 = 1,
-    /// 32-bit integers: indices that [`Op::ArgMax`](crate::op::Op::ArgMax) makes. No operator reads them.
-    I32 = 2,
-}
-
-impl DType {
-    /// Bytes of an element.
-    pub const fn bytes(self) -> u64 {
-        match self {
-            DType::I8 => 1,
-            DType::F32 | DType::I32 => 4,
-        }
-    }
-
-    const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(DType::I8),
-            1 => Some(DType::F32),
-            2 => Some(DType::I32),
-            _ => None,
-        }
-    }
-
-    /// The type's name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DType::I8 => "i8",
-            DType::F32 => "f32",
-            DType::I32 => "i32",
-        }
-    }
-}
 
 /// What the host's elements of a tensor are, as the model takes or gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use crate::artifact::{ALIGN, Artifact, Target};
 use crate::error::{ArtifactError, ArtifactErrorKind as Kind};
 use crate::preprocess::row_memory_bytes;
-use crate::record::{DType, Slot, TensorInfo};
+use crate::record::{Slot, TensorInfo};
 
 macro_rules! ensure {
     ($condition:expr, $kind:ident, $at:expr) => {
@@ -35,10 +35,27 @@ macro_rules! check {
 mod layer;
 mod step;
 
-pub(crate) use layer::{Typed, chunk_bytes, input_rows, scratch_bytes, typed_layer};
-pub(crate) use step::in_place;
+impl<'a> Artifact<'a> {
+    /// Reads and judges an artifact: the head, with or without the payload behind it.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] for anything that is not an artifact of this version, is damaged, or would not be safe to run.
+    pub const fn new(bytes: &'a [u8]) -> Result<Self, ArtifactError> {
+        let mut artifact = match Artifact::read(bytes) {
+            Ok(artifact) => artifact,
+            Err(error) => return Err(error),
+        };
+        let ops = match judged(&artifact) {
+            Ok(ops) => ops,
+            Err(error) => return Err(error),
+        };
+        artifact.ops = [ops as u32, (ops >> 32) as u32, (ops >> 64) as u32, (ops >> 96) as u32];
+        Ok(artifact)
+    }
+}
 
-pub(crate) const fn artifact(a: &Artifact) -> Result<(), ArtifactError> {
+/// Judges an artifact and returns its operator mask.
+const fn judged(a: &Artifact) -> Result<u128, ArtifactError> {
     ensure!(Target::from_code(a.target()).is_some(), Version, 20);
     ensure!(a.activation_bytes() <= a.ram_bytes(), Ram, 28);
     let mut i = 0;
@@ -46,17 +63,18 @@ pub(crate) const fn artifact(a: &Artifact) -> Result<(), ArtifactError> {
         check!(tensor(a, i));
         i += 1;
     }
-    let (mut ops, mut i) = (0, 0);
+    let (mut ops, mut head_ops, mut i) = (0, 0, 0);
     while i < a.layer_count() {
-        let typed = match typed_layer(a, i) {
+        let typed = match a.typed_layer(i) {
             Ok(typed) => typed,
             Err(error) => return Err(error),
         };
         check!(layer::layer(&typed, a.layer_offset(i)));
-        ops |= typed.layer.op.code().bit(typed.x.dtype);
+        ops |= typed.layer.op.bits(typed.x.dtype);
+        head_ops |= typed.layer.op.code().head_bit(typed.x.dtype);
         i += 1;
     }
-    ensure!(ops == a.ops(), Ops, 32);
+    ensure!(head_ops == a.head_ops(), Ops, 32);
     let mut i = 0;
     while i < a.slot_count() {
         check!(slot(a, i));
@@ -75,7 +93,8 @@ pub(crate) const fn artifact(a: &Artifact) -> Result<(), ArtifactError> {
         check!(step::step(a, i));
         i += 1;
     }
-    inputs_and_outputs(a)
+    check!(inputs_and_outputs(a));
+    Ok(ops)
 }
 
 const fn tensor(a: &Artifact, i: usize) -> Result<(), ArtifactError> {
@@ -132,11 +151,10 @@ const fn pictures(a: &Artifact, slot: &Slot, tensor: &TensorInfo, at: usize) -> 
     let Some(p) = a.preprocess() else { return Ok(()) };
     let fits = p.width as u32 == tensor.width && p.height as u32 == tensor.height;
     ensure!(fits && p.channels as u32 == tensor.channels, Shape, at);
-    ensure!(!matches!(tensor.dtype, DType::I32), Type, at);
+    ensure!(!tensor.dtype.is_i32(), Type, at);
     let Some(first) = a.row_memory() else { return Ok(()) };
     ensure!((first as usize).is_multiple_of(ALIGN), Ram, at);
-    let int8 = matches!(tensor.dtype, DType::I8);
-    let end = first as u64 + row_memory_bytes(tensor.width, tensor.channels, int8);
+    let end = first as u64 + row_memory_bytes(tensor.width, tensor.channels, tensor.dtype.is_i8());
     ensure!(end <= a.ram_bytes() as u64, Ram, at);
     let (slot_first, slot_end) = slot.span(tensor, (0, slot.rows));
     ensure!(end <= slot_first || slot_end <= first as u64, Overlap, at);

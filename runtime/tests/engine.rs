@@ -1,7 +1,7 @@
 //! The engine on networks with every operator and on chains: layer by layer, in blocks, streamed through rings and in windows of
 //! channels, with weights mapped or copied, to the same bytes.
 
-use staticnet::op::OpCode;
+use staticnet::op::{BinaryOp, Function, OpCode};
 use staticnet::record::DType;
 use staticnet::{ALL_OPS, Artifact, Engine, Mapped, RunError};
 use staticnet_testing::net::Net;
@@ -104,11 +104,51 @@ fn an_operator_that_is_not_compiled_in_is_named() {
     let bytes = AlignedBytes::copy_of(&every_op::artifacts()[0]);
     let artifact = Artifact::new(bytes.as_ref()).expect("sound");
     let mut ram = AlignedBytes::zeroed(artifact.ram_bytes());
-    const NO_PAD: u64 = ALL_OPS & !OpCode::Pad.bit(DType::I8);
+    const NO_PAD: u128 = ALL_OPS & !OpCode::Pad.bit(DType::I8);
     let without = Engine::<NO_PAD, _>::new(artifact, ram.as_mut(), Mapped::new(&artifact)).err();
-    assert_eq!(without, Some(RunError::MissingOp { ops: OpCode::Pad.bit(DType::I8) }));
+    assert_eq!(without, Some(RunError::MissingOp { bit: OpCode::Pad.bit(DType::I8).trailing_zeros() }));
     // Conversions count by what they read: both directions are there.
     for dtype in [DType::I8, DType::F32] {
         assert_ne!(artifact.ops() & OpCode::Convert.bit(dtype), 0);
+    }
+}
+
+#[test]
+fn a_function_or_an_operation_that_is_not_compiled_in_is_named() {
+    const NO_SWISH: u128 = ALL_OPS & !Function::HardSwish.bit();
+    const NO_MUL: u128 = ALL_OPS & !BinaryOp::Mul.bit();
+    let swish = Some(RunError::MissingOp { bit: Function::HardSwish.bit().trailing_zeros() });
+    let mul = Some(RunError::MissingOp { bit: BinaryOp::Mul.bit().trailing_zeros() });
+    let [int8, float, ..] = every_op::artifacts();
+    // In int8 a function is a table like any other.
+    for (bytes, swish) in [(int8, None), (float, swish)] {
+        let bytes = AlignedBytes::copy_of(&bytes);
+        let artifact = Artifact::new(bytes.as_ref()).expect("sound");
+        let mut ram = AlignedBytes::zeroed(artifact.ram_bytes());
+        assert_eq!(Engine::<NO_SWISH, _>::new(artifact, ram.as_mut(), Mapped::new(&artifact)).err(), swish);
+        assert_eq!(Engine::<NO_MUL, _>::new(artifact, ram.as_mut(), Mapped::new(&artifact)).err(), mul);
+    }
+}
+
+#[test]
+fn an_engine_with_just_the_models_operators_gives_the_same_bytes() {
+    // Every function and operation of the model, and no other.
+    const OPS: u128 = ((1 << (2 * OpCode::COUNT)) - 1) | Function::HardSwish.bit() | BinaryOp::Add.bit() | BinaryOp::Mul.bit();
+    for bytes in every_op::artifacts().into_iter().take(2) {
+        let bytes = AlignedBytes::copy_of(&bytes);
+        let artifact = Artifact::new(bytes.as_ref()).expect("sound");
+        assert_eq!(artifact.ops() & !OPS, 0);
+        let input: Vec<u8> = (0..artifact.input_len_bytes(0) / 4).flat_map(|i| (i as f32 / 64.0 - 0.5).to_le_bytes()).collect();
+        let input = input.get(..artifact.input_len_bytes(0)).expect("as long").to_vec();
+        let mut ram = AlignedBytes::zeroed(artifact.ram_bytes());
+        let mut all = Engine::<ALL_OPS, _>::new(artifact, ram.as_mut(), Mapped::new(&artifact)).expect("it fits");
+        all.run_on(&[&input]).expect("it runs");
+        let want: Vec<Vec<u8>> = (0..artifact.output_count()).filter_map(|i| all.output_bytes(i)).map(<[u8]>::to_vec).collect();
+        let mut ram = AlignedBytes::zeroed(artifact.ram_bytes());
+        let mut few = Engine::<OPS, _>::new(artifact, ram.as_mut(), Mapped::new(&artifact)).expect("it has all it needs");
+        few.run_on(&[&input]).expect("it runs");
+        let got: Vec<Vec<u8>> = (0..artifact.output_count()).filter_map(|i| few.output_bytes(i)).map(<[u8]>::to_vec).collect();
+        assert_eq!(got, want);
+        assert!(want.iter().flatten().any(|&byte| byte != 0));
     }
 }

@@ -2,9 +2,10 @@
 //! never makes.
 
 use crate::random::Random;
+use staticnet::ALL_OPS;
 use staticnet::op::{Op, PadMode, Rearrange, Window};
 use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
-use staticnet::{chunk_bytes, scratch_bytes};
+use staticnet::step::Typed;
 use staticnet_exporter::emit::{self, Emitted};
 use staticnet_exporter::payload::Payload;
 use staticnet_exporter::plan::{Bound, ChunkPart, Plan};
@@ -190,11 +191,14 @@ impl<'n> Schedule<'n> {
             end += (rows as u64 * t.row_bytes()).next_multiple_of(16) as u32;
         }
         let x = |l: &QuantLayer| &tensors[l.input(0).unwrap_or_else(|| l.output())];
-        let scratch = |l: &QuantLayer| scratch_bytes(&l.record.op, x(l), tensors[l.output()].channels.into());
-        let largest = layers.iter().map(scratch).max().unwrap_or(0).next_multiple_of(16) as u32;
-        let bytes = |layer: usize, rows: &Range<usize>, channels: &Range<usize>| {
+        let typed = |layer: usize| {
             let l = &layers[layer];
-            chunk_bytes(&l.record, x(l), &tensors[l.output()], rows.len() as u64, channels.len() as u64)
+            Typed { layer: l.record, x: *x(l), x2: *x(l), y: tensors[l.output()] }
+        };
+        let scratch = |layer: usize| typed(layer).scratch_bytes::<ALL_OPS>(tensors[layers[layer].output()].channels.into());
+        let largest = (0..layers.len()).map(scratch).max().unwrap_or(0).next_multiple_of(16) as u32;
+        let bytes = |layer: usize, rows: &Range<usize>, channels: &Range<usize>| {
+            typed(layer).chunk_bytes::<ALL_OPS>(rows.len() as u64, channels.len() as u64)
         };
         let (activation_bytes, mut ram) = (end, end + largest);
         let mut places: HashMap<usize, (u32, u64)> = HashMap::new();

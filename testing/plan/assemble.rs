@@ -3,9 +3,10 @@
 use super::Plan;
 use crate::net::{Net, Weights};
 use crate::surgery::{Parts, Section, checksum};
+use staticnet::ALL_OPS;
 use staticnet::preprocess::row_memory_bytes;
 use staticnet::record::{Chunk, DType, NONE16, NONE32, Slot, Step};
-use staticnet::scratch_bytes;
+use staticnet::step::Typed;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -82,7 +83,8 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
     let io: Vec<u16> = net.inputs.iter().chain(&net.outputs).map(|&tensor| slots.get(tensor, &None)).collect();
     let scratch = plan.work.iter().filter(|w| net.layers[w.layer].input != NONE16).map(|w| {
         let layer = &net.layers[w.layer];
-        scratch_bytes(&layer.op, &net.info(layer.input), w.channels.len() as u64) as u32
+        let (x, y) = (net.info(layer.input), net.info(layer.output));
+        Typed { layer: *layer, x, x2: x, y }.scratch_bytes::<ALL_OPS>(w.channels.len() as u64) as u32
     });
     let row_memory = end + scratch.max().unwrap_or(0).next_multiple_of(16);
     // A network of constants has no input, and nothing to preprocess.
@@ -141,7 +143,7 @@ pub fn assemble(net: &Net, plan: &Plan) -> Vec<u8> {
     let ram = first_place + plan.places as u32 * largest;
     for layer in &net.layers {
         let dtype = net.info(if layer.input == NONE16 { layer.output } else { layer.input }).dtype;
-        ops |= layer.op.code().bit(dtype);
+        ops |= layer.op.code().head_bit(dtype);
     }
     let counts = [net.inputs.len() as u16, net.outputs.len() as u16];
     let io = counts.iter().chain(&io).flat_map(|n| n.to_le_bytes()).collect();

@@ -4,8 +4,8 @@
 //! is one integer operator. Operators that only choose or move elements keep their input's grid and need no conversion behind them.
 //! What is left over stays in f32, with the conversions as layers.
 
-use crate::network::{Kind, Layer, Network, Parameters, Quant, Tensor, keeps_grid};
-use staticnet::op::{Convert, Function, Op, Pad, PadMode};
+use crate::network::{Kind, Layer, Network, Parameters, Quant, Tensor};
+use staticnet::op::{Convert, Function, Op, Pad, PadMode, Types};
 use staticnet::quant;
 
 /// Puts integer layers wherever the model's grids allow it.
@@ -85,24 +85,25 @@ fn stays_on_grid(layer: &Layer, codes: Option<Quant>) -> bool {
     if let Op::Pad(Pad { mode: PadMode::Constant, value, .. }) = layer.op {
         return is_code(value);
     }
+    // Taps without a second weight only choose.
     if let Parameters::Taps(taps) = &layer.parameters {
-        // Taps without a second weight only choose.
         return taps.iter().all(|tap| tap.weight == 0.0);
     }
-    keeps_grid(&layer.op)
+    layer.op.facts().keeps_grid
 }
 
 /// Lets layer `i` work on codes where it can.
 fn adopt(network: &mut Network, i: usize) {
     let layer = &network.layers[i];
-    if let Op::Convert(_) | Op::Constant = layer.op {
+    let facts = layer.op.facts();
+    if layer.op.inputs() == 0 || facts.types == Types::Converted {
         return;
     }
-    let mut together = vec![i];
-    if let Op::Place(_) = layer.op {
-        // The layers of a concatenation go together.
-        together = (0..network.layers.len()).filter(|&j| network.layers[j].output == layer.output).collect();
-    }
+    // The layers of a concatenation go together.
+    let together: Vec<usize> = match facts.part_from() {
+        Some(_) => (0..network.layers.len()).filter(|&j| network.layers[j].output == layer.output).collect(),
+        None => vec![i],
+    };
     let codes_of = |j: usize| network.layers[j].inputs.iter().map(|&t| source(network, t)).collect::<Option<Vec<_>>>();
     let Some(codes) = together.iter().map(|&j| codes_of(j)).collect::<Option<Vec<_>>>() else { return };
     // Weights of real numbers beside quantized activations: the model means f32.
@@ -110,13 +111,13 @@ fn adopt(network: &mut Network, i: usize) {
         return;
     }
     let output = layer.output;
-    if let Op::ArgMax { .. } = layer.op {
+    if facts.types == Types::Indices {
         network.layers[i].inputs.clone_from(&codes[0]);
         return;
     }
     let quantizer = network.only_reader(output).filter(|&r| conversion(&network.layers[r]).is_some());
     let target = match quantizer.map(|r| network.layers[r].output) {
-        Some(y) if !keeps_grid(&layer.op) || grid(network, y) == grid(network, codes[0][0]) => {
+        Some(y) if !facts.keeps_grid || grid(network, y) == grid(network, codes[0][0]) => {
             // The conversion goes; a layer that makes nothing is left to `drop_unused_layers`.
             if let Some(r) = quantizer {
                 network.layers[r].output = spare(network, y);

@@ -26,8 +26,7 @@ fn producer_to_fuse(network: &Network, i: usize) -> Option<(usize, [f32; 2])> {
     let bounds = bounds(&activation.op)?;
     let x = *activation.inputs.first()?;
     let producer = network.maker(x).filter(|_| network.only_reader(x) == Some(i))?;
-    let (Op::Conv2d(_) | Op::Linear | Op::AveragePool(_) | Op::Binary(_)) = network.layers[producer].op else { return None };
-    Some((producer, bounds))
+    network.layers[producer].op.facts().clamps.then_some((producer, bounds))
 }
 
 /// The smallest and largest output of a ReLU or Clip.

@@ -2,8 +2,9 @@
 
 use crate::quantized::Quantized;
 use staticnet::artifact::ALIGN;
-use staticnet::op::Op;
-use staticnet::record::{self, DType, TensorInfo};
+use staticnet::op::{ALL_OPS, CutBy, RowsRead, Weights};
+use staticnet::record::{self, TensorInfo};
+use staticnet::step::Typed;
 use std::ops::Range;
 
 /// A network to be planned.
@@ -70,46 +71,43 @@ impl<'n> Planned<'n> {
         &self.tensors[self.network.layers[layer].output()]
     }
 
+    /// A layer with its tensors, as the runtime asks it what its steps need.
+    fn typed(&self, layer: usize) -> Typed {
+        let x = *self.x(layer);
+        let x2 = self.network.layers[layer].input(1).map_or(x, |t| self.tensors[t]);
+        Typed { layer: self.layers[layer], x, x2, y: *self.y(layer) }
+    }
+
     /// Rows and channels of its output that a layer makes: all of them, or a concatenation's part.
     pub(super) fn made(&self, layer: usize) -> (Range<u32>, Range<u32>) {
-        let y = self.y(layer);
-        if let Op::Place(place) = self.layers[layer].op {
-            let (x, [top, _, front]) = (self.x(layer), place.offset.map(u32::from));
-            return (top..top + x.height, front..front + x.channels);
-        }
-        (0..y.height, 0..y.channels)
+        let (rows, channels) = self.typed(layer).made();
+        (rows.0..rows.1, channels.0..channels.1)
     }
 
     /// Rows of input `i` that output rows of a layer are made of.
     pub(super) fn reads(&self, layer: usize, i: usize, rows: &Range<u32>) -> Range<u32> {
-        let Some(x) = self.network.layers[layer].input(i) else { return 0..0 };
-        let (first, end) = staticnet::input_rows(&self.layers[layer], &self.tensors[x], (rows.start, rows.end));
+        let (typed, rows) = (self.typed(layer), (rows.start, rows.end));
+        let (first, end) = if i == 0 { typed.input_rows::<ALL_OPS>(rows) } else { typed.input2_rows(rows) };
         first..end
     }
 
     /// Bytes of weights for some rows and channels of a layer; 0 where it has none.
     pub(super) fn chunk_bytes(&self, layer: usize, rows: &Range<u32>, channels: &Range<u32>) -> u64 {
-        let (x, y) = (self.x(layer), self.y(layer));
-        staticnet::chunk_bytes(&self.layers[layer], x, y, rows.len() as u64, channels.len() as u64)
+        self.typed(layer).chunk_bytes::<ALL_OPS>(rows.len() as u64, channels.len() as u64)
     }
 
     /// Whether the weights of a layer are so many a channel, so that a block of channels needs a part of them alone.
     pub(super) fn is_cut_by_channels(&self, layer: usize) -> bool {
-        match self.layers[layer].op {
-            Op::Conv2d(_) | Op::Linear | Op::PRelu => true,
-            Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::Binary(_) | Op::Constant => false,
-            Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } => false,
-            Op::Convert(_) => false,
-        }
+        self.layers[layer].op.facts().weights.cut_by() == CutBy::Channels
     }
 
     /// Whether its weights depend on the rows, so that one step must make all of them.
     pub(super) fn is_cut_by_rows(&self, layer: usize) -> bool {
-        matches!(self.layers[layer].op, Op::Constant | Op::Resize)
+        self.layers[layer].op.facts().weights.cut_by() == CutBy::Rows
     }
 
     pub(super) fn scratch(&self, layer: usize, channels: &Range<u32>) -> u64 {
-        aligned(staticnet::scratch_bytes(&self.layers[layer].op, self.x(layer), channels.len() as u64))
+        aligned(self.typed(layer).scratch_bytes::<ALL_OPS>(channels.len() as u64))
     }
 
     /// Instructions of a step, roughly, as the portable kernels take them on a Cortex-M7: only their proportions matter.
@@ -117,10 +115,10 @@ impl<'n> Planned<'n> {
         let (x, y) = (self.x(layer), self.y(layer));
         let pixels = rows.len() as u64 * y.width as u64;
         let outputs = pixels * channels.len() as u64;
-        let window = |w: &staticnet::op::Window| w.kernel[0] as u64 * w.kernel[1] as u64;
-        let work = match &self.layers[layer].op {
-            Op::Conv2d(conv) => {
-                let taps = staticnet::kernels::conv::taps(conv, x.channels);
+        let facts = self.layers[layer].op.facts();
+        let work = match (facts.weights, facts.rows) {
+            (Weights::Filters(conv), _) => {
+                let taps = self.typed(layer).taps();
                 // Every 32 channels the taps of a pixel are gathered again.
                 let group = (y.channels / conv.groups.max(1) as u32).max(1);
                 let groups = (channels.end.div_ceil(group) - channels.start / group) as u64;
@@ -129,12 +127,13 @@ impl<'n> Planned<'n> {
                 let gather = 3 * taps + 60 * conv.window.kernel[0] as u64;
                 outputs * (4 * taps + 40) + pixels * gathers * gather
             }
-            Op::Linear => outputs * (4 * x.elements() + 12),
-            Op::MaxPool(pool) => outputs * 3 * window(&pool.window),
-            Op::AveragePool(pool) => outputs * 3 * window(&pool.window),
-            Op::Lrn(lrn) => outputs * (30 + 4 * lrn.size as u64),
-            Op::Relu | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Constant | Op::Rearrange(_) => outputs * 6,
-            Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => outputs * 10,
+            (Weights::Dense, _) => outputs * (4 * x.elements() + 12),
+            (Weights::Factors(lrn), _) => outputs * (30 + 4 * lrn.size as u64),
+            (_, RowsRead::Window(window)) => outputs * 3 * window.kernel[0] as u64 * window.kernel[1] as u64,
+            // One element out of one or two that lie where they are looked for.
+            (_, RowsRead::Same) if facts.in_place => outputs * 6,
+            (_, RowsRead::None | RowsRead::Repeated | RowsRead::Walk(_)) => outputs * 6,
+            (_, RowsRead::Same | RowsRead::All | RowsRead::Padded(_) | RowsRead::Part(_)) => outputs * 10,
         };
         // Finding a step's records and making its views.
         work + 1700
@@ -142,19 +141,14 @@ impl<'n> Planned<'n> {
 
     /// Whether a layer makes each channel of the same channel (or neighbouring ones) of its one input, and may see windows of them.
     pub(super) fn is_channelwise(&self, layer: usize) -> bool {
-        let op = &self.layers[layer].op;
-        matches!(op, Op::MaxPool(_) | Op::AveragePool(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Lrn(_))
+        self.layers[layer].op.facts().channels.from_window()
     }
 
-    /// Input channels that output channels of a channelwise layer are made of.
+    /// Input channels that output channels of a layer are made of.
     pub(super) fn channels_read(&self, layer: usize, channels: &Range<u32>) -> Range<u32> {
-        match self.layers[layer].op {
-            Op::Lrn(lrn) => {
-                let (before, after) = ((lrn.size as u32 - 1) / 2, lrn.size as u32 / 2);
-                channels.start.saturating_sub(before)..(channels.end + after).min(self.x(layer).channels)
-            }
-            _ => channels.clone(),
-        }
+        let read = self.layers[layer].op.facts().channels;
+        let (first, end) = read.read((channels.start, channels.end), self.x(layer).channels);
+        first..end
     }
 
     /// Whether an input's rows may come one by one: input 0, which nobody gets back.
@@ -178,6 +172,6 @@ impl<'n> Planned<'n> {
     /// Bytes of the memory that the row-wise input needs.
     pub(super) fn row_memory(&self, has_source: bool) -> u64 {
         let Some(input) = self.network.inputs.first().map(|&t| &self.tensors[t]).filter(|_| has_source) else { return 0 };
-        aligned(staticnet::preprocess::row_memory_bytes(input.width, input.channels, input.dtype == DType::I8) as u64)
+        aligned(staticnet::preprocess::row_memory_bytes(input.width, input.channels, input.dtype.is_i8()) as u64)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::pipeline::{Task, distance, input_ring_rows, pipeline, ring_rows};
 use super::problem::{Planned, aligned};
-use staticnet::op::Op;
+use staticnet::op::ChannelsRead;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -126,7 +126,9 @@ fn tasks(planned: &Planned, layers: &Range<usize>, mode: Mode) -> Option<(Vec<Ta
                 let layer = &planned.network.layers[l];
                 planned.is_channelwise(l) && layer.input(0) == Some(planned.network.layers[l - 1].output())
             });
-            let Op::Conv2d(_) = planned.layers[layers.start].op else { return None };
+            if planned.layers[layers.start].op.facts().channels != ChannelsRead::AllIntoWindow {
+                return None;
+            }
             let inner = layers.start..layers.end - 1;
             let alone = |l: usize| planned.life[planned.network.layers[l].output()].to == l as isize + 1;
             let all = planned.made(layers.end - 1).1;

@@ -8,7 +8,7 @@ mod sums;
 mod tables;
 
 use crate::lower::problem;
-use crate::network::{Kind, Layer, Network, Parameters, Quant, Range, Tensor, keeps_grid, unmoved};
+use crate::network::{Kind, Layer, Network, Parameters, Quant, Range, Tensor, unmoved};
 use crate::payload::Payload;
 use crate::quantized::{QuantLayer, QuantTensor, Quantized};
 use staticnet::op::{BinaryOp, Convert, Function, Op};
@@ -124,7 +124,7 @@ fn grids(network: &Network, ranges: &[Range]) -> Vec<Option<Quant>> {
     };
     let mut tensors: Vec<Option<Quant>> = network.tensors.iter().zip(ranges).map(of).collect();
     for layer in &network.layers {
-        if keeps_grid(&layer.op) && network.tensors[layer.output].kind == Kind::Real {
+        if layer.op.facts().keeps_grid && network.tensors[layer.output].kind == Kind::Real {
             tensors[layer.output] = tensors[layer.inputs[0]];
         }
     }

@@ -1,8 +1,8 @@
 //! What lies where in RAM from which step to which, read off an artifact's own slots and steps.
 
 use super::segment::{Segment, chunk_len, layer_name, segments};
-use staticnet::Artifact;
 use staticnet::record::{DType, NONE16, NONE32, Slot, Step, TensorInfo};
+use staticnet::{ALL_OPS, Artifact};
 use std::collections::BTreeMap;
 
 /// What something in RAM is for.
@@ -263,11 +263,8 @@ fn scratch(artifact: &Artifact, steps: &[Step], segments: &[Segment]) -> Vec<Lif
     let mut lives: BTreeMap<(usize, u32), Life> = BTreeMap::new();
     for (number, segment) in segments.iter().enumerate() {
         for (i, step) in (segment.first..).zip(&steps[segment.first..=segment.last]) {
-            let bytes = artifact.layer(step.layer as usize).map_or(0, |layer| {
-                // A layer without input needs none.
-                let input = artifact.tensor(layer.input as usize).or_else(|| artifact.tensor(layer.output as usize));
-                input.map_or(0, |input| staticnet::scratch_bytes(&layer.op, &input, step.c1 as u64 - step.c0 as u64))
-            });
+            let typed = artifact.typed_layer(step.layer as usize);
+            let bytes = typed.map_or(0, |typed| typed.scratch_bytes::<ALL_OPS>(step.c1 as u64 - step.c0 as u64));
             if bytes == 0 {
                 continue;
             }

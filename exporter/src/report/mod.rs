@@ -13,8 +13,6 @@ use crate::host::host_shape;
 use serde::Serialize;
 use staticnet::Artifact;
 use staticnet::artifact::{FORMAT_VERSION, Target};
-use staticnet::op::Op;
-use staticnet::record::Layer;
 use std::fmt;
 
 /// An artifact in numbers.
@@ -72,18 +70,9 @@ pub struct LayerReport {
 }
 
 /// Multiply-accumulate operations of a layer of an artifact.
-pub fn macs(artifact: &Artifact, layer: &Layer) -> u64 {
-    let (Some(x), Some(y)) = (artifact.tensor(layer.input as usize), artifact.tensor(layer.output as usize)) else {
-        return 0;
-    };
-    match &layer.op {
-        // Saturating: the layers of a hostile artifact may claim any size.
-        Op::Conv2d(conv) => y.elements().saturating_mul(staticnet::kernels::conv::taps(conv, x.channels)),
-        Op::Linear => y.elements().saturating_mul(x.elements()),
-        Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) => 0,
-        Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 0,
-        Op::ArgMax { .. } | Op::Convert(_) => 0,
-    }
+pub fn macs(artifact: &Artifact, layer: usize) -> u64 {
+    // Saturating: the layers of a hostile artifact may claim any size.
+    artifact.typed_layer(layer).map_or(0, |typed| typed.y.elements().saturating_mul(typed.taps()))
 }
 
 /// Describes an artifact.
@@ -99,7 +88,7 @@ pub fn report(artifact: &Artifact) -> Report {
         Some(LayerReport {
             name: artifact.layer_name(i).unwrap_or("").to_string(),
             op: layer.op.name(),
-            macs: macs(artifact, &layer),
+            macs: macs(artifact, i),
             weight_bytes: chunks.into_iter().map(chunk_len).sum(),
             output_shape: host_shape(&artifact.tensor(layer.output as usize)?, 1),
             steps: mine().count(),

@@ -1,7 +1,8 @@
 //! The section table, and the sections that are no tables of records.
 
 use super::{ALIGN, FLAG_REQUIRED, HEADER_LEN, PREPROCESS_LEN, SECTION_LEN, SOURCE_LEN};
-use crate::bytes::{const_checksum, f32_at, u16_at, u32_at, u64_at};
+use crate::bytes::{f32_at, u16_at, u32_at, u64_at};
+use crate::checksum::const_checksum;
 use crate::error::{ArtifactError, ArtifactErrorKind as Kind};
 use crate::preprocess::{Fit, PixelFormat, Preprocess, Source};
 use crate::record::NONE16;

@@ -3,7 +3,9 @@
 use super::Artifact;
 use super::sections::Table;
 use crate::bytes::u16_at;
-use crate::record::{Chunk, DType, Layer, NONE32, Slot, Step, TensorInfo};
+use crate::error::{ArtifactError, ArtifactErrorKind as Kind};
+use crate::record::{Chunk, DType, Layer, NONE16, NONE32, Slot, Step, TensorInfo};
+use crate::step::Typed;
 
 impl Artifact<'_> {
     /// Record `i` of a table, all of which have `SIZE` bytes; `None` past the end. Its length being known, its fields are read
@@ -42,6 +44,32 @@ impl Artifact<'_> {
             Some(bytes) => Layer::decode(bytes),
             None => None,
         }
+    }
+
+    /// A layer and its tensors, as many as its operator has.
+    ///
+    /// # Errors
+    /// [`Kind::Ops`] past the end, [`Kind::Index`] where it has other tensors: not for the layers of an artifact that was accepted.
+    pub const fn typed_layer(&self, i: usize) -> Result<Typed, ArtifactError> {
+        let at = self.layer_offset(i);
+        let Some(layer) = self.layer(i) else { fail!(Ops, at) };
+        let n = layer.op.inputs();
+        let as_many = (layer.input == NONE16) == (n < 1) && (layer.input2 == NONE16) == (n < 2);
+        if !as_many {
+            fail!(Index, at);
+        }
+        macro_rules! tensor {
+            ($i:expr) => {
+                match self.tensor($i as usize) {
+                    Some(tensor) => tensor,
+                    None => fail!(Index, at),
+                }
+            };
+        }
+        let y = tensor!(layer.output);
+        let x = if n < 1 { y } else { tensor!(layer.input) };
+        let x2 = if n < 2 { x } else { tensor!(layer.input2) };
+        Ok(Typed { layer, x, x2, y })
     }
 
     /// Number of slots.

@@ -5,7 +5,7 @@ use crate::kernels::convert::Grid;
 use crate::kernels::{BiasClamp, Requantize};
 use crate::op::{Convert, OpCode};
 use crate::record::{DType, NONE16, Slot, Step, TensorInfo};
-use crate::validate::{Typed, in_place, scratch_bytes};
+use crate::step::Typed;
 use crate::view::{Block, Held, Rows, RowsMut};
 use bytemuck::Pod;
 use core::ops::Range;
@@ -85,18 +85,18 @@ fn rows<'b, E: Pod>(t: &TensorInfo, operand: &Option<Operand>, bytes: Option<&'b
 
 /// `Err` where the operator is not compiled in. `OPS` and the arguments being constants, the rest of its arm then vanishes.
 #[inline(always)]
-pub(super) const fn compiled<const OPS: u64>(code: OpCode, dtype: DType) -> Result<(), Unfit> {
+pub(super) const fn compiled<const OPS: u128>(code: OpCode, dtype: DType) -> Result<(), Unfit> {
     if OPS & code.bit(dtype) == 0 { Err(Unfit) } else { Ok(()) }
 }
 
 impl<'t> Call<'t> {
     /// A step's slots, looked up. `None` where they do not belong to its layer.
-    pub fn new<const OPS: u64>(a: &Artifact, typed: &'t Typed, step: Step) -> Option<Self> {
+    pub fn new<const OPS: u128>(a: &Artifact, typed: &'t Typed, step: Step) -> Option<Self> {
         let rows = (step.r0 as u32, step.r1 as u32);
         let output = a.slot(step.output as usize)?;
         let x = match typed.layer.input {
             NONE16 => None,
-            _ => Some(a.slot(step.input as usize)?).filter(|input| !in_place(typed, input, &output)),
+            _ => Some(a.slot(step.input as usize)?).filter(|input| !typed.in_place(input, &output)),
         };
         let x2 = match typed.layer.input2 {
             NONE16 => None,
@@ -112,13 +112,13 @@ impl<'t> Call<'t> {
     }
 
     /// Bytes of scratch.
-    pub fn scratch_bytes(&self) -> usize {
-        scratch_bytes(&self.typed.layer.op, &self.typed.x, self.channels() as u64) as usize
+    pub fn scratch_bytes<const OPS: u128>(&self) -> usize {
+        self.typed.scratch_bytes::<OPS>(self.channels() as u64) as usize
     }
 
     /// Runs the kernel.
     #[inline]
-    pub fn run<const OPS: u64>(&self, operands: Operands) -> Result<(), Unfit> {
+    pub fn run<const OPS: u128>(&self, operands: Operands) -> Result<(), Unfit> {
         match self.typed.x.dtype {
             DType::I8 => self.run_i8::<OPS>(operands),
             DType::F32 => self.run_f32::<OPS>(operands),

@@ -10,7 +10,7 @@ use crate::record::DType;
 
 impl Call<'_> {
     /// Runs the kernel of an operator on f32. Arms whose operator is not in `OPS` vanish from the binary.
-    pub fn run_f32<const OPS: u64>(&self, o: Operands) -> Result<(), Unfit> {
+    pub fn run_f32<const OPS: u128>(&self, o: Operands) -> Result<(), Unfit> {
         let (layer, block) = (&self.typed.layer, self.block);
         let has = |code| compiled::<OPS>(code, DType::F32);
         match &layer.op {
@@ -45,7 +45,7 @@ impl Call<'_> {
             }
             Op::Unary(function) => {
                 has(OpCode::Unary)?;
-                unary::unary_f32(function, self.rows_unless_in_place(&o)?.as_ref(), &mut self.rows_mut(o.y)?, block);
+                unary::unary_f32::<OPS>(function, self.rows_unless_in_place(&o)?.as_ref(), &mut self.rows_mut(o.y)?, block);
             }
             Op::PRelu => {
                 has(OpCode::PRelu)?;
@@ -55,7 +55,7 @@ impl Call<'_> {
             Op::Binary(op) => {
                 has(OpCode::Binary)?;
                 let [x, x2] = &self.both(&o)?;
-                binary::binary_f32(*op, [x, x2], &mut self.rows_mut(o.y)?, block, layer.range_f32);
+                binary::binary_f32::<OPS>(*op, [x, x2], &mut self.rows_mut(o.y)?, block, layer.range_f32);
             }
             Op::Constant => {
                 has(OpCode::Constant)?;

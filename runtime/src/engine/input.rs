@@ -4,8 +4,7 @@ use super::{Engine, StepDone, all_of, memory};
 use crate::error::RunError;
 use crate::preprocess::{Picture, Preprocess, RowResizer, line_bytes, row_memory_bytes};
 use crate::quant;
-use crate::record::{DType, Slot, TensorInfo};
-use crate::validate::typed_layer;
+use crate::record::{Slot, TensorInfo};
 use crate::weights::WeightSource;
 use core::ops::Range;
 
@@ -16,7 +15,7 @@ enum Tables<'t> {
     Given(&'t [u8]),
 }
 
-impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
+impl<const OPS: u128, S: WeightSource> Engine<'_, OPS, S> {
     fn input(&self, i: usize) -> Result<(TensorInfo, Slot), RunError<S::Error>> {
         let slot = self.artifact.input_slot(i).ok_or(RunError::NoSuchTensor)?;
         let tensor = self.artifact.tensor(slot.tensor as usize).ok_or(RunError::NoSuchTensor)?;
@@ -43,7 +42,7 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
         if values.len() as u64 != tensor.elements() {
             return Err(RunError::InputLength { needed: tensor.elements() as u32, given: values.len() as u32 });
         }
-        if tensor.dtype == DType::I32 {
+        if tensor.dtype.is_i32() {
             return Err(RunError::NoSuchTensor);
         }
         if slot.has_all_rows(&tensor) {
@@ -280,7 +279,7 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
     fn any_read(&self, test: impl Fn((u32, u32)) -> bool) -> bool {
         let reads = |i| {
             let step = self.artifact.step(i)?;
-            Some(self.input_rows(&typed_layer(&self.artifact, step.layer as usize).ok()?, step))
+            Some(self.input_rows(&self.artifact.typed_layer(step.layer as usize).ok()?, step))
         };
         self.next == 0 || (self.next..self.artifact.step_count()).any(|i| reads(i).is_some_and(&test))
     }
@@ -289,7 +288,7 @@ impl<const OPS: u64, S: WeightSource> Engine<'_, OPS, S> {
     fn row_memory(&self) -> Option<[Range<usize>; 2]> {
         let (first, tensor) = (self.artifact.row_memory()? as usize, self.input(0).ok()?.0);
         let middle = first + line_bytes(tensor.width, tensor.channels) as usize;
-        let end = first + row_memory_bytes(tensor.width, tensor.channels, tensor.dtype == DType::I8) as usize;
+        let end = first + row_memory_bytes(tensor.width, tensor.channels, tensor.dtype.is_i8()) as usize;
         Some([first..middle, middle..end])
     }
 
@@ -312,7 +311,7 @@ fn put_bytes(into: &mut [u8], bytes: &[u8]) {
 
 /// Real values as elements of `tensor`, as many as there is room for.
 fn put_values(tensor: &TensorInfo, into: &mut [u8], values: &[f32]) {
-    if tensor.dtype == DType::I8 {
+    if tensor.dtype.is_i8() {
         for (into, value) in into.iter_mut().zip(values) {
             *into = quant::quantize(*value, tensor.scale, tensor.zero_point) as u8;
         }
@@ -325,7 +324,7 @@ fn put_values(tensor: &TensorInfo, into: &mut [u8], values: &[f32]) {
 
 /// Fills the tables of an int8 `tensor`; another has none.
 fn put_tables(tensor: &TensorInfo, preprocess: &Preprocess, tables: &mut [u8]) {
-    if tensor.dtype == DType::I8 {
+    if tensor.dtype.is_i8() {
         for (i, into) in tables.iter_mut().enumerate() {
             *into = quant::quantize(preprocess.normalise(i as u8, i / 256), tensor.scale, tensor.zero_point) as u8;
         }
@@ -334,7 +333,7 @@ fn put_tables(tensor: &TensorInfo, preprocess: &Preprocess, tables: &mut [u8]) {
 
 /// A pixel's byte as element `i` of a row of `tensor`, of channel `c`; nothing where the row is empty.
 fn put_pixel(tensor: &TensorInfo, preprocess: &Preprocess, tables: &[u8], row: &mut [u8], [i, c, byte]: [usize; 3]) {
-    if tensor.dtype == DType::I8 {
+    if tensor.dtype.is_i8() {
         if let (Some(into), Some(value)) = (row.get_mut(i), tables.get(256 * c + byte)) {
             *into = *value;
         }

@@ -10,7 +10,7 @@ use crate::record::DType;
 
 impl Call<'_> {
     /// Runs the kernel of an operator on i8. Arms whose operator is not in `OPS` vanish from the binary.
-    pub fn run_i8<const OPS: u64>(&self, o: Operands) -> Result<(), Unfit> {
+    pub fn run_i8<const OPS: u128>(&self, o: Operands) -> Result<(), Unfit> {
         let (layer, block) = (&self.typed.layer, self.block);
         let (zero_x, zero_y) = (self.typed.x.zero_point, self.typed.y.zero_point);
         let has = |code| compiled::<OPS>(code, DType::I8);
@@ -65,7 +65,7 @@ impl Call<'_> {
                 let multipliers = [layer.multiplier, layer.multiplier2];
                 let quant = binary::BinaryQuant { multipliers, zeros, range: layer.range_i8 };
                 let [x, x2] = &self.both(&o)?;
-                binary::binary_i8(*op, [x, x2], &mut self.rows_mut(o.y)?, block, quant);
+                binary::binary_i8::<OPS>(*op, [x, x2], &mut self.rows_mut(o.y)?, block, quant);
             }
             Op::Constant => {
                 has(OpCode::Constant)?;

@@ -37,13 +37,28 @@ fn zip<E: Copy>([a, b]: [&Rows<E>; 2], y: &mut RowsMut<E>, block: Block, f: impl
     }
 }
 
-/// Rows x channels in f32, clamped to the range.
-pub fn binary_f32(op: BinaryOp, x: [&Rows<f32>; 2], y: &mut RowsMut<f32>, block: Block, [lo, hi]: [f32; 2]) {
+/// Rows x channels in f32, clamped to the range, of an operation in `OPS`.
+pub fn binary_f32<const OPS: u128>(op: BinaryOp, x: [&Rows<f32>; 2], y: &mut RowsMut<f32>, block: Block, range: [f32; 2]) {
+    let has = |op: BinaryOp| OPS & op.bit() != 0;
     match op {
-        BinaryOp::Add => zip(x, y, block, |a, b| clamp_f32(a + b, lo, hi)),
-        BinaryOp::Sub => zip(x, y, block, |a, b| clamp_f32(a - b, lo, hi)),
-        BinaryOp::Mul => zip(x, y, block, |a, b| clamp_f32(a * b, lo, hi)),
+        BinaryOp::Add if has(BinaryOp::Add) => add_f32(x, y, block, range),
+        BinaryOp::Sub if has(BinaryOp::Sub) => sub_f32(x, y, block, range),
+        BinaryOp::Mul if has(BinaryOp::Mul) => mul_f32(x, y, block, range),
+        // Not compiled in.
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => {}
     }
+}
+
+fn add_f32(x: [&Rows<f32>; 2], y: &mut RowsMut<f32>, block: Block, [lo, hi]: [f32; 2]) {
+    zip(x, y, block, |a, b| clamp_f32(a + b, lo, hi));
+}
+
+fn sub_f32(x: [&Rows<f32>; 2], y: &mut RowsMut<f32>, block: Block, [lo, hi]: [f32; 2]) {
+    zip(x, y, block, |a, b| clamp_f32(a - b, lo, hi));
+}
+
+fn mul_f32(x: [&Rows<f32>; 2], y: &mut RowsMut<f32>, block: Block, [lo, hi]: [f32; 2]) {
+    zip(x, y, block, |a, b| clamp_f32(a * b, lo, hi));
 }
 
 /// How two int8 inputs become one output.
@@ -57,33 +72,63 @@ pub struct BinaryQuant {
     pub range: [i8; 2],
 }
 
-/// Rows x channels in int8.
-pub fn binary_i8(op: BinaryOp, x: [&Rows<i8>; 2], y: &mut RowsMut<i8>, block: Block, quant: BinaryQuant) {
-    let BinaryQuant { multipliers: [ma, mb], zeros: [za, zb, zero], range: [lo, hi] } = quant;
-    let apart = |a: i8, b: i8| (a as i32 - za as i32, b as i32 - zb as i32);
-    let scaled = |a: i8, b: i8| {
-        let (a, b) = apart(a, b);
-        (a as f32 * ma, b as f32 * mb)
-    };
-    match op {
-        BinaryOp::Add => zip(x, y, block, |a, b| {
-            let (a, b) = scaled(a, b);
-            round_onto(a + b, zero, lo, hi)
-        }),
-        BinaryOp::Sub => zip(x, y, block, |a, b| {
-            let (a, b) = scaled(a, b);
-            round_onto(a - b, zero, lo, hi)
-        }),
-        BinaryOp::Mul => zip(x, y, block, |a, b| {
-            let (a, b) = apart(a, b);
-            requantize(a * b, ma, zero, lo, hi)
-        }),
+impl BinaryQuant {
+    /// Inputs less their zero points.
+    fn apart(&self, a: i8, b: i8) -> (i32, i32) {
+        let [za, zb, _] = self.zeros;
+        (a as i32 - za as i32, b as i32 - zb as i32)
     }
+
+    /// Inputs in units of the output.
+    fn scaled(&self, a: i8, b: i8) -> (f32, f32) {
+        let ((a, b), [ma, mb]) = (self.apart(a, b), self.multipliers);
+        (a as f32 * ma, b as f32 * mb)
+    }
+
+    fn round(&self, real: f32) -> i8 {
+        let ([_, _, zero], [lo, hi]) = (self.zeros, self.range);
+        round_onto(real, zero, lo, hi)
+    }
+}
+
+/// Rows x channels in int8, of an operation in `OPS`.
+pub fn binary_i8<const OPS: u128>(op: BinaryOp, x: [&Rows<i8>; 2], y: &mut RowsMut<i8>, block: Block, quant: BinaryQuant) {
+    let has = |op: BinaryOp| OPS & op.bit() != 0;
+    match op {
+        BinaryOp::Add if has(BinaryOp::Add) => add_i8(x, y, block, quant),
+        BinaryOp::Sub if has(BinaryOp::Sub) => sub_i8(x, y, block, quant),
+        BinaryOp::Mul if has(BinaryOp::Mul) => mul_i8(x, y, block, quant),
+        // Not compiled in.
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => {}
+    }
+}
+
+fn add_i8(x: [&Rows<i8>; 2], y: &mut RowsMut<i8>, block: Block, quant: BinaryQuant) {
+    zip(x, y, block, |a, b| {
+        let (a, b) = quant.scaled(a, b);
+        quant.round(a + b)
+    });
+}
+
+fn sub_i8(x: [&Rows<i8>; 2], y: &mut RowsMut<i8>, block: Block, quant: BinaryQuant) {
+    zip(x, y, block, |a, b| {
+        let (a, b) = quant.scaled(a, b);
+        quant.round(a - b)
+    });
+}
+
+fn mul_i8(x: [&Rows<i8>; 2], y: &mut RowsMut<i8>, block: Block, quant: BinaryQuant) {
+    let ([_, _, zero], [lo, hi]) = (quant.zeros, quant.range);
+    zip(x, y, block, |a, b| {
+        let (a, b) = quant.apart(a, b);
+        requantize(a * b, quant.multipliers[0], zero, lo, hi)
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::ALL_OPS;
 
     const ALL: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 
@@ -94,11 +139,17 @@ mod tests {
         let (a, b) = (Rows::new(&a, 1, 1, 2, 1), Rows::new(&b, 2, 2, 1, 2));
         let block = Block { r0: 0, r1: 2, c0: 0, c1: 2 };
         let mut y = [0.0; 8];
-        binary_f32(BinaryOp::Add, [&a, &b], &mut RowsMut::new(&mut y, 2, 2, 2), block, ALL);
+        binary_f32::<ALL_OPS>(BinaryOp::Add, [&a, &b], &mut RowsMut::new(&mut y, 2, 2, 2), block, ALL);
         assert_eq!(y, [11.0, 21.0, 12.0, 22.0, 31.0, 41.0, 32.0, 42.0]);
-        binary_f32(BinaryOp::Sub, [&b, &a], &mut RowsMut::new(&mut y, 2, 2, 2), block, [10.0, 38.5]);
+        binary_f32::<ALL_OPS>(BinaryOp::Sub, [&b, &a], &mut RowsMut::new(&mut y, 2, 2, 2), block, [10.0, 38.5]);
         assert_eq!(y, [10.0, 19.0, 10.0, 18.0, 29.0, 38.5, 28.0, 38.0]);
-        binary_f32(BinaryOp::Mul, [&a, &a], &mut RowsMut::new(&mut y, 2, 2, 2), Block { r0: 1, r1: 2, c0: 1, c1: 2 }, ALL);
+        binary_f32::<ALL_OPS>(
+            BinaryOp::Mul,
+            [&a, &a],
+            &mut RowsMut::new(&mut y, 2, 2, 2),
+            Block { r0: 1, r1: 2, c0: 1, c1: 2 },
+            ALL,
+        );
         assert_eq!(y, [10.0, 19.0, 10.0, 18.0, 29.0, 1.0, 28.0, 4.0]);
     }
 
@@ -110,7 +161,7 @@ mod tests {
         let run = |op, multipliers, range| {
             let mut y = [0; 3];
             let quant = BinaryQuant { multipliers, zeros: [4, 0, -2], range };
-            binary_i8(op, [&a, &b], &mut RowsMut::new(&mut y, 1, 1, 3), block, quant);
+            binary_i8::<ALL_OPS>(op, [&a, &b], &mut RowsMut::new(&mut y, 1, 1, 3), block, quant);
             y
         };
         // (1, 6, 123) * 0.25 + (1, 3, -128) * 0.25 = 0.5 to 0, 2.25 to 2, -1.25 to -1; minus 2.

@@ -2,32 +2,43 @@
 
 use super::elementwise::map_or_in_place;
 use crate::math::{exp, tanh};
-use crate::op::Function;
+use crate::op::{ALL_OPS, Function};
 use crate::quant::clamp_f32;
 use crate::view::{Block, Rows, RowsMut};
 
 /// The function's value at `x`, as its definition in [`Function`] says. The tables of int8 are made of it as well.
 pub fn apply(function: &Function, x: f32) -> f32 {
+    apply_linked::<ALL_OPS>(function, x)
+}
+
+/// [`apply`] with the functions in `OPS`; any other is not compiled in and gives `x`.
+#[inline(always)]
+fn apply_linked<const OPS: u128>(function: &Function, x: f32) -> f32 {
+    let has = |function: Function| OPS & function.bit() != 0;
     match *function {
-        Function::Identity => x,
-        Function::LeakyRelu { alpha } => {
+        Function::LeakyRelu { alpha } if has(Function::LeakyRelu { alpha }) => {
             if x < 0.0 {
                 alpha * x
             } else {
                 x
             }
         }
-        Function::Clip { lo, hi } => clamp_f32(x, lo, hi),
-        Function::HardSigmoid { alpha, beta } => clamp_f32(alpha * x + beta, 0.0, 1.0),
-        Function::HardSwish => x * clamp_f32(x / 6.0 + 0.5, 0.0, 1.0),
-        Function::Sigmoid => 1.0 / (1.0 + exp(-x)),
-        Function::Tanh => tanh(x),
+        Function::Clip { lo, hi } if has(Function::Clip { lo, hi }) => clamp_f32(x, lo, hi),
+        Function::HardSigmoid { alpha, beta } if has(Function::HardSigmoid { alpha, beta }) => {
+            clamp_f32(alpha * x + beta, 0.0, 1.0)
+        }
+        Function::HardSwish if has(Function::HardSwish) => x * clamp_f32(x / 6.0 + 0.5, 0.0, 1.0),
+        Function::Sigmoid if has(Function::Sigmoid) => 1.0 / (1.0 + exp(-x)),
+        Function::Tanh if has(Function::Tanh) => tanh(x),
+        Function::Identity => x,
+        Function::LeakyRelu { .. } | Function::Clip { .. } | Function::HardSigmoid { .. } => x,
+        Function::HardSwish | Function::Sigmoid | Function::Tanh => x,
     }
 }
 
-/// Rows x channels in f32, in place where `x` is `None`.
-pub fn unary_f32(function: &Function, x: Option<&Rows<f32>>, y: &mut RowsMut<f32>, block: Block) {
-    map_or_in_place(x, y, block, |_, v| apply(function, v));
+/// Rows x channels in f32, in place where `x` is `None`, of a function in `OPS`.
+pub fn unary_f32<const OPS: u128>(function: &Function, x: Option<&Rows<f32>>, y: &mut RowsMut<f32>, block: Block) {
+    map_or_in_place(x, y, block, |_, v| apply_linked::<OPS>(function, v));
 }
 
 /// Rows x channels in int8: `table[q]`, `q` read as an unsigned byte. In place where `x` is `None`.

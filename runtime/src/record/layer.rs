@@ -50,26 +50,15 @@ impl Layer {
             OpCode::AveragePool => {
                 Op::AveragePool(AveragePool { window, counted: [extra, u16_at(b, 54), u16_at(b, 56), u16_at(b, 58)] })
             }
-            OpCode::Unary => {
-                let (p, q) = (f32_at(b, 36), f32_at(b, 40));
-                Op::Unary(match b[32] {
-                    0 => Function::Identity,
-                    1 => Function::LeakyRelu { alpha: p },
-                    2 => Function::Clip { lo: p, hi: q },
-                    3 => Function::HardSigmoid { alpha: p, beta: q },
-                    4 => Function::HardSwish,
-                    5 => Function::Sigmoid,
-                    6 => Function::Tanh,
-                    _ => return None,
-                })
-            }
+            OpCode::Unary => match Function::from_code(b[32], [f32_at(b, 36), f32_at(b, 40)]) {
+                Some(function) => Op::Unary(function),
+                None => return None,
+            },
             OpCode::PRelu => Op::PRelu,
-            OpCode::Binary => Op::Binary(match b[32] {
-                0 => BinaryOp::Add,
-                1 => BinaryOp::Sub,
-                2 => BinaryOp::Mul,
-                _ => return None,
-            }),
+            OpCode::Binary => match BinaryOp::from_code(b[32]) {
+                Some(op) => Op::Binary(op),
+                None => return None,
+            },
             OpCode::Constant => Op::Constant,
             OpCode::Rearrange => Op::Rearrange(Rearrange {
                 base: u32_at(b, 32),
@@ -147,18 +136,10 @@ impl Layer {
                 }
             }
             Op::Unary(function) => {
-                let (code, p, q) = match *function {
-                    Function::Identity => (0, 0.0, 0.0),
-                    Function::LeakyRelu { alpha } => (1, alpha, 0.0),
-                    Function::Clip { lo, hi } => (2, lo, hi),
-                    Function::HardSigmoid { alpha, beta } => (3, alpha, beta),
-                    Function::HardSwish => (4, 0.0, 0.0),
-                    Function::Sigmoid => (5, 0.0, 0.0),
-                    Function::Tanh => (6, 0.0, 0.0),
-                };
-                b[32] = code;
-                put(&mut b, 36, &f32::to_le_bytes(p));
-                put(&mut b, 40, &f32::to_le_bytes(q));
+                let [p, q] = function.parameters();
+                b[32] = function.code();
+                put(&mut b, 36, &p.to_le_bytes());
+                put(&mut b, 40, &q.to_le_bytes());
             }
             Op::Binary(op) => b[32] = *op as u8,
             Op::Rearrange(r) => {
@@ -209,7 +190,7 @@ mod tests {
         ];
         let modes = [PadMode::Constant, PadMode::Reflect, PadMode::Edge, PadMode::Wrap];
         let pads = modes.map(|mode| Op::Pad(Pad { before: [1, 2, 300], mode, value: -0.5, value_i8: -3 }));
-        let binaries = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul].map(Op::Binary);
+        let binaries = (0..=u8::MAX).filter_map(BinaryOp::from_code).map(Op::Binary);
         let flags = [false, true].into_iter().flat_map(|flag| {
             let place = Op::Place(Place { offset: [4, 500, 6], table: flag });
             [place, Op::ArgMax { last: flag }, Op::Convert(Convert { per_channel: flag })]

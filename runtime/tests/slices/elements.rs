@@ -2,6 +2,7 @@
 
 use super::windows::row_by_row;
 use super::*;
+use staticnet::ALL_OPS;
 use staticnet::kernels::binary::{BinaryQuant, binary_f32, binary_i8};
 use staticnet::kernels::convert::{Grid, to_f32, to_i8};
 use staticnet::kernels::prelu::{PReluQuant, prelu_f32, prelu_i8};
@@ -61,7 +62,7 @@ impl Kernel<f32> for Unary {
     both_in_windows!();
 
     fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
-        unary_f32(&self.function, Some(&x[0]), y, block);
+        unary_f32::<ALL_OPS>(&self.function, Some(&x[0]), y, block);
     }
 }
 
@@ -83,7 +84,7 @@ fn unary_of_both_types_in_place_and_not() {
         let kernel = Unary { shape: shape(random, channels), function: random.pick(&functions), table };
         let (x, y) = check_in_place::<i8>(random, &kernel, |y, block| unary_i8(&table, None, y, block));
         assert!(x.iter().zip(&y).all(|(&q, &y)| y as u8 == table[q as u8 as usize]));
-        let (x, y) = check_in_place::<f32>(random, &kernel, |y, block| unary_f32(&kernel.function, None, y, block));
+        let (x, y) = check_in_place::<f32>(random, &kernel, |y, block| unary_f32::<ALL_OPS>(&kernel.function, None, y, block));
         assert!(x.iter().zip(&y).all(|(&v, y)| *y == apply(&kernel.function, v)));
     });
 }
@@ -154,7 +155,7 @@ impl Kernel<i8> for Binary {
     of_two_inputs!();
 
     fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
-        binary_i8(self.op, [&x[0], &x[1]], y, block, self.quant);
+        binary_i8::<ALL_OPS>(self.op, [&x[0], &x[1]], y, block, self.quant);
     }
 }
 
@@ -162,7 +163,7 @@ impl Kernel<f32> for Binary {
     of_two_inputs!();
 
     fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
-        binary_f32(self.op, [&x[0], &x[1]], y, block, [-0.8, 1.2]);
+        binary_f32::<ALL_OPS>(self.op, [&x[0], &x[1]], y, block, [-0.8, 1.2]);
     }
 }
 

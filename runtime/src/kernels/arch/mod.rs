@@ -78,6 +78,15 @@ pub fn requantize(sums: &mut [[i32; PIXELS]], bias: &[i32], multiplier: &[f32], 
     portable::requantize(sums, bias, multiplier, zero_point, range);
 }
 
+/// What a lane's sum is multiplied with for each word: an odd number without regularity (2^32 over the golden ratio).
+pub(crate) const FACTOR: u32 = 0x9E37_79B1;
+
+/// A sum with one word more.
+#[inline(always)]
+pub(crate) const fn add_word(sum: u32, word: u32) -> u32 {
+    sum.wrapping_mul(FACTOR).wrapping_add(word)
+}
+
 /// Adds words to the sums of four lanes as [`checksum`](crate::checksum) does, wrapping: for each lane of each element, in order,
 /// `sum = FACTOR * sum + word`.
 pub fn add_words(words: &[[u32; 4]], sums: &mut [u32; 4]) {

@@ -4,8 +4,7 @@
 //! Instructions, not intrinsics, which a stable compiler does not have for these cores. `build.rs` sees to it that they are only
 //! assembled for a core that has them. Vectors q0 to q3 are used, which no caller expects to be kept.
 
-use super::{PIXELS, portable};
-use crate::bytes::FACTOR;
+use super::{FACTOR, PIXELS, portable};
 use core::arch::asm;
 
 /// As [`super::requantize`]. Four instructions an output; 13 for the four sums of a channel.

@@ -1,7 +1,6 @@
 //! The primitives in plain Rust: their definition, and what runs where nothing faster is compiled in.
 
-use super::PIXELS;
-use crate::bytes::add_word;
+use super::{PIXELS, add_word};
 
 /// Interleaved partial sums of an f32 dot product.
 pub(super) const LANES: usize = 8;
