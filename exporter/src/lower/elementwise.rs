@@ -187,6 +187,11 @@ impl Lowering {
             (BinaryOp::Sub, false) => (vec![1.0; n], negated(c)),
             (BinaryOp::Sub, true) => (vec![-1.0; n], c),
             (BinaryOp::Mul, _) => (c, vec![0.0; n]),
+            // Constants whose reciprocals are exact, or near enough to be folded like any other scale.
+            (BinaryOp::Div, false) if c.iter().all(|v| v.recip().is_normal()) => {
+                (c.into_iter().map(f32::recip).collect(), vec![0.0; n])
+            }
+            (BinaryOp::Div, _) => return Ok(false),
         };
         let view = match in_place {
             Some((view, _)) => view,

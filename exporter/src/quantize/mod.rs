@@ -184,6 +184,7 @@ fn numbers(layer: &mut Layer, tensors: &[Tensor], grids: &[Option<Quant>]) -> Re
             match op {
                 BinaryOp::Mul => Numbers::multipliers(x.scale * second.scale / y.scale, 0.0),
                 BinaryOp::Add | BinaryOp::Sub => Numbers::multipliers(ratio, second.scale / y.scale),
+                BinaryOp::Div => Numbers::multipliers(x.scale, second.scale),
             }
         }
         (Op::Softmax, _) => Payload::Exponentials(tables::exponentials(x.scale)).into(),

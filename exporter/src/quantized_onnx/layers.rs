@@ -128,7 +128,7 @@ impl Writer<'_> {
         let on_codes = match op {
             BinaryOp::Add => Some("QLinearAdd"),
             BinaryOp::Mul => Some("QLinearMul"),
-            BinaryOp::Sub => None,
+            BinaryOp::Sub | BinaryOp::Div => None,
         };
         let Some(on_codes) = on_codes.filter(|_| self.on_codes(i)) else {
             self.on_reals(i, op.name(), vec![], vec![]);

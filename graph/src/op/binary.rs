@@ -26,6 +26,7 @@ pub fn reference(op: BinaryOp, a: &Tensor, b: &Tensor, out_shape: &[usize]) -> T
             BinaryOp::Add => |a, b| a + b,
             BinaryOp::Sub => |a, b| a - b,
             BinaryOp::Mul => |a, b| a * b,
+            BinaryOp::Div => |a, b| a / b,
         },
     )
 }
@@ -35,12 +36,12 @@ fn zip(a: &Tensor, b: &Tensor, shape: &[usize], f: fn(f32, f32) -> f32) -> Tenso
     Tensor { shape: shape.to_vec(), data: a.data.iter().zip(&b.data).map(|(&a, &b)| f(a, b)).collect() }
 }
 
-/// ONNX `Add`, `Sub` or `Mul`.
+/// ONNX `Add`, `Sub`, `Mul` or `Div`.
 pub(crate) fn to_onnx() -> Form {
     Form::new(vec![])
 }
 
-/// ONNX `Add`, `Sub` or `Mul`.
+/// ONNX `Add`, `Sub`, `Mul` or `Div`.
 pub(crate) fn from_onnx(node: &mut NodeReader, op: BinaryOp) -> Option<Lowered> {
     node.inputs_at_most(2);
     let mut steps = Steps::default();
@@ -60,14 +61,4 @@ pub(crate) fn sum_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
         sum = steps.add(node, Op::Binary(BinaryOp::Add), &[&sum, &x], vec![])?;
     }
     steps.finish(node, sum)
-}
-
-/// ONNX `Div` of activations is refused: no graph node divides. One of constants is computed before it comes here.
-pub(crate) fn div_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
-    node.inputs_at_most(2);
-    if let (Some(_), Some(_)) = (node.input(0), node.input(1)) {
-        let hint = "multiply by the reciprocal instead (Mul with a constant), or move the division into a weight";
-        node.refuse("", "a division of activations is not supported", hint);
-    }
-    None
 }

@@ -23,7 +23,7 @@ const OPERATORS: &[(&str, Read)] = &[
     ("Constant", |node| node.constant_attribute().map(Lowered::constant)),
     ("Conv", conv::from_onnx),
     ("DequantizeLinear", quantized::dequantize_from_onnx),
-    ("Div", binary::div_from_onnx),
+    ("Div", |node| binary::from_onnx(node, BinaryOp::Div)),
     ("Dropout", dropout::from_onnx),
     ("Flatten", reshape::flatten_from_onnx),
     ("Gemm", linear::gemm_from_onnx),

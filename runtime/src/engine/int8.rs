@@ -63,7 +63,7 @@ impl Call<'_> {
                 has(OpCode::Binary)?;
                 let zeros = [zero_x, self.typed.x2.zero_point, zero_y];
                 let multipliers = [layer.multiplier, layer.multiplier2];
-                let quant = binary::BinaryQuant { multipliers, zeros, range: layer.range_i8 };
+                let quant = binary::BinaryQuant { multipliers, scale: self.typed.y.scale, zeros, range: layer.range_i8 };
                 let [x, x2] = &self.both(&o)?;
                 binary::binary_i8::<OPS>(*op, [x, x2], &mut self.rows_mut(o.y)?, block, quant);
             }

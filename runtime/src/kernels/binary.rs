@@ -4,6 +4,9 @@
 //! - Add, Sub: `clamp(round_half_even(f32(a - za) * ma +- f32(b - zb) * mb) + zero_point)`, `ma` and `mb` the input scales / output
 //!   scale, one rounding.
 //! - Mul: `requantize((a - za) * (b - zb), m)`, `m` = product of the input scales / output scale.
+//! - Div: `clamp(round_half_even(real(a) / real(b) / scale) + zero_point)`, where `real(a) = f32(a - za) * ma`, `ma` and `mb` are the
+//!   input scales and `scale` is the output's: what ONNX computes between conversions. A divisor of 0 gives the largest output for a
+//!   positive dividend and the smallest for a negative one and for 0.
 
 use crate::op::BinaryOp;
 use crate::quant::{clamp_f32, requantize, round_onto};
@@ -44,8 +47,9 @@ pub fn binary_f32<const OPS: u128>(op: BinaryOp, x: [&Rows<f32>; 2], y: &mut Row
         BinaryOp::Add if has(BinaryOp::Add) => add_f32(x, y, block, range),
         BinaryOp::Sub if has(BinaryOp::Sub) => sub_f32(x, y, block, range),
         BinaryOp::Mul if has(BinaryOp::Mul) => mul_f32(x, y, block, range),
+        BinaryOp::Div if has(BinaryOp::Div) => div_f32(x, y, block, range),
         // Not compiled in.
-        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => {}
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div => {}
     }
 }
 
@@ -61,11 +65,18 @@ fn mul_f32(x: [&Rows<f32>; 2], y: &mut RowsMut<f32>, block: Block, [lo, hi]: [f3
     zip(x, y, block, |a, b| clamp_f32(a * b, lo, hi));
 }
 
+fn div_f32(x: [&Rows<f32>; 2], y: &mut RowsMut<f32>, block: Block, [lo, hi]: [f32; 2]) {
+    zip(x, y, block, |a, b| clamp_f32(a / b, lo, hi));
+}
+
 /// How two int8 inputs become one output.
 #[derive(Clone, Copy, Debug)]
 pub struct BinaryQuant {
     /// Add and Sub: input scale / output scale of either input. Mul has the first alone: product of the input scales / output scale.
+    /// Div: the input scales.
     pub multipliers: [f32; 2],
+    /// Output scale, which Div alone looks at.
+    pub scale: f32,
     /// Zero points of the inputs and the output.
     pub zeros: [i8; 3],
     /// Smallest and largest output.
@@ -79,7 +90,7 @@ impl BinaryQuant {
         (a as i32 - za as i32, b as i32 - zb as i32)
     }
 
-    /// Inputs in units of the output.
+    /// Inputs times their multipliers.
     fn scaled(&self, a: i8, b: i8) -> (f32, f32) {
         let ((a, b), [ma, mb]) = (self.apart(a, b), self.multipliers);
         (a as f32 * ma, b as f32 * mb)
@@ -98,8 +109,9 @@ pub fn binary_i8<const OPS: u128>(op: BinaryOp, x: [&Rows<i8>; 2], y: &mut RowsM
         BinaryOp::Add if has(BinaryOp::Add) => add_i8(x, y, block, quant),
         BinaryOp::Sub if has(BinaryOp::Sub) => sub_i8(x, y, block, quant),
         BinaryOp::Mul if has(BinaryOp::Mul) => mul_i8(x, y, block, quant),
+        BinaryOp::Div if has(BinaryOp::Div) => div_i8(x, y, block, quant),
         // Not compiled in.
-        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => {}
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div => {}
     }
 }
 
@@ -122,6 +134,13 @@ fn mul_i8(x: [&Rows<i8>; 2], y: &mut RowsMut<i8>, block: Block, quant: BinaryQua
     zip(x, y, block, |a, b| {
         let (a, b) = quant.apart(a, b);
         requantize(a * b, quant.multipliers[0], zero, lo, hi)
+    });
+}
+
+fn div_i8(x: [&Rows<i8>; 2], y: &mut RowsMut<i8>, block: Block, quant: BinaryQuant) {
+    zip(x, y, block, |a, b| {
+        let (a, b) = quant.scaled(a, b);
+        quant.round(a / b / quant.scale)
     });
 }
 
@@ -151,6 +170,21 @@ mod tests {
             ALL,
         );
         assert_eq!(y, [10.0, 19.0, 10.0, 18.0, 29.0, 1.0, 28.0, 4.0]);
+        binary_f32::<ALL_OPS>(BinaryOp::Div, [&b, &a], &mut RowsMut::new(&mut y, 2, 2, 2), block, [6.0, 35.0]);
+        assert_eq!(y, [10.0, 20.0, 6.0, 10.0, 30.0, 35.0, 15.0, 20.0]);
+    }
+
+    #[test]
+    fn int8_divides_real_numbers_and_rounds_once() {
+        // Twice 3, -3, 0, 3, -3, 0 over half of 4, 4, 4, 0, 0, 0; units of 0.4.
+        let (a, b) = ([13i8, 7, 10, 13, 7, 10], [-1i8, -1, -1, -5, -5, -5]);
+        let (a, b) = (Rows::new(&a, 1, 1, 1, 6), Rows::new(&b, 1, 1, 1, 6));
+        let block = Block { r0: 0, r1: 1, c0: 0, c1: 6 };
+        let mut y = [0; 6];
+        let quant = BinaryQuant { multipliers: [2.0, 0.5], scale: 0.4, zeros: [10, -5, 1], range: [-100, 90] };
+        binary_i8::<ALL_OPS>(BinaryOp::Div, [&a, &b], &mut RowsMut::new(&mut y, 1, 1, 6), block, quant);
+        // 7.5 to 8 and -7.5 to -8, each plus 1; over 0 the ends.
+        assert_eq!(y, [9, -7, 1, 90, -100, -100]);
     }
 
     #[test]
@@ -160,7 +194,7 @@ mod tests {
         let block = Block { r0: 0, r1: 1, c0: 0, c1: 3 };
         let run = |op, multipliers, range| {
             let mut y = [0; 3];
-            let quant = BinaryQuant { multipliers, zeros: [4, 0, -2], range };
+            let quant = BinaryQuant { multipliers, scale: 0.5, zeros: [4, 0, -2], range };
             binary_i8::<ALL_OPS>(op, [&a, &b], &mut RowsMut::new(&mut y, 1, 1, 3), block, quant);
             y
         };

@@ -97,17 +97,20 @@ pub enum BinaryOp {
     Sub = 1,
     /// `a * b`.
     Mul = 2,
+    /// `a / b`.
+    Div = 3,
 }
 
 impl BinaryOp {
     /// Number of operations.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 
     pub(crate) const fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => Some(BinaryOp::Add),
             1 => Some(BinaryOp::Sub),
             2 => Some(BinaryOp::Mul),
+            3 => Some(BinaryOp::Div),
             _ => None,
         }
     }
@@ -118,6 +121,7 @@ impl BinaryOp {
             BinaryOp::Add => "Add",
             BinaryOp::Sub => "Sub",
             BinaryOp::Mul => "Mul",
+            BinaryOp::Div => "Div",
         }
     }
 }

@@ -185,9 +185,10 @@ fn binary_of_both_types_with_any_repetition() {
         let channels = random.within(1, 16);
         let output = shape(random, channels);
         let inputs = [(); 2].map(|()| output.map(|n| if random.one_in(3) { 1 } else { n }));
-        let op = random.pick(&[BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul]);
+        let op = random.pick(&[BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div]);
         let zeros = [random.bits() as i8, random.bits() as i8, random.bits() as i8];
-        let kernel = Binary { op, inputs, output, quant: BinaryQuant { multipliers: [0.4, 0.7], zeros, range: [-120, 90] } };
+        let kernel =
+            Binary { op, inputs, output, quant: BinaryQuant { multipliers: [0.4, 0.7], scale: 0.3, zeros, range: [-120, 90] } };
         let (x, y) = check::<i8, i8>(random, &kernel);
         for ((a, b), y) in pairs(&x, &kernel).into_iter().zip(y) {
             let (a, b) = (a as f64 - zeros[0] as f64, b as f64 - zeros[1] as f64);
@@ -195,6 +196,9 @@ fn binary_of_both_types_with_any_repetition() {
                 BinaryOp::Add => a * 0.4 + b * 0.7,
                 BinaryOp::Sub => a * 0.4 - b * 0.7,
                 BinaryOp::Mul => a * b * 0.4,
+                // 0 over 0 has the smallest output.
+                BinaryOp::Div if a == 0.0 && b == 0.0 => f64::NEG_INFINITY,
+                BinaryOp::Div => a * 0.4 / (b * 0.7) / 0.3,
             };
             let want = (real + zeros[2] as f64).clamp(-120.0, 90.0);
             assert!((y as f64 - want).abs() < 0.501, "{op:?} {y} {want}");
@@ -205,6 +209,7 @@ fn binary_of_both_types_with_any_repetition() {
                 BinaryOp::Add => a + b,
                 BinaryOp::Sub => a - b,
                 BinaryOp::Mul => a * b,
+                BinaryOp::Div => a / b,
             };
             assert_eq!(y, want.clamp(-0.8, 1.2));
         }

@@ -173,13 +173,19 @@ fn with_constant(graph: &mut Graph, random: &mut Random, name: &str, x: ValueId,
     add(graph, name, Op::Binary(operation(random)), &pair, vec![])
 }
 
-/// Squeeze and excite: each channel, or each pixel, times a function of its mean.
+/// Squeeze and excite: each channel, or each pixel, times (or over) a function of its mean.
 fn gate(graph: &mut Graph, random: &mut Random, name: &str, x: ValueId) -> Option<ValueId> {
     let axes = random.pick(&[&[2, 3][..], &[1]]).to_vec();
     let mean = add(graph, &format!("{name}.mean"), Op::ReduceMean { axes, keep: true }, &[x], vec![])?;
     let function = Op::Unary(random.pick(&[Function::Sigmoid, Function::HardSigmoid { alpha: 0.2, beta: 0.5 }]));
     let gate = add(graph, &format!("{name}.gate"), function, &[mean], vec![])?;
     let pair = if random.one_in(2) { [x, gate] } else { [gate, x] };
+    if random.one_in(3) {
+        // Kept away from 0, where a quotient has no bound.
+        let above = Op::Unary(Function::Clip { lo: 0.25, hi: f32::INFINITY });
+        let divisor = add(graph, &format!("{name}.above"), above, &[gate], vec![])?;
+        return add(graph, name, Op::Binary(BinaryOp::Div), &[x, divisor], vec![]);
+    }
     add(graph, name, Op::Binary(BinaryOp::Mul), &pair, vec![])
 }
 

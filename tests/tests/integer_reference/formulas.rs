@@ -175,6 +175,7 @@ fn combined(op: BinaryOp, a: &Ints, b: &Ints, r: i64, p: i64, c: usize) -> f64 {
         BinaryOp::Add => real(a) + real(b),
         BinaryOp::Sub => real(a) - real(b),
         BinaryOp::Mul => real(a) * real(b),
+        BinaryOp::Div => real(a) / real(b),
     }
 }
 
