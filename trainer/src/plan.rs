@@ -181,7 +181,8 @@ fn form(op: &Op) -> Option<Trained> {
         Op::Lrn(attrs) => Some(Trained::Lrn(*attrs)),
         Op::Relu => Some(Trained::Relu),
         Op::Dropout { ratio } => Some(Trained::Dropout(*ratio)),
-        Op::Flatten | Op::Identity | Op::Reshape { .. } | Op::Unary(Function::Identity) => Some(Trained::Pass),
+        Op::Flatten | Op::Identity | Op::Reshape { .. } => Some(Trained::Pass),
+        Op::Unary(function) if *function == Function::Identity => Some(Trained::Pass),
         Op::MatMul
         | Op::AveragePool(_)
         | Op::BatchNorm { .. }

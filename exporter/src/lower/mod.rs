@@ -18,7 +18,7 @@ mod shape;
 mod view;
 
 use crate::network::{Kind, Layer, Network, Parameters, Tensor};
-use staticnet::op::Op as DeviceOp;
+use staticnet::op::{Function, Op as DeviceOp};
 use staticnet_graph::diagnostic::Diagnostic;
 use staticnet_graph::graph::{self, Codes, Elem, Graph, Node, Op, ValueId};
 use std::collections::{BTreeMap, HashMap};
@@ -194,7 +194,8 @@ impl Lowering {
 
     fn node(&mut self, node: &Node) -> Result<(), Refused> {
         match &node.op {
-            Op::Dropout { .. } | Op::Identity | Op::Unary(staticnet::op::Function::Identity) => {
+            Op::Unary(function) if *function != Function::Identity => self.elementwise(node, DeviceOp::Unary(*function)),
+            Op::Dropout { .. } | Op::Identity | Op::Unary(_) => {
                 self.held[node.output.0] = self.held[node.inputs[0].0].clone();
                 Ok(())
             }
@@ -207,7 +208,6 @@ impl Lowering {
             Op::Lrn(attrs) => self.per_pixel(node, DeviceOp::Lrn(*attrs)),
             Op::BatchNorm { epsilon } => self.batch_norm(node, *epsilon),
             Op::Relu => self.elementwise(node, DeviceOp::Relu),
-            Op::Unary(function) => self.elementwise(node, DeviceOp::Unary(*function)),
             Op::PRelu => self.prelu(node),
             Op::Binary(op) => self.binary(node, *op),
             Op::Softmax { axis } => self.softmax(node, *axis),
