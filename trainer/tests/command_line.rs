@@ -45,6 +45,27 @@ fn the_demo_says_what_it_was_built_without() {
     assert!(!out.exists());
 }
 
+/// tract is by far the largest dependency of the workspace.
+#[test]
+fn tract_comes_with_the_demo_alone() {
+    let dependencies = |features: &str| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args([
+            "tree",
+            "--locked",
+            "-p",
+            "staticnet-trainer",
+            "--edges",
+            "normal",
+        ]);
+        let output = cargo.args(["--prefix", "none", "--features", features]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(!dependencies("").contains("tract-"));
+    assert!(dependencies("demo").contains("tract-onnx"));
+}
+
 #[test]
 fn a_description_is_written_and_read() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
 use super::*;
 use std::fs;
 
-/// A tenth of the pictures, a few epochs: enough to learn something.
+/// A fifth of the pictures, ten epochs: enough to tell some of the classes apart.
 fn short() -> Extent {
-    let pictures = SynthOptions { train_per_class: 60, test_per_class: 10, ..SynthOptions::default() };
-    Extent { pictures, epochs: 4 }
+    let pictures = SynthOptions { train_per_class: 120, test_per_class: 10, ..SynthOptions::default() };
+    Extent { pictures, epochs: 10 }
 }
 
 #[test]
@@ -18,11 +18,11 @@ fn the_engines_agree_on_a_network_that_was_just_trained() {
         Stage::Training(_) | Stage::Doing(_) => {}
     })
     .unwrap();
-    assert_eq!((drawn, epochs, report.pictures), (700, 4, (600, 100)));
+    assert_eq!((drawn, epochs, report.pictures), (1300, 10, (1200, 100)));
 
     // Three engines in f32 on the same weights, of which one is tract; a picture may lie on the border between two classes.
     let [trained, tract, float, int8] = &report.rows[..] else { panic!("{:?}", report.rows) };
-    assert!(trained.top1 > 0.2, "ten classes, and {} of the pictures are told apart", trained.top1);
+    assert!(trained.top1 > 0.3, "ten classes, and {} of the pictures are told apart", trained.top1);
     assert!((tract.top1 - trained.top1).abs() <= 0.011 && (float.top1 - tract.top1).abs() <= 0.011, "{:?}", report.rows);
     assert!(report.float.ok && report.float.max_rel <= 1e-4, "{:?}", report.float);
     assert!(report.int8.layers.iter().all(|layer| layer.ok), "{:?}", report.int8.layers);
@@ -33,7 +33,7 @@ fn the_engines_agree_on_a_network_that_was_just_trained() {
     }
     let table = report.to_string();
     assert!(
-        table.contains("the trained net, f32   trainer (dfdx)") && table.contains("4 epochs on 600 drawn pictures"),
+        table.contains("the trained net, f32   trainer (dfdx)") && table.contains("10 epochs on 1200 drawn pictures"),
         "{table}"
     );
 }

@@ -39,12 +39,11 @@ impl<'a, S: BatchSource, B: Backend> Session<'a, S, B> {
         memory::check(backend.as_ref(), &blank, config, config.batch_size.div_ceil(ranks.size()))?;
         let (graph, optimiser, position, history) = if resume {
             let last = run.last();
-            let checkpoint = Checkpoint::load(&last).map_err(|error| match error {
-                CheckpointError::Missing { folder } if !ranks.is_first() => {
-                    TrainError::NotShared { folder, rank: ranks.to_string() }
-                }
-                error => error.into(),
-            })?;
+            let loaded = Checkpoint::load(&last);
+            if let (Err(CheckpointError::Missing { folder }), false) = (&loaded, ranks.is_first()) {
+                return Err(TrainError::NotShared { folder: folder.clone(), rank: ranks.to_string() });
+            }
+            let checkpoint = loaded?;
             same_network(&blank, &checkpoint.graph, &last)?;
             let Position { batch, batches: found, .. } = checkpoint.position;
             if batch > 0 && found != batches {
