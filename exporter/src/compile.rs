@@ -202,3 +202,38 @@ pub fn emit_plan(mut network: Quantized, plan: &Plan, options: &Options) -> Resu
 fn not_accepted(error: staticnet::ArtifactError) -> Error {
     Error::Artifact { file: "the new artifact".into(), error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use staticnet::op::{Conv2d, Window};
+    use staticnet::preprocess::{Fit, Picture, Preprocess};
+
+    /// A convolution of pictures of 5 x 4 pixels.
+    fn graph(preprocess: Preprocess) -> Graph {
+        let mut graph = Graph::new("picture");
+        let x = graph.input("x", &[1, 3, 4, 5]);
+        let y = graph.conv("conv", x, 4, Conv2d { window: Window::square(3, 1, 1), groups: 1 }).unwrap();
+        graph.output(y);
+        for tensor in graph.params.values_mut() {
+            tensor.data.iter_mut().enumerate().for_each(|(i, v)| *v = (i * 29 % 17) as f32 / 8.0 - 1.0);
+        }
+        graph.preprocess = Some(preprocess);
+        graph
+    }
+
+    #[test]
+    fn pictures_calibrate_as_their_arrays_do() {
+        let (mean, std) = ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]);
+        let preprocess = Preprocess { width: 5, height: 4, channels: 3, fit: Fit::Stretch, mean, std };
+        let bytes: Vec<u8> = (0..60).map(|i| (i * 37 % 256) as u8).collect();
+        let picture = Picture { pixels: &bytes, width: 5, height: 4, channels: 3 };
+        let mut pixels = vec![0.0; preprocess.len()];
+        preprocess.to_f32(picture, &mut pixels).unwrap();
+        let (pixels, array) = ([pixels], [staticnet_data::chw(&preprocess, picture).unwrap()]);
+        let compiled = |samples: Samples| compile(graph(preprocess), samples, &Options::default()).unwrap().joined();
+        assert_eq!(compiled(Samples::Pictures(&pixels)), compiled(Samples::Arrays(&array)));
+        // The order matters to what the convolution makes of them.
+        assert_ne!(compiled(Samples::Pictures(&array)), compiled(Samples::Arrays(&array)));
+    }
+}
