@@ -4,7 +4,7 @@ use crate::net::Net;
 use crate::plan::{self, Plan};
 use crate::random::Random;
 use staticnet::op::{
-    AveragePool, BinaryOp, Conv2d, Convert, Function, Lrn, MaxPool, Op, Pad, PadMode, Place, Rearrange, Window,
+    AveragePool, BinaryOp, Conv2d, Convert, Function, LpPool, Lrn, MaxPool, Norm, Op, Pad, PadMode, Place, Rearrange, Window,
 };
 use staticnet::record::DType;
 
@@ -34,7 +34,9 @@ pub fn net(dtype: DType, seed: u64) -> Net {
     let window = Window { kernel: [2, 2], stride: [1, 1], dilation: [1, 1], pads: [0, 0, 1, 0] };
     let mean = AveragePool { window, counted: [0, 0, 1, 0] };
     let mean = net.layer(Op::AveragePool(mean), &[square], dtype, [5, 3, 6]);
-    let scaled = net.layer(Op::Resize, &[mean], dtype, [5, 4, 6]);
+    let norm = LpPool { window: Window::square(3, 1, 1), norm: Norm::Root };
+    let norm = net.layer(Op::LpPool(norm), &[mean], dtype, [5, 3, 6]);
+    let scaled = net.layer(Op::Resize, &[norm], dtype, [5, 4, 6]);
     let joined = net.tensor(dtype, [5, 4, 12]);
     net.layer_into(Op::Place(Place { offset: [0; 3], table: false }), &[sum], joined);
     net.layer_into(Op::Place(Place { offset: [0, 0, 6], table: dtype == DType::I8 }), &[scaled], joined);
@@ -48,9 +50,6 @@ pub fn net(dtype: DType, seed: u64) -> Net {
     net.outputs = vec![softmax, indices, back];
     net
 }
-
-/// Number of operators of the runtime.
-pub const OPERATORS: usize = 17;
 
 /// Artifacts: int8 and f32 layer by layer and in place, then int8 and f32 streamed through rings, the int8 one from its first
 /// input on, with a source of rows, then int8 and f32 with windows, outputs over dead rows and weights in places.

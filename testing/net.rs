@@ -181,6 +181,7 @@ impl Net {
                 Weights::None
             }
             Op::AveragePool(_) | Op::Binary(_) | Op::Rearrange(_) | Op::Pad(_) | Op::ArgMax { .. } => Weights::None,
+            Op::LpPool(_) => Weights::None,
         }
     }
 
@@ -202,6 +203,7 @@ impl Net {
             Op::Conv2d(conv) => window(&conv.window),
             Op::MaxPool(pool) => window(&pool.window),
             Op::AveragePool(pool) => window(&pool.window),
+            Op::LpPool(pool) => window(&pool.window),
             Op::Linear | Op::Resize => 0..h,
             // In these networks: whole rows of rows, or no order at all.
             Op::Rearrange(r) if r.row as usize == w * c && self.shape(layer.output)[0] > 1 => rows.clone(),

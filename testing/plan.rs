@@ -137,14 +137,20 @@ fn readers(net: &Net, tensor: u16) -> impl Iterator<Item = usize> + '_ {
 /// Whether a layer can go on with a window of the channels of what the layer before it makes for it alone.
 fn continues(net: &Net, layer: usize) -> bool {
     let (before, record) = (&net.layers[layer - 1], &net.layers[layer]);
-    let window_in = matches!(record.op, Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu);
+    let window_in = matches!(
+        record.op,
+        Op::MaxPool(_) | Op::AveragePool(_) | Op::LpPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu
+    );
     let window_out = window_in_or_conv(&before.op);
     let alone = readers(net, before.output).eq([layer]) && !net.outputs.contains(&before.output);
     window_in && window_out && record.input == before.output && alone
 }
 
 fn window_in_or_conv(op: &Op) -> bool {
-    matches!(op, Op::Conv2d(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu)
+    matches!(
+        op,
+        Op::Conv2d(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::LpPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu
+    )
 }
 
 impl Plan {

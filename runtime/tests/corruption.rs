@@ -5,11 +5,11 @@
 //! and without correct checksums (computed here, not by the runtime), for what gets past the checksums is what the other checks
 //! must stop. What `Artifact::new` then accepts must run to its end in exactly the RAM that it asks for.
 
-use staticnet::op::{Op, Window};
+use staticnet::op::{Op, OpCode, Window};
 use staticnet::record::{DType, TensorInfo};
 use staticnet::view::Rows;
 use staticnet::{ALL_OPS, Artifact, ArtifactErrorKind, Engine, Mapped, Picture, StepDone};
-use staticnet_testing::every_op::{OPERATORS, artifacts};
+use staticnet_testing::every_op::artifacts;
 use staticnet_testing::source::Copying;
 use staticnet_testing::surgery::{self, Parts, repair};
 use staticnet_testing::{AlignedBytes, Case, Random};
@@ -149,6 +149,7 @@ fn work(artifact: &Artifact) -> u64 {
             Op::Linear => channels * x.elements(),
             Op::MaxPool(pool) => pixels * existing(&pool.window) * channels,
             Op::AveragePool(pool) => pixels * existing(&pool.window) * channels,
+            Op::LpPool(pool) => pixels * existing(&pool.window) * channels,
             Op::Lrn(lrn) => pixels * channels * (lrn.size as u64).min(x.channels as u64),
             Op::Softmax | Op::ArgMax { .. } => pixels * x.channels as u64,
             // Looks at every element of the rows, whichever channels are asked for.
@@ -176,7 +177,7 @@ fn the_originals_run_and_have_every_operator() {
         let artifact = Artifact::new(bytes.as_ref()).expect("just run");
         let codes: std::collections::BTreeSet<u8> =
             (0..artifact.layer_count()).filter_map(|i| artifact.layer(i)).map(|layer| layer.op.code() as u8).collect();
-        assert_eq!(codes.len(), OPERATORS, "an operator is missing");
+        assert_eq!(codes.len(), OpCode::COUNT as usize, "an operator is missing");
         assert_eq!(artifact.tensor(0).map(|t| t.dtype), Some(dtype));
         // The checksums of this file are those of the format: repairing what is whole changes nothing.
         let mut same = original.clone();

@@ -1,6 +1,6 @@
 //! What `Artifact::new` refuses about operators, one condition at a time: each change to a sound network, and the error it must give.
 
-use staticnet::op::{AveragePool, BinaryOp, Convert, Function, Op, Pad, PadMode, Place, Rearrange, Window};
+use staticnet::op::{AveragePool, BinaryOp, Convert, Function, LpPool, Norm, Op, Pad, PadMode, Place, Rearrange, Window};
 use staticnet::record::{DType, NONE16};
 use staticnet::{Artifact, ArtifactErrorKind as Kind};
 use staticnet_testing::net::{Net, Shape};
@@ -116,6 +116,9 @@ fn shapes_that_do_not_follow() {
     sound(&pooled);
     refused(&pooled, Kind::Attribute, set(mean([2, 0, 0, 0])));
     refused(&pooled, Kind::Attribute, set(mean([0, 0, 0, 1])));
+    let pooled = one(Op::LpPool(LpPool { window, norm: Norm::Sum }), &[(I8, [2, 3, 4])], (I8, [2, 2, 4]));
+    sound(&pooled);
+    refused(&pooled, Kind::Shape, set(Op::LpPool(LpPool { window: Window::square(3, 1, 1), norm: Norm::Sum })));
 }
 
 #[test]
@@ -190,6 +193,7 @@ fn rings_hold_the_rows_that_a_step_reads() {
         (walk(4, 12), [3, 3, 4], 4),
         (Op::Resize, [2, 2, 4], 4),
         (Op::AveragePool(AveragePool { window, counted: [0; 4] }), input, 3),
+        (Op::LpPool(LpPool { window, norm: Norm::Root }), input, 3),
         (Op::Softmax, input, 1),
     ] {
         for ring in 1..=4 {

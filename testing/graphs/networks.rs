@@ -189,7 +189,7 @@ pub fn samples(graph: &Graph, random: &mut Random, n: usize) -> Vec<Vec<f32>> {
 }
 
 /// Number of operators that a graph can have.
-pub const GRAPH_OPERATORS: usize = 26;
+pub const GRAPH_OPERATORS: usize = 27;
 
 /// The number of an operator, below [`GRAPH_OPERATORS`].
 pub fn number(op: &Op) -> usize {
@@ -220,5 +220,6 @@ pub fn number(op: &Op) -> usize {
         Op::Dropout { .. } => 23,
         Op::Flatten => 24,
         Op::Identity => 25,
+        Op::LpPool(_) => 26,
     }
 }

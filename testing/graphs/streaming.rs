@@ -71,6 +71,7 @@ fn reads(network: &Quantized, layer: &QuantLayer, i: usize, rows: &Range<usize>)
         Op::Conv2d(conv) => window_rows(&conv.window, rows, h),
         Op::MaxPool(pool) => window_rows(&pool.window, rows, h),
         Op::AveragePool(pool) => window_rows(&pool.window, rows, h),
+        Op::LpPool(pool) => window_rows(&pool.window, rows, h),
         Op::Linear | Op::Resize => 0..h,
         Op::Rearrange(walk) => walked_rows(walk, rows, h, w * c),
         Op::Pad(pad) => {

@@ -49,14 +49,14 @@ from exporter_cli import DEFAULT_EXPORTER, Exporter, ExporterError
 
 OPERATORS = frozenset(
     """
-    Conv Gemm MatMul MaxPool AveragePool GlobalAveragePool GlobalMaxPool LRN BatchNormalization Relu LeakyRelu PRelu Clip
-    HardSigmoid HardSwish Sigmoid Tanh Softmax Add Sum Mul Sub Concat Split Slice Flatten Reshape Squeeze Unsqueeze Transpose
+    Conv Gemm MatMul MaxPool AveragePool GlobalAveragePool GlobalMaxPool LpPool GlobalLpPool LRN BatchNormalization Relu LeakyRelu PRelu Clip
+    HardSigmoid HardSwish Sigmoid Tanh Softmax Add Sum Mul Sub Div Concat Split Slice Flatten Reshape Squeeze Unsqueeze Transpose
     Pad Dropout Identity Constant ConstantOfShape ReduceMean ArgMax Resize QuantizeLinear DequantizeLinear QLinearConv
     QLinearMatMul
     """.split()
 )
 QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"})
-ALL_INPUTS_ARE_ACTIVATIONS = frozenset({"Add", "Sub", "Mul", "Sum", "Concat"})
+ALL_INPUTS_ARE_ACTIVATIONS = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Concat"})
 BYTES = frozenset({TensorProto.UINT8, TensorProto.INT8})
 # Shapes, axes, indices and masks; what is computed with is looked at by itself.
 PLAIN_TYPES = BYTES | {TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL}

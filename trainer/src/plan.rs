@@ -185,6 +185,7 @@ fn form(op: &Op) -> Option<Trained> {
         Op::Unary(function) if *function == Function::Identity => Some(Trained::Pass),
         Op::MatMul
         | Op::AveragePool(_)
+        | Op::LpPool(_)
         | Op::BatchNorm { .. }
         | Op::Unary(_)
         | Op::PRelu

@@ -204,6 +204,7 @@ impl Lowering {
             Op::MatMul => self.matmul(node),
             Op::MaxPool(attrs) => self.max_pool(node, *attrs),
             Op::AveragePool(attrs) => self.average_pool(node, *attrs),
+            Op::LpPool(attrs) => self.lp_pool(node, *attrs),
             Op::ReduceMean { axes, keep: _ } => self.reduce_mean(node, axes),
             Op::Lrn(attrs) => self.per_pixel(node, DeviceOp::Lrn(*attrs)),
             Op::BatchNorm { epsilon } => self.batch_norm(node, *epsilon),

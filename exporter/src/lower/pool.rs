@@ -3,7 +3,7 @@
 use super::view::View;
 use super::{Held, Lowering, Refused, refused};
 use crate::network::{Kind, Parameters};
-use staticnet::op::{AveragePool, MaxPool, Op, Window};
+use staticnet::op::{AveragePool, LpPool, MaxPool, Op, Window};
 use staticnet_graph::graph::{Node, Resize};
 
 impl Lowering {
@@ -26,6 +26,11 @@ impl Lowering {
     pub(super) fn average_pool(&mut self, node: &Node, attrs: AveragePool) -> Result<(), Refused> {
         let x = self.picture(node.inputs[0], &node.name, &attrs.window)?;
         self.on_picture(node, x, Op::AveragePool(attrs), Kind::Real, Parameters::None)
+    }
+
+    pub(super) fn lp_pool(&mut self, node: &Node, attrs: LpPool) -> Result<(), Refused> {
+        let x = self.picture(node.inputs[0], &node.name, &attrs.window)?;
+        self.on_picture(node, x, Op::LpPool(attrs), Kind::Real, Parameters::None)
     }
 
     pub(super) fn resize(&mut self, node: &Node, resize: &Resize) -> Result<(), Refused> {

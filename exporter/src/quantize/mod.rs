@@ -178,7 +178,7 @@ fn numbers(layer: &mut Layer, tensors: &[Tensor], grids: &[Option<Quant>]) -> Re
             let negative = slopes.iter().map(|s| s * x.scale / y.scale).collect();
             Numbers { multiplier: ratio, ..Payload::SlopeCodes { negative, slopes }.into() }
         }
-        (Op::AveragePool(_), _) => Numbers::multipliers(ratio, 0.0),
+        (Op::AveragePool(_) | Op::LpPool(_), _) => Numbers::multipliers(ratio, 0.0),
         (Op::Binary(op), _) => {
             let second = layer.inputs.get(1).and_then(|&t| grids[t]).unwrap_or(x);
             match op {

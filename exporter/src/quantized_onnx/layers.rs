@@ -25,6 +25,14 @@ impl Writer<'_> {
             Op::Rearrange(walk) => self.rearrange(i, walk),
             Op::Pad(pad) => self.pad(i, pad)?,
             Op::Resize => self.resize(i)?,
+            Op::LpPool(pool) => {
+                if pool.window.dilation != [1, 1] {
+                    return Err("dilated norms need a newer operator set".into());
+                }
+                let mut attributes = window(&pool.window);
+                attributes.push(int("p", pool.norm as i64));
+                self.on_reals(i, "LpPool", attributes, vec![]);
+            }
             Op::Lrn(lrn) => self.on_reals(i, "LRN", lrn_attributes(lrn), vec![]),
             Op::Softmax => self.on_reals(i, "Softmax", vec![int("axis", 1)], vec![]),
             Op::PRelu => {

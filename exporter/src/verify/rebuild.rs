@@ -82,6 +82,8 @@ fn way(op: &op::Op) -> Way {
             Way::Replay(Moved::Average(*pool))
         }
         op::Op::AveragePool(pool) => plain(Op::AveragePool(*pool)),
+        // tract has no such operator.
+        op::Op::LpPool(pool) => Way::Replay(Moved::Lp(*pool)),
         op::Op::Lrn(lrn) => plain(Op::Lrn(*lrn)),
         op::Op::Relu => plain(Op::Relu),
         op::Op::Unary(function) => plain(Op::Unary(*function)),

@@ -1,7 +1,7 @@
 //! Layers that move, choose or rename elements, followed one element at a time: what they must make, in plain loops over real
 //! numbers.
 
-use staticnet::op::{AveragePool, Pad, PadMode, Place, Rearrange};
+use staticnet::op::{AveragePool, LpPool, Norm, Pad, PadMode, Place, Rearrange, Window};
 use staticnet::record::{DType, TensorInfo};
 
 /// An operator that is followed element by element.
@@ -23,6 +23,8 @@ pub(super) enum Moved {
     },
     /// A mean whose divisor ONNX has no attribute for.
     Average(AveragePool),
+    /// A norm of a window.
+    Lp(LpPool),
 }
 
 /// A layer whose elements are followed: its tensors, and its chunk.
@@ -100,6 +102,7 @@ fn element(moved: &Moved, layer: &Layer, inputs: &[Vec<f32>], [h, w, c]: [usize;
             (0..channels).fold(0, |best, c| if better(x(h, w, c), x(h, w, best)) { c } else { best }) as f32
         }
         Moved::Average(pool) => average(pool, [h, w], [height, width], |h, w| x(h, w, c)),
+        Moved::Lp(pool) => norm(pool, [h, w], [height, width], |h, w| x(h, w, c)),
     }
 }
 
@@ -139,22 +142,33 @@ fn outside(mode: PadMode, i: i64, len: i64) -> Option<usize> {
     (0..len).contains(&inside).then_some(inside as usize)
 }
 
+/// Where the taps of the output at `at` lie, inside the input or not.
+fn taps(window: &Window, at: [usize; 2]) -> impl Iterator<Item = [i64; 2]> {
+    let [kernel, stride, dilation] = [window.kernel, window.stride, window.dilation].map(|pair| pair.map(i64::from));
+    let first = [0, 1].map(|axis| at[axis] as i64 * stride[axis] - i64::from(window.pads[axis]));
+    (0..kernel[0]).flat_map(move |y| (0..kernel[1]).map(move |x| [first[0] + y * dilation[0], first[1] + x * dilation[1]]))
+}
+
+/// Whether a tap lies in an input of `len` rows and pixels that is extended by `more`: top, left, bottom, right.
+fn inside([h, w]: [i64; 2], len: [usize; 2], more: [u16; 4]) -> bool {
+    let [top, left, bottom, right] = more.map(i64::from);
+    (-top..len[0] as i64 + bottom).contains(&h) && (-left..len[1] as i64 + right).contains(&w)
+}
+
+/// The elements under a window that lie in the input.
+fn under(window: &Window, at: [usize; 2], len: [usize; 2], x: impl Fn(usize, usize) -> f32) -> impl Iterator<Item = f64> {
+    taps(window, at).filter(move |&tap| inside(tap, len, [0; 4])).map(move |[h, w]| f64::from(x(h as usize, w as usize)))
+}
+
 fn average(pool: &AveragePool, at: [usize; 2], len: [usize; 2], x: impl Fn(usize, usize) -> f32) -> f32 {
-    let window = &pool.window;
-    let tap = |axis: usize, k: usize| {
-        at[axis] as i64 * window.stride[axis] as i64 + k as i64 * window.dilation[axis] as i64 - window.pads[axis] as i64
-    };
-    let counts =
-        |axis: usize, i: i64| i >= -(pool.counted[axis] as i64) && i < len[axis] as i64 + pool.counted[axis + 2] as i64;
-    let (mut sum, mut count) = (0.0, 0);
-    for ky in 0..window.kernel[0] as usize {
-        for kx in 0..window.kernel[1] as usize {
-            let (h, w) = (tap(0, ky), tap(1, kx));
-            count += usize::from(counts(0, h) && counts(1, w));
-            if (0..len[0] as i64).contains(&h) && (0..len[1] as i64).contains(&w) {
-                sum += x(h as usize, w as usize) as f64;
-            }
-        }
+    let count = taps(&pool.window, at).filter(|&tap| inside(tap, len, pool.counted)).count();
+    (under(&pool.window, at, len, x).sum::<f64>() / count.max(1) as f64) as f32
+}
+
+fn norm(pool: &LpPool, at: [usize; 2], len: [usize; 2], x: impl Fn(usize, usize) -> f32) -> f32 {
+    let elements = under(&pool.window, at, len, x);
+    match pool.norm {
+        Norm::Sum => elements.map(f64::abs).sum::<f64>() as f32,
+        Norm::Root => elements.map(|v| v * v).sum::<f64>().sqrt() as f32,
     }
-    (sum / count.max(1) as f64) as f32
 }

@@ -24,6 +24,7 @@ pub fn weight_bytes(layer: &Layer, x: &TensorInfo, y: &TensorInfo, rows: usize, 
         }
         Op::Unary(_) | Op::Place(_) | Op::Softmax | Op::Lrn(_) | Op::Convert(_) | Op::MaxPool(_) => return None,
         Op::Relu | Op::AveragePool(_) | Op::Binary(_) | Op::Rearrange(_) | Op::Pad(_) | Op::ArgMax { .. } => return None,
+        Op::LpPool(_) => return None,
     })
 }
 
@@ -35,7 +36,7 @@ pub fn weights_follow(op: &Op) -> (bool, bool) {
         Op::Constant => (true, true),
         Op::Resize => (false, true),
         Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::Binary(_) => (false, false),
-        Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } => (false, false),
+        Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Softmax | Op::ArgMax { .. } | Op::LpPool(_) => (false, false),
     }
 }
 
@@ -46,14 +47,14 @@ pub fn inputs(op: &Op) -> usize {
         Op::Binary(_) => 2,
         Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) => 1,
         Op::PRelu | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 1,
-        Op::ArgMax { .. } | Op::Convert(_) => 1,
+        Op::ArgMax { .. } | Op::Convert(_) | Op::LpPool(_) => 1,
     }
 }
 
 /// Whether an operator may find a window of channels in its input's slot; in its output's.
 pub fn windows(op: &Op) -> (bool, bool) {
     match op {
-        Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => (true, true),
+        Op::MaxPool(_) | Op::AveragePool(_) | Op::LpPool(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => (true, true),
         Op::Conv2d(_) => (false, true),
         Op::Linear | Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) => (false, false),
         Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => (false, false),
@@ -68,7 +69,7 @@ pub fn element_by_element(op: &Op) -> bool {
             let row: i64 = walk.size.map(i64::from).iter().product();
             walked(walk, r).enumerate().all(|(i, from)| from == r as i64 * row + i as i64)
         }),
-        Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::AveragePool(_) | Op::Binary(_) => false,
+        Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::AveragePool(_) | Op::LpPool(_) | Op::Binary(_) => false,
         Op::Constant | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => false,
     }
 }
@@ -98,7 +99,7 @@ pub fn scratch_bytes(op: &Op, x: &TensorInfo, channels: usize) -> usize {
         },
         Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu => 0,
         Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 0,
-        Op::ArgMax { .. } | Op::Convert(_) => 0,
+        Op::ArgMax { .. } | Op::Convert(_) | Op::LpPool(_) => 0,
     }
 }
 
@@ -114,6 +115,7 @@ pub fn rows_read(op: &Op, x: &TensorInfo, r: usize) -> Vec<usize> {
         Op::Conv2d(conv) => tapped(&conv.window),
         Op::MaxPool(pool) => tapped(&pool.window),
         Op::AveragePool(pool) => tapped(&pool.window),
+        Op::LpPool(pool) => tapped(&pool.window),
         Op::Linear | Op::Resize => (0..height).collect(),
         Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Convert(_) | Op::Softmax | Op::ArgMax { .. } => vec![r],
         Op::Binary(_) => vec![if height == 1 { 0 } else { r }],
@@ -156,6 +158,7 @@ pub fn rows_given(op: &Op, x: &TensorInfo, rows: &Range<usize>) -> Range<usize> 
         Op::Conv2d(conv) => under(&conv.window),
         Op::MaxPool(pool) => under(&pool.window),
         Op::AveragePool(pool) => under(&pool.window),
+        Op::LpPool(pool) => under(&pool.window),
         Op::Linear | Op::Resize => 0..height,
         Op::Rearrange(walk) => {
             let moves_by_rows = walk.row as i64 % (x.width * x.channels) as i64 == 0;
@@ -183,9 +186,14 @@ pub fn channels_read(op: &Op, x: &TensorInfo, y: &TensorInfo, channels: &Range<u
             let (before, behind) = ((lrn.size as usize - 1) / 2, lrn.size as usize / 2);
             channels.start.saturating_sub(before)..(channels.end + behind).min(all.end)
         }
-        Op::MaxPool(_) | Op::AveragePool(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Convert(_) | Op::Resize => {
-            channels.clone()
-        }
+        Op::MaxPool(_)
+        | Op::AveragePool(_)
+        | Op::LpPool(_)
+        | Op::Relu
+        | Op::Unary(_)
+        | Op::PRelu
+        | Op::Convert(_)
+        | Op::Resize => channels.clone(),
         Op::Binary(_) if x.channels > 1 => channels.clone(),
         Op::Place(place) => channels.start - place.offset[2] as usize..channels.end - place.offset[2] as usize,
         Op::Linear | Op::Softmax | Op::ArgMax { .. } | Op::Binary(_) | Op::Constant | Op::Rearrange(_) | Op::Pad(_) => all,

@@ -1,7 +1,7 @@
 //! What a node can be.
 
 use super::tensor::Grid;
-use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, Lrn, MaxPool, PadMode};
+use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, LpPool, Lrn, MaxPool, PadMode};
 
 /// How the pixels of an ONNX `Resize` are found. `x` is the output pixel, `s` the scale (output / input).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub enum Op {
     MaxPool(MaxPool),
     /// Mean over a window.
     AveragePool(AveragePool),
+    /// Norm of a window.
+    LpPool(LpPool),
     /// Local response normalisation across channels.
     Lrn(Lrn),
     /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` for each index of dimension 1; parameters scale, bias, mean,
@@ -160,6 +162,7 @@ impl Op {
             Op::MatMul => "MatMul",
             Op::MaxPool(_) => "MaxPool",
             Op::AveragePool(_) => "AveragePool",
+            Op::LpPool(_) => "LpPool",
             Op::Lrn(_) => "LRN",
             Op::BatchNorm { .. } => "BatchNormalization",
             Op::Relu => "Relu",

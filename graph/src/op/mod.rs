@@ -34,7 +34,7 @@ use crate::graph::{Elem, Interpolation, Op, Tensor};
 use crate::onnx::form::Form;
 pub use index::MAX_RANK;
 pub(crate) use names::from_onnx;
-use staticnet::op::{AveragePool, MaxPool, PadMode, Window};
+use staticnet::op::{AveragePool, LpPool, MaxPool, PadMode, Window};
 
 /// The shape that `op` makes of inputs of the given shapes and parameters.
 ///
@@ -48,6 +48,7 @@ pub fn infer(op: &Op, inputs: &[&[usize]], params: &[&Tensor]) -> Result<Vec<usi
         Op::MatMul => matmul::infer(one()?, params)?,
         Op::MaxPool(attrs) => pool::infer(&attrs.window, one()?)?,
         Op::AveragePool(attrs) => pool::infer_average(attrs, one()?)?,
+        Op::LpPool(attrs) => pool::infer(&attrs.window, one()?)?,
         Op::Lrn(attrs) => lrn::infer(attrs, one()?)?,
         Op::BatchNorm { .. } => batch_norm::infer(one()?, params)?,
         Op::Relu | Op::Unary(_) | Op::Dropout { .. } | Op::Identity => one()?.to_vec(),
@@ -100,7 +101,7 @@ fn elements(op: &Op) -> Elements {
     match op {
         Op::Conv(_) | Op::Linear | Op::MatMul | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } => Elements::Computed,
         Op::Relu | Op::Unary(_) | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) => Elements::Computed,
-        Op::ReduceMean { .. } | Op::Constant => Elements::Computed,
+        Op::LpPool(_) | Op::ReduceMean { .. } | Op::Constant => Elements::Computed,
         Op::Concat { .. } | Op::Slice { .. } | Op::Reshape { .. } | Op::Transpose { .. } => Elements::Moved { indices: true },
         Op::Flatten | Op::Identity => Elements::Moved { indices: true },
         // What lies outside of a padded value is a code then as well.
@@ -152,7 +153,7 @@ pub(crate) fn batch(op: &Op, x: &[usize]) -> Batch {
     let each = |condition: bool| if condition { Batch::Each } else { Batch::Mixed };
     match op {
         Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } | Op::Flatten => Batch::Each,
-        Op::Relu | Op::Unary(_) | Op::Dropout { .. } | Op::Identity => Batch::Each,
+        Op::LpPool(_) | Op::Relu | Op::Unary(_) | Op::Dropout { .. } | Op::Identity => Batch::Each,
         Op::Linear => each(x.len() > 1),
         Op::MatMul | Op::PRelu => Batch::EachByParameter,
         Op::Softmax { axis } | Op::Concat { axis } | Op::ArgMax { axis, .. } => each(*axis > 0),
@@ -182,7 +183,9 @@ pub(crate) fn work(op: &Op, x: &[usize], params: &[&Tensor]) -> Work {
     match op {
         Op::Conv(_) => Work::Products(params.first().map_or(0, |weight| weight.shape.iter().skip(1).product())),
         Op::Linear | Op::MatMul => Work::Products(x.last().copied().unwrap_or(1)),
-        Op::MaxPool(MaxPool { window }) | Op::AveragePool(AveragePool { window, .. }) => Work::Steps(area(window)),
+        Op::MaxPool(MaxPool { window }) | Op::AveragePool(AveragePool { window, .. }) | Op::LpPool(LpPool { window, .. }) => {
+            Work::Steps(area(window))
+        }
         Op::Lrn(lrn) => Work::Steps(lrn.size.into()),
         Op::Softmax { .. } | Op::Resize(_) => Work::Steps(4),
         Op::BatchNorm { .. } | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Concat { .. } => Work::Steps(1),
@@ -201,6 +204,7 @@ pub fn reference(op: &Op, inputs: &[&Tensor], params: &[&Tensor], out_shape: &[u
         Op::MatMul => matmul::reference(inputs[0], params, out_shape),
         Op::MaxPool(attrs) => pool::max_reference(attrs, inputs[0], out_shape),
         Op::AveragePool(attrs) => pool::average_reference(attrs, inputs[0], out_shape),
+        Op::LpPool(attrs) => pool::lp_reference(attrs, inputs[0], out_shape),
         Op::Lrn(attrs) => lrn::reference(attrs, inputs[0]),
         Op::BatchNorm { epsilon } => batch_norm::reference(*epsilon, inputs[0], params),
         Op::Relu => relu::reference(inputs[0]),
@@ -227,10 +231,11 @@ pub(crate) fn opset(op: &Op, x: &[usize]) -> i64 {
     match op {
         Op::Unary(function) => unary::opset(*function),
         Op::AveragePool(attrs) if attrs.window.dilation != [1, 1] => 19,
+        Op::LpPool(attrs) if attrs.window.dilation != [1, 1] => 18,
         Op::Pad { mode: PadMode::Wrap, .. } => 19,
         Op::Resize(resize) => resize_onnx::opset(resize, x),
         Op::Conv(_) | Op::Linear | Op::MatMul | Op::MaxPool(_) | Op::AveragePool(_) | Op::Lrn(_) | Op::BatchNorm { .. } => 13,
-        Op::Relu | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::Concat { .. } | Op::Slice { .. } => 13,
+        Op::LpPool(_) | Op::Relu | Op::PRelu | Op::Softmax { .. } | Op::Binary(_) | Op::Concat { .. } | Op::Slice { .. } => 13,
         Op::Reshape { .. } | Op::Transpose { .. } | Op::Pad { .. } | Op::ReduceMean { .. } | Op::ArgMax { .. } => 13,
         Op::Constant | Op::Quantize(_) | Op::Dequantize(_) | Op::Dropout { .. } | Op::Flatten | Op::Identity => 13,
     }
@@ -247,6 +252,7 @@ pub(crate) fn to_onnx(op: &Op, x: &[usize], opset: i64) -> Result<Form, String> 
         Op::MatMul => matmul::to_onnx(),
         Op::MaxPool(attrs) => pool::max_to_onnx(attrs),
         Op::AveragePool(attrs) => pool::average_to_onnx(attrs, x)?,
+        Op::LpPool(attrs) => pool::lp_to_onnx(attrs),
         Op::Lrn(attrs) => lrn::to_onnx(attrs),
         Op::BatchNorm { epsilon } => batch_norm::to_onnx(*epsilon),
         Op::Relu => relu::to_onnx(),

@@ -1,13 +1,13 @@
-//! Pooling: the maximum or the mean over a window, or over the whole picture.
+//! Pooling: the maximum, the mean or a norm over a window, or over the whole picture.
 
 use super::steps::{Steps, image, unimage};
 use super::window;
 use crate::graph::{Op, Tensor};
-use crate::onnx::attributes::flag;
+use crate::onnx::attributes::{flag, int};
 use crate::onnx::form::Form;
 use crate::onnx::lowered::Lowered;
 use crate::onnx::node::NodeReader;
-use staticnet::op::{AveragePool, MaxPool, Window};
+use staticnet::op::{AveragePool, LpPool, MaxPool, Norm, Window};
 
 /// Output shape `[1, C, OH, OW]`.
 ///
@@ -86,6 +86,15 @@ pub fn average_reference(attrs: &AveragePool, x: &Tensor, out_shape: &[usize]) -
     })
 }
 
+/// The sum of magnitudes of the taps inside the input, or the root of the sum of their squares.
+pub fn lp_reference(attrs: &LpPool, x: &Tensor, out_shape: &[usize]) -> Tensor {
+    let sum = |pixels: &[f32], of: fn(f64) -> f64| pixels.iter().map(|&v| of(v.into())).sum::<f64>();
+    reduce(&attrs.window, x, out_shape, |_, pixels| match attrs.norm {
+        Norm::Sum => sum(pixels, f64::abs) as f32,
+        Norm::Root => sum(pixels, |v| v * v).sqrt() as f32,
+    })
+}
+
 /// ONNX `MaxPool`.
 pub(crate) fn max_to_onnx(attrs: &MaxPool) -> Form {
     Form::new(window::to_onnx(&attrs.window))
@@ -112,6 +121,13 @@ pub(crate) fn average_to_onnx(attrs: &AveragePool, x: &[usize]) -> Result<Form, 
     Ok(Form::new(attributes))
 }
 
+/// ONNX `LpPool`.
+pub(crate) fn lp_to_onnx(attrs: &LpPool) -> Form {
+    let mut attributes = window::to_onnx(&attrs.window);
+    attributes.push(int("p", attrs.norm as i64));
+    Form::new(attributes)
+}
+
 /// ONNX `MaxPool` over images and signals, without its second output.
 pub(crate) fn max_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
     // The order of the indices; there are none.
@@ -130,6 +146,32 @@ pub(crate) fn average_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
         let counted = if include { read.pads } else { [0; 4] };
         Op::AveragePool(AveragePool { window: read.window, counted })
     })
+}
+
+/// The attribute `p`: 1 or 2 (unless given).
+fn norm(node: &mut NodeReader) -> Norm {
+    match node.int("p") {
+        Some(1) => Norm::Sum,
+        None | Some(2) => Norm::Root,
+        Some(p) => {
+            node.refuse("p", format!("is {p}"), "only the norms 1 and 2 are supported");
+            Norm::Root
+        }
+    }
+}
+
+/// ONNX `LpPool` over images and signals.
+pub(crate) fn lp_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
+    let norm = norm(node);
+    let mut steps = Steps::default();
+    let x = steps.floats(node, 0);
+    pool(node, steps, x, |read| Op::LpPool(LpPool { window: read.window, norm }))
+}
+
+/// ONNX `GlobalLpPool` over any number of spatial dimensions.
+pub(crate) fn global_lp_from_onnx(node: &mut NodeReader) -> Option<Lowered> {
+    let norm = norm(node);
+    global(node, |window| Op::LpPool(LpPool { window, norm }))
 }
 
 fn pool(

@@ -2,8 +2,8 @@
 
 use super::call::{Call, Operands, Unfit, cast, cast_mut, compiled};
 use crate::kernels::{
-    argmax, average_pool, binary, constant, conv, convert, linear, lrn, max_pool, pad, place, prelu, rearrange, relu, resize,
-    softmax, unary,
+    argmax, average_pool, binary, constant, conv, convert, linear, lp_pool, lrn, max_pool, pad, place, prelu, rearrange, relu,
+    resize, softmax, unary,
 };
 use crate::op::{Op, OpCode};
 use crate::record::DType;
@@ -42,6 +42,10 @@ impl Call<'_> {
             Op::AveragePool(attrs) => {
                 has(OpCode::AveragePool)?;
                 average_pool::average_pool_f32(attrs, &self.rows(&o)?, &mut self.rows_mut(o.y)?, block, layer.range_f32);
+            }
+            Op::LpPool(attrs) => {
+                has(OpCode::LpPool)?;
+                lp_pool::lp_pool_f32(attrs, &self.rows(&o)?, &mut self.rows_mut(o.y)?, block, layer.range_f32);
             }
             Op::Unary(function) => {
                 has(OpCode::Unary)?;

@@ -2,8 +2,8 @@
 
 use super::call::{Call, Operands, Unfit, cast, cast_mut, compiled, table};
 use crate::kernels::{
-    argmax, average_pool, binary, constant, conv, convert, linear, lrn, max_pool, pad, place, prelu, rearrange, relu, resize,
-    softmax, unary,
+    argmax, average_pool, binary, constant, conv, convert, linear, lp_pool, lrn, max_pool, pad, place, prelu, rearrange, relu,
+    resize, softmax, unary,
 };
 use crate::op::{Op, OpCode};
 use crate::record::DType;
@@ -47,6 +47,12 @@ impl Call<'_> {
                 let (multiplier, zeros, range) = (layer.multiplier, [zero_x, zero_y], layer.range_i8);
                 let quant = average_pool::AverageQuant { multiplier, zeros, range };
                 average_pool::average_pool_i8(attrs, &self.rows(&o)?, &mut self.rows_mut(o.y)?, block, quant);
+            }
+            Op::LpPool(attrs) => {
+                has(OpCode::LpPool)?;
+                let (multiplier, zeros, range) = (layer.multiplier, [zero_x, zero_y], layer.range_i8);
+                let quant = lp_pool::LpQuant { multiplier, zeros, range };
+                lp_pool::lp_pool_i8(attrs, &self.rows(&o)?, &mut self.rows_mut(o.y)?, block, quant);
             }
             Op::Unary(_) => {
                 has(OpCode::Unary)?;

@@ -13,7 +13,7 @@ use crate::view::{Block, Rows, RowsMut};
 const TILE: usize = 16;
 
 /// Rows x channels: `add` puts an element to a sum, `finish` makes an output of a sum and its divisor. Taps are added row by row.
-fn pool<E: Copy, S: Copy + Default>(
+pub(super) fn pool<E: Copy, S: Copy + Default>(
     attrs: &AveragePool,
     x: &Rows<E>,
     y: &mut RowsMut<E>,

@@ -13,6 +13,7 @@ pub mod conv;
 pub mod convert;
 mod elementwise;
 pub mod linear;
+pub mod lp_pool;
 pub mod lrn;
 pub mod max_pool;
 pub mod pad;

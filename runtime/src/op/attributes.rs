@@ -95,6 +95,25 @@ pub struct AveragePool {
     pub counted: [u16; 4],
 }
 
+/// Which norm a [`LpPool`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Norm {
+    /// p = 1: the sum of magnitudes.
+    Sum = 1,
+    /// p = 2: the root of the sum of squares.
+    Root = 2,
+}
+
+/// Norm of a window (ONNX `LpPool`, `GlobalLpPool`); padded taps are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LpPool {
+    /// What one output pixel looks at. A `ceil_mode` is resolved into `pads` by whoever builds the attribute.
+    pub window: Window,
+    /// Which norm.
+    pub norm: Norm,
+}
+
 /// Moves elements: any strided walk over the input. Transposes, slices, channel shuffles and broadcasts are all this.
 ///
 /// A row of the output (width x channels, in memory order) is cut into `size[0] x .. x size[3]` (their product is the row's length);

@@ -12,7 +12,7 @@ mod facts;
 mod function;
 mod mask;
 
-pub use attributes::{AveragePool, Conv2d, Convert, Lrn, MaxPool, Pad, PadMode, Place, Rearrange, Window};
+pub use attributes::{AveragePool, Conv2d, Convert, LpPool, Lrn, MaxPool, Norm, Pad, PadMode, Place, Rearrange, Window};
 pub use facts::{Applies, ChannelsRead, CutBy, Facts, Makes, RowsRead, Types, Weights};
 pub use function::{BinaryOp, Function};
 pub use mask::ALL_OPS;
@@ -55,11 +55,13 @@ pub enum OpCode {
     ArgMax = 15,
     /// [`Convert`].
     Convert = 16,
+    /// [`LpPool`].
+    LpPool = 17,
 }
 
 impl OpCode {
     /// Number of operators.
-    pub const COUNT: u32 = 17;
+    pub const COUNT: u32 = 18;
 
     pub(crate) const fn from_code(code: u8) -> Option<Self> {
         match code {
@@ -80,6 +82,7 @@ impl OpCode {
             14 => Some(OpCode::Softmax),
             15 => Some(OpCode::ArgMax),
             16 => Some(OpCode::Convert),
+            17 => Some(OpCode::LpPool),
             _ => None,
         }
     }
@@ -139,6 +142,11 @@ pub enum Op {
     /// i8 to f32 or f32 to i8. Where per channel, the chunk has a f32 scale for each channel of the step, then an i32 zero point
     /// for each.
     Convert(Convert),
+    /// Norm of a window.
+    ///
+    /// int8: the i32 sum of magnitudes, or the root of the sum of squares, of `q - zero_point`, times `multiplier` (input scale /
+    /// output scale), rounded once and clamped.
+    LpPool(LpPool),
 }
 
 impl Op {
@@ -162,6 +170,7 @@ impl Op {
             Op::Softmax => OpCode::Softmax,
             Op::ArgMax { .. } => OpCode::ArgMax,
             Op::Convert(_) => OpCode::Convert,
+            Op::LpPool(_) => OpCode::LpPool,
         }
     }
 
@@ -176,7 +185,7 @@ impl Op {
             Op::Constant => 0,
             Op::Conv2d(_) | Op::Linear | Op::MaxPool(_) | Op::Lrn(_) | Op::Relu | Op::AveragePool(_) | Op::Unary(_) => 1,
             Op::PRelu | Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize | Op::Softmax => 1,
-            Op::ArgMax { .. } | Op::Convert(_) => 1,
+            Op::ArgMax { .. } | Op::Convert(_) | Op::LpPool(_) => 1,
             Op::Binary(_) => 2,
         }
     }
@@ -202,6 +211,7 @@ impl Op {
             Op::Place(place) => !place.table || dtype.is_i8(),
             Op::Linear | Op::MaxPool(_) | Op::Relu | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Constant => true,
             Op::Rearrange(_) | Op::Pad(_) | Op::Resize | Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => true,
+            Op::LpPool(_) => true,
         }
     }
 
@@ -245,6 +255,12 @@ impl Op {
                 channels: ChannelsRead::OWN,
                 clamps: true,
                 ..Facts::pixelwise("AveragePool")
+            },
+            Op::LpPool(pool) => Facts {
+                rows: RowsRead::Window(&pool.window),
+                channels: ChannelsRead::OWN,
+                clamps: true,
+                ..Facts::pixelwise("LpPool")
             },
             Op::Unary(function) => Facts {
                 applies: Applies::Function(function),

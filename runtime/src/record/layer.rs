@@ -2,7 +2,8 @@
 
 use crate::bytes::{f32_at, put, u16_at, u32_at};
 use crate::op::{
-    AveragePool, BinaryOp, Conv2d, Convert, Function, Lrn, MaxPool, Op, OpCode, Pad, PadMode, Place, Rearrange, Window,
+    AveragePool, BinaryOp, Conv2d, Convert, Function, LpPool, Lrn, MaxPool, Norm, Op, OpCode, Pad, PadMode, Place, Rearrange,
+    Window,
 };
 
 /// A layer: an operator between tensors.
@@ -83,6 +84,11 @@ impl Layer {
             OpCode::Softmax => Op::Softmax,
             OpCode::ArgMax => Op::ArgMax { last: b[32] & 1 != 0 },
             OpCode::Convert => Op::Convert(Convert { per_channel: b[32] & 1 != 0 }),
+            OpCode::LpPool => match extra {
+                1 => Op::LpPool(LpPool { window, norm: Norm::Sum }),
+                2 => Op::LpPool(LpPool { window, norm: Norm::Root }),
+                _ => return None,
+            },
         };
         Some(Layer {
             op,
@@ -165,6 +171,10 @@ impl Layer {
             }
             Op::ArgMax { last } => b[32] = *last as u8,
             Op::Convert(convert) => b[32] = convert.per_channel as u8,
+            Op::LpPool(pool) => {
+                put_window(&mut b, &pool.window);
+                b[52] = pool.norm as u8;
+            }
             Op::Linear | Op::Relu | Op::PRelu | Op::Constant | Op::Resize | Op::Softmax => {}
         }
         b
@@ -202,6 +212,8 @@ mod tests {
             Op::Lrn(Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 }),
             Op::Relu,
             Op::AveragePool(AveragePool { window, counted: [3, 2, 1, 900] }),
+            Op::LpPool(LpPool { window, norm: Norm::Sum }),
+            Op::LpPool(LpPool { window, norm: Norm::Root }),
             Op::PRelu,
             Op::Constant,
             Op::Rearrange(rearrange),

@@ -3,9 +3,10 @@
 use super::*;
 use staticnet::kernels::arch::PIXELS;
 use staticnet::kernels::average_pool::{AverageQuant, average_pool_f32, average_pool_i8};
+use staticnet::kernels::lp_pool::{LpQuant, lp_pool_f32, lp_pool_i8};
 use staticnet::kernels::lrn::{FACTOR_BITS, LrnQuant, lrn_f32, lrn_i8, table_len};
 use staticnet::kernels::{BiasClamp, Requantize, conv, linear, max_pool};
-use staticnet::op::{AveragePool, Conv2d, Lrn, MaxPool, Window};
+use staticnet::op::{AveragePool, Conv2d, LpPool, Lrn, MaxPool, Norm, Window};
 
 /// Input rows between the first and the last tap of output row `r`, those that exist. Also rows that no tap of this row hits: with
 /// dilation a later row may come back to them, and rows arrive only once.
@@ -258,6 +259,65 @@ fn average_pool_of_both_types_and_its_mean() {
         let real: Vec<f64> = x[0].iter().map(|&q| (q as i32 - zero as i32) as f64).collect();
         for (y, place) in y.iter().zip(places()) {
             let want = (1.7 * mean(&attrs, &real, input, place) - 9.0).clamp(-100.0, 127.0);
+            assert!((*y as f64 - want).abs() < 0.5001, "{y} {want}");
+        }
+    });
+}
+
+impl Kernel<f32> for Pool<LpPool, f32> {
+    shaped_by_its_window!();
+    both_in_windows!();
+
+    fn run(&self, x: &[Rows<f32>], y: &mut RowsMut<f32>, block: Block) {
+        lp_pool_f32(&self.attrs, &x[0], y, block, [f32::NEG_INFINITY, 3.0]);
+    }
+}
+
+impl Kernel<i8> for Pool<LpPool, i8> {
+    shaped_by_its_window!();
+    both_in_windows!();
+
+    fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
+        let quant = LpQuant { multiplier: 0.2, zeros: [self.floor, -60], range: [-50, 120] };
+        lp_pool_i8(&self.attrs, &x[0], y, block, quant);
+    }
+}
+
+/// The norm by its definition, in f64.
+fn norm(attrs: &LpPool, x: &[f64], [h, w, c]: Shape, [r, o, ch]: [usize; 3]) -> f64 {
+    let window = &attrs.window;
+    let mut sum = 0.0;
+    for ky in 0..window.kernel[0] as i64 {
+        for kx in 0..window.kernel[1] as i64 {
+            let at = |axis: usize, out: usize, k: i64| {
+                out as i64 * window.stride[axis] as i64 + k * window.dilation[axis] as i64 - window.pads[axis] as i64
+            };
+            let (iy, ix) = (at(0, r, ky), at(1, o, kx));
+            if (0..h as i64).contains(&iy) && (0..w as i64).contains(&ix) {
+                sum += x[(iy as usize * w + ix as usize) * c + ch].abs().powi(attrs.norm as i32);
+            }
+        }
+    }
+    sum.powf(1.0 / attrs.norm as i32 as f64)
+}
+
+#[test]
+fn norms_of_both_types_and_their_values() {
+    for_seeds("norm", 3000, |random| {
+        let (window, input, output) = pooled(random);
+        let attrs = LpPool { window, norm: random.pick(&[Norm::Sum, Norm::Root]) };
+        let zero = random.bits() as i8;
+        let places = || (0..elements(output)).map(|i| [i / output[2] / output[1], i / output[2] % output[1], i % output[2]]);
+        let (x, y) = check::<f32, f32>(random, &Pool { attrs, input, output, floor: 0.0 });
+        let real: Vec<f64> = x[0].iter().map(|&v| v as f64).collect();
+        for (y, place) in y.iter().zip(places()) {
+            let want = norm(&attrs, &real, input, place).min(3.0);
+            assert!((*y as f64 - want).abs() < 1e-5, "{y} {want}");
+        }
+        let (x, y) = check::<i8, i8>(random, &Pool { attrs, input, output, floor: zero });
+        let real: Vec<f64> = x[0].iter().map(|&q| (q as i32 - zero as i32) as f64).collect();
+        for (y, place) in y.iter().zip(places()) {
+            let want = (0.2 * norm(&attrs, &real, input, place) - 60.0).clamp(-50.0, 120.0);
             assert!((*y as f64 - want).abs() < 0.5001, "{y} {want}");
         }
     });

@@ -1,7 +1,7 @@
 //! One more node, or a few that belong together, of any operator.
 
 use crate::random::{Random, window};
-use staticnet::op::{AveragePool, BinaryOp, Function, PadMode};
+use staticnet::op::{AveragePool, BinaryOp, Function, LpPool, Norm, PadMode};
 use staticnet_graph::graph::{Coordinates, Elem, Graph, Grid, Interpolation, Op, Resize, Tensor, ValueId};
 
 /// Elements from which on values do not grow any more.
@@ -147,9 +147,12 @@ fn function(random: &mut Random) -> Function {
     ])
 }
 
-/// Pads that count, that do not, and those of a size rounded up, which never count.
+/// A mean with pads that count, that do not, and those of a size rounded up, which never count; or a norm.
 fn average_pool(random: &mut Random, size: [usize; 2]) -> Op {
     let mut window = window(random);
+    if random.one_in(4) {
+        return Op::LpPool(LpPool { window, norm: random.pick(&[Norm::Sum, Norm::Root]) });
+    }
     let counted = if random.one_in(2) { window.pads } else { [0; 4] };
     if random.one_in(2) {
         for (axis, len) in size.into_iter().enumerate() {

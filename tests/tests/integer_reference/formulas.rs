@@ -2,7 +2,7 @@
 
 use super::moves;
 use super::{Grid, Ints};
-use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, Lrn, MaxPool, Op, Window};
+use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, LpPool, Lrn, MaxPool, Norm, Op, Window};
 use staticnet_exporter::network::{Layer, Parameters};
 
 /// The output's codes in memory order; none where the layer does not write.
@@ -28,6 +28,7 @@ pub fn output(layer: &Layer, inputs: &[Ints], size: [usize; 3], y: Grid) -> Vec<
                     Op::MaxPool(pool) => largest(pool, x, r, p, c),
                     Op::Relu => x.code(row, pixel, c).map(|q| q.max(x.grid.zero)),
                     Op::AveragePool(pool) => Some(y.nearest(mean(pool, x, r, p, c) * x.grid.scale as f64)),
+                    Op::LpPool(pool) => Some(y.nearest(norm(pool, x, r, p, c) * x.grid.scale as f64)),
                     Op::Lrn(lrn) => Some(y.nearest(normalised(lrn, x, row, pixel, c))),
                     Op::Unary(function) => Some(y.nearest(value(function, same() as f64 * x.grid.scale as f64))),
                     Op::PRelu => Some(y.nearest(sloped(layer, same() as f64 * x.grid.scale as f64, c))),
@@ -45,6 +46,7 @@ pub fn output(layer: &Layer, inputs: &[Ints], size: [usize; 3], y: Grid) -> Vec<
                 let moved = match &layer.op {
                     Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::MaxPool(_) | Op::Resize => true,
                     Op::Conv2d(_) | Op::Linear | Op::Relu | Op::AveragePool(_) | Op::Lrn(_) | Op::Unary(_) => false,
+                    Op::LpPool(_) => false,
                     Op::PRelu | Op::Binary(_) | Op::Softmax | Op::Constant | Op::Convert(_) | Op::ArgMax { .. } => false,
                 };
                 assert!(!moved || matches!(layer.op, Op::Place(_)) || y == x.grid, "{} changes its grid", layer.name);
@@ -136,6 +138,16 @@ fn mean(pool: &AveragePool, x: &Ints, r: usize, p: usize, c: usize) -> f64 {
     let counts = |&&(y, xx): &&(i64, i64)| y >= -top && y < h + bottom && xx >= -left && xx < w + right;
     let sum: i64 = all.iter().filter_map(|&(y, xx)| x.at(y, xx, c)).sum();
     sum as f64 / all.iter().filter(counts).count() as f64
+}
+
+/// In units of the input.
+fn norm(pool: &LpPool, x: &Ints, r: usize, p: usize, c: usize) -> f64 {
+    let all = taps(&pool.window, r, p);
+    let distances = all.iter().filter_map(|&(y, xx)| x.at(y, xx, c));
+    match pool.norm {
+        Norm::Sum => distances.map(i64::abs).sum::<i64>() as f64,
+        Norm::Root => (distances.map(|d| d * d).sum::<i64>() as f64).sqrt(),
+    }
 }
 
 fn normalised(lrn: &Lrn, x: &Ints, r: i64, p: i64, c: usize) -> f64 {

@@ -26,7 +26,7 @@ fn bound(op: &Op, interpolates: bool) -> i64 {
         | Op::Place(_) => 0,
         Op::ArgMax { .. } | Op::Convert(_) => 0,
         Op::Resize => interpolates as i64,
-        Op::Lrn(_) | Op::AveragePool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Softmax => 1,
+        Op::Lrn(_) | Op::AveragePool(_) | Op::LpPool(_) | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Softmax => 1,
     }
 }
 
