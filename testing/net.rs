@@ -1,7 +1,7 @@
 //! Networks put together by hand: tensors, layers and random weights.
 
 use crate::random::Random;
-use staticnet::op::Op;
+use staticnet::op::{Op, PadMode, Rearrange, Window};
 use staticnet::record::{DType, HostType, Layer, NONE16, TensorInfo};
 use std::ops::Range;
 
@@ -185,38 +185,57 @@ impl Net {
         }
     }
 
-    /// Rows of input `i` of a layer that output rows `rows` read, by the operators' definitions.
+    /// Rows of input `i` of a layer that output rows `rows` read.
     pub fn reads(&self, layer: &Layer, i: usize, rows: &Range<usize>) -> Range<usize> {
-        let [h, w, c] = self.shape(if i == 0 { layer.input } else { layer.input2 });
-        let hull = |row: &dyn Fn(usize) -> Range<usize>| {
-            let read = rows.clone().map(row).filter(|rows| !rows.is_empty());
-            read.reduce(|all, rows| all.start.min(rows.start)..all.end.max(rows.end)).unwrap_or(0..0)
-        };
-        let window = |window: &staticnet::op::Window| {
-            hull(&|r| {
-                let tap = |k: u16| (r * window.stride[0] as usize + (k * window.dilation[0]) as usize) as i64;
-                let inside = |at: i64| (at - window.pads[0] as i64).clamp(0, h as i64) as usize;
-                inside(tap(0))..inside(tap(window.kernel[0] - 1) + 1)
-            })
-        };
-        match &layer.op {
-            Op::Conv2d(conv) => window(&conv.window),
-            Op::MaxPool(pool) => window(&pool.window),
-            Op::AveragePool(pool) => window(&pool.window),
-            Op::LpPool(pool) => window(&pool.window),
-            Op::Linear | Op::Resize => 0..h,
-            // In these networks: whole rows of rows, or no order at all.
-            Op::Rearrange(r) if r.row as usize == w * c && self.shape(layer.output)[0] > 1 => rows.clone(),
-            Op::Rearrange(_) => 0..h,
-            Op::Pad(pad) => hull(&|r| match r.checked_sub(pad.before[0] as usize) {
-                Some(r) if r < h => r..r + 1,
-                _ => 0..0,
-            }),
-            Op::Place(place) => rows.start - place.offset[0] as usize..rows.end - place.offset[0] as usize,
-            Op::Binary(_) if h == 1 => 0..1,
-            Op::Binary(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => rows.clone(),
-            Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => rows.clone(),
-            Op::Constant => 0..0,
-        }
+        rows_read(&layer.op, self.shape(if i == 0 { layer.input } else { layer.input2 }), rows)
     }
+}
+
+/// Rows of an input of so many rows, pixels and channels that output rows `rows` of an operator are made of, by its definition.
+pub fn rows_read(op: &Op, [h, w, c]: [usize; 3], rows: &Range<usize>) -> Range<usize> {
+    let inside = |row: i64| row.clamp(0, h as i64) as usize;
+    match op {
+        Op::Conv2d(conv) => window_rows(&conv.window, rows, h),
+        Op::MaxPool(pool) => window_rows(&pool.window, rows, h),
+        Op::AveragePool(pool) => window_rows(&pool.window, rows, h),
+        Op::LpPool(pool) => window_rows(&pool.window, rows, h),
+        Op::Linear | Op::Resize => 0..h,
+        Op::Rearrange(walk) => walked_rows(walk, rows, h, w * c),
+        Op::Pad(pad) => {
+            let shifted = |r: usize| r as i64 - pad.before[0] as i64;
+            let (first, last) = (shifted(rows.start), shifted(rows.end - 1));
+            match pad.mode {
+                PadMode::Constant => inside(first)..inside(last + 1),
+                PadMode::Edge => inside(first).min(h - 1)..inside(last.max(0) + 1),
+                PadMode::Reflect | PadMode::Wrap => 0..h,
+            }
+        }
+        Op::Place(place) => rows.start - place.offset[0] as usize..rows.end - place.offset[0] as usize,
+        Op::Binary(_) if h == 1 => 0..1,
+        Op::Binary(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => rows.clone(),
+        Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => rows.clone(),
+        Op::Constant => 0..0,
+    }
+}
+
+/// Rows between the first and the last tap of the output rows `block`, those that exist.
+fn window_rows(window: &Window, block: &Range<usize>, height: usize) -> Range<usize> {
+    let tap =
+        |r: usize, k: u16| r as i64 * window.stride[0] as i64 + k as i64 * window.dilation[0] as i64 - window.pads[0] as i64;
+    let inside = |row: i64| row.clamp(0, height as i64) as usize;
+    inside(tap(block.start, 0))..inside(tap(block.end - 1, window.kernel[0] - 1) + 1)
+}
+
+/// One input row (of `len` elements) for each output row where the walk never leaves it; all of them otherwise.
+fn walked_rows(walk: &Rearrange, rows: &Range<usize>, height: usize, len: usize) -> Range<usize> {
+    let reach = |i: usize| (walk.size[i] as i64 - 1) * walk.stride[i] as i64;
+    let low = walk.base as i64 + (0..4).map(|i| reach(i).min(0)).sum::<i64>();
+    let high = walk.base as i64 + (0..4).map(|i| reach(i).max(0)).sum::<i64>();
+    let len = len as i64;
+    if walk.row as i64 % len != 0 || low / len != high / len {
+        return 0..height;
+    }
+    let row = |r: usize| ((low + r as i64 * walk.row as i64) / len) as usize;
+    let (a, b) = (row(rows.start), row(rows.end - 1));
+    a.min(b)..a.max(b) + 1
 }

@@ -1,9 +1,10 @@
 //! Plans that stream every layer through rings of rows in blocks of channels, cut at random: the engine runs what the planner
 //! never makes.
 
+use crate::net::rows_read;
 use crate::random::Random;
 use staticnet::ALL_OPS;
-use staticnet::op::{Op, PadMode, Rearrange, Window};
+use staticnet::op::Op;
 use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
 use staticnet::step::Typed;
 use staticnet_exporter::emit::{self, Emitted};
@@ -63,54 +64,10 @@ fn cut(random: &mut Random, range: Range<usize>) -> Vec<Range<usize>> {
     random.cuts(range.len()).into_iter().map(|r| r.start + range.start..r.end + range.start).collect()
 }
 
-/// Rows of input `i` that `rows` of a layer's output are made of, by the operators' definitions.
+/// Rows of input `i` that `rows` of a layer's output are made of.
 fn reads(network: &Quantized, layer: &QuantLayer, i: usize, rows: &Range<usize>) -> Range<usize> {
-    let [h, w, c] = network.tensors[layer.input(i).expect("counted")].size().map(|n| n as usize);
-    let inside = |row: i64| row.clamp(0, h as i64) as usize;
-    match &layer.record.op {
-        Op::Conv2d(conv) => window_rows(&conv.window, rows, h),
-        Op::MaxPool(pool) => window_rows(&pool.window, rows, h),
-        Op::AveragePool(pool) => window_rows(&pool.window, rows, h),
-        Op::LpPool(pool) => window_rows(&pool.window, rows, h),
-        Op::Linear | Op::Resize => 0..h,
-        Op::Rearrange(walk) => walked_rows(walk, rows, h, w * c),
-        Op::Pad(pad) => {
-            let shifted = |r: usize| r as i64 - pad.before[0] as i64;
-            let (first, last) = (shifted(rows.start), shifted(rows.end - 1));
-            match pad.mode {
-                PadMode::Constant => inside(first)..inside(last + 1),
-                PadMode::Edge => inside(first).min(h - 1)..inside(last.max(0) + 1),
-                PadMode::Reflect | PadMode::Wrap => 0..h,
-            }
-        }
-        Op::Place(place) => rows.start - place.offset[0] as usize..rows.end - place.offset[0] as usize,
-        Op::Binary(_) if h == 1 => 0..1,
-        Op::Binary(_) | Op::Lrn(_) | Op::Relu | Op::Unary(_) | Op::PRelu => rows.clone(),
-        Op::Softmax | Op::ArgMax { .. } | Op::Convert(_) => rows.clone(),
-        Op::Constant => 0..0,
-    }
-}
-
-/// Rows between the first and the last tap of the output rows `block`, those that exist.
-fn window_rows(window: &Window, block: &Range<usize>, height: usize) -> Range<usize> {
-    let tap =
-        |r: usize, k: u16| r as i64 * window.stride[0] as i64 + k as i64 * window.dilation[0] as i64 - window.pads[0] as i64;
-    let inside = |row: i64| row.clamp(0, height as i64) as usize;
-    inside(tap(block.start, 0))..inside(tap(block.end - 1, window.kernel[0] - 1) + 1)
-}
-
-/// One input row (of `len` elements) for each output row where the walk never leaves it; all of them otherwise.
-fn walked_rows(walk: &Rearrange, rows: &Range<usize>, height: usize, len: usize) -> Range<usize> {
-    let reach = |i: usize| (walk.size[i] as i64 - 1) * walk.stride[i] as i64;
-    let low = walk.base as i64 + (0..4).map(|i| reach(i).min(0)).sum::<i64>();
-    let high = walk.base as i64 + (0..4).map(|i| reach(i).max(0)).sum::<i64>();
-    let len = len as i64;
-    if walk.row as i64 % len != 0 || low / len != high / len {
-        return 0..height;
-    }
-    let row = |r: usize| ((low + r as i64 * walk.row as i64) / len) as usize;
-    let (a, b) = (row(rows.start), row(rows.end - 1));
-    a.min(b)..a.max(b) + 1
+    let size = network.tensors[layer.input(i).expect("counted")].size();
+    rows_read(&layer.record.op, size.map(|n| n as usize), rows)
 }
 
 impl<'n> Schedule<'n> {
