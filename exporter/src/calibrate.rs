@@ -8,7 +8,6 @@ use crate::error::Error;
 use crate::host::Model;
 use crate::network::{Kind, Network, Range};
 use rayon::prelude::*;
-use staticnet::record::DType;
 
 const BINS: usize = 2048;
 
@@ -102,7 +101,7 @@ fn observe<A: Send>(
         let mut seen = start();
         let mut ram = float.ram();
         let artifact = float.artifact();
-        let real = |tensor: usize| artifact.tensor(tensor).is_some_and(|t| t.dtype == DType::F32);
+        let real = |tensor: usize| artifact.tensor(tensor).is_some_and(|t| t.dtype.is_f32());
         let mut last_maker = vec![0; artifact.tensor_count()];
         for i in 0..artifact.layer_count() {
             last_maker[artifact.layer(i).map_or(0, |layer| layer.output as usize)] = i;

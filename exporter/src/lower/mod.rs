@@ -211,7 +211,7 @@ impl Lowering {
             Op::Relu => self.elementwise(node, DeviceOp::Relu),
             Op::PRelu => self.prelu(node),
             Op::Binary(op) => self.binary(node, *op),
-            Op::Softmax { axis } => self.softmax(node, *axis),
+            Op::Softmax { axis } => self.scores(node, *axis, DeviceOp::Softmax),
             Op::ArgMax { axis, last, keep: _ } => self.arg_max(node, *axis, *last),
             Op::Concat { axis } => self.concat(node, *axis),
             Op::Slice { start, step, len } => self.slice(node, start, step, len),

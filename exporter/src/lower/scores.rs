@@ -16,10 +16,11 @@ impl Lowering {
         Ok((x, order, sizes))
     }
 
-    pub(super) fn softmax(&mut self, node: &Node, axis: usize) -> Result<(), Refused> {
+    /// An operator that makes as many elements of those along the axis.
+    pub(super) fn scores(&mut self, node: &Node, axis: usize, op: Op) -> Result<(), Refused> {
         let (x, order, sizes) = self.along(node, axis)?;
         let y = self.tensor(&node.name, super::grouped(&sizes), Kind::Real)?;
-        self.layer(&node.name, Op::Softmax, &[x], y, Parameters::None);
+        self.layer(&node.name, op, &[x], y, Parameters::None);
         let view = View::in_order(y, &self.shape(node.output), &order);
         self.hold(node.output, view);
         Ok(())

@@ -1,7 +1,7 @@
 //! What lies where in RAM from which step to which, read off an artifact's own slots and steps.
 
 use super::segment::{Segment, chunk_len, layer_name, segments};
-use staticnet::record::{DType, NONE16, NONE32, Slot, Step, TensorInfo};
+use staticnet::record::{NONE16, NONE32, Slot, Step, TensorInfo};
 use staticnet::{ALL_OPS, Artifact};
 use std::collections::BTreeMap;
 
@@ -300,6 +300,6 @@ fn row_memory(artifact: &Artifact, steps: &[Step]) -> Option<Life> {
         first: 0,
         last: steps.iter().rposition(reads).unwrap_or(0),
         offset: offset as u64,
-        bytes: staticnet::preprocess::row_memory_bytes(tensor.width, tensor.channels, tensor.dtype == DType::I8),
+        bytes: staticnet::preprocess::row_memory_bytes(tensor.width, tensor.channels, tensor.dtype.is_i8()),
     })
 }

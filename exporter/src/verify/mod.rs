@@ -145,7 +145,7 @@ pub fn verify_graph(
     if samples.is_empty() {
         return Err(Error::Input { from: "verify".into(), reason: "there is no sample".into() });
     }
-    let int8 = (0..artifact.tensor_count()).filter_map(|i| artifact.tensor(i)).any(|t| t.dtype == DType::I8);
+    let int8 = (0..artifact.tensor_count()).filter_map(|i| artifact.tensor(i)).any(|t| t.dtype.is_i8());
     let network = crate::compile::network(graph.clone())?;
     let layers = check_layers(&network, model, &samples, progress)?;
     progress("the whole network");
@@ -254,13 +254,13 @@ fn check_layers(
             let inputs = rebuilt.oracle_inputs(run);
             let got = rebuilt.part(&decode(&y, &run[rebuilt.layer.output as usize]));
             let mut want = oracle.run(&rebuilt, &inputs)?;
-            if y.dtype == DType::I8 {
+            if y.dtype.is_i8() {
                 // What lies beside the grid is its end: a quantized model's ReLU is often nothing else.
                 let [lo, hi] = [i8::MIN, i8::MAX].map(|q| dequantize(q, y.scale, y.zero_point));
                 want.iter_mut().for_each(|v| *v = v.clamp(lo, hi));
             }
             difference.add(&want, &got);
-            if y.dtype == DType::I8 {
+            if y.dtype.is_i8() {
                 for (&want, &got) in want.iter().zip(&got) {
                     let q = |v: f32| quantize(v, y.scale, y.zero_point) as f64;
                     units = units.max((q(want) - q(got)).abs());

@@ -223,7 +223,7 @@ pub(super) fn parameters(
             for c in 0..n {
                 let slope = f32::from_le_bytes(word(4 * c)?);
                 // int8: slope x input scale / output scale.
-                let real = if x.dtype == DType::I8 { slope * y.scale / x.scale } else { slope };
+                let real = if x.dtype.is_i8() { slope * y.scale / x.scale } else { slope };
                 all.weights[c0 + c] = real;
             }
             continue;

@@ -79,9 +79,7 @@ fn element(moved: &Moved, layer: &Layer, inputs: &[Vec<f32>], [h, w, c]: [usize;
             let along = |axis: usize, i: usize, len: usize| outside(pad.mode, i as i64 - pad.before[axis] as i64, len as i64);
             match (along(0, h, height), along(1, w, width), along(2, c, channels)) {
                 (Some(h), Some(w), Some(c)) => x(h, w, c),
-                _ if layer.output.dtype == DType::I8 => {
-                    (pad.value_i8 as f32 - layer.output.zero_point as f32) * layer.output.scale
-                }
+                _ if layer.output.dtype.is_i8() => (pad.value_i8 as f32 - layer.output.zero_point as f32) * layer.output.scale,
                 _ => pad.value,
             }
         }
