@@ -170,6 +170,10 @@ fn a_firmware_built_elsewhere_has_a_bound() -> TestResult {
     let endless = Command::new(env!("CARGO_BIN_EXE_stack")).arg(build("endless", &["--cfg=recursive"])?).output()?;
     let words = String::from_utf8_lossy(&endless.stderr);
     assert!(endless.status.code() == Some(1) && words.contains("recursion of deep"), "{words}");
+
+    let stripped = Command::new(env!("CARGO_BIN_EXE_stack")).arg(build("stripped", &["-Cstrip=symbols"])?).output()?;
+    let words = String::from_utf8_lossy(&stripped.stderr);
+    assert!(stripped.status.code() == Some(2) && words.contains("no symbols of functions"), "{words}");
     Ok(())
 }
 
