@@ -25,13 +25,15 @@ impl Crate {
         let mut places: Vec<PathBuf> = folders(workspace).into_iter().filter(|path| !ignored(path)).collect();
         places.extend(places.clone().iter().flat_map(|path| folders(path)).filter(|path| !ignored(path)));
         places.sort();
-        places.retain(|path| path.join("Cargo.toml").exists() && path.join("src").is_dir());
+        places.retain(|path| path.join("Cargo.toml").exists());
         let name = |place: &Path| place.strip_prefix(workspace).expect("a folder of the workspace").display().to_string();
-        places.iter().map(|place| Crate { name: name(place), roots: roots(&place.join("src")) }).collect()
+        // `staticnet-testing` has its modules beside its Cargo.toml.
+        let source = |place: &Path| Some(place.join("src")).filter(|src| src.is_dir()).unwrap_or_else(|| place.into());
+        places.iter().map(|place| Crate { name: name(place), roots: roots(&source(place)) }).collect()
     }
 }
 
-/// The roots in a folder `src`, as Cargo finds them.
+/// The roots in a folder of sources, as Cargo finds them.
 fn roots(src: &Path) -> Vec<PathBuf> {
     let mut roots: Vec<PathBuf> = ["lib.rs", "main.rs"].map(|name| src.join(name)).into();
     if let Ok(bins) = std::fs::read_dir(src.join("bin")) {
