@@ -3,7 +3,7 @@
 use super::streaming::{Setting, streamed};
 use super::{lowered, networks, plans};
 use crate::random::Random;
-use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, Lrn, MaxPool, PadMode, Window};
+use staticnet::op::{AveragePool, BinaryOp, Conv2d, Function, LpPool, Lrn, MaxPool, Norm, PadMode, Window};
 use staticnet::preprocess::{Fit, Preprocess};
 use staticnet_exporter::plan::PlanOptions;
 use staticnet_graph::graph::{Coordinates, Elem, Graph, Grid, Interpolation, Op, Resize, Tensor, ValueId};
@@ -46,6 +46,11 @@ impl Builder {
         let n = self.with("norm", Op::BatchNorm { epsilon: 1e-5 }, &[l], &[&[6][..]; 4]);
         let window = Window { kernel: [2, 2], stride: [1, 1], dilation: [1, 1], pads: [1, 0, 0, 1] };
         self.add("average", Op::AveragePool(AveragePool { window, counted: window.pads }), &[n])
+    }
+
+    /// The norm of a window. `[1, 6, 4, 7]` to the same.
+    fn norm(&mut self, x: ValueId) -> ValueId {
+        self.add("norm of a window", Op::LpPool(LpPool { window: Window::square(3, 1, 1), norm: Norm::Root }), &[x])
     }
 
     /// Functions, sums and products. `[1, 6, 4, 7]` to the same.
@@ -99,11 +104,21 @@ impl Builder {
 /// Every operator of the graph and of the runtime, ReLU in place and not, groups, dilation, preprocessing and labels. Three
 /// outputs: scores, indices, and the input without what is negative.
 pub fn graph() -> Graph {
+    built(true)
+}
+
+/// The same without norms, which tract does not have.
+pub fn graph_of_tract() -> Graph {
+    built(false)
+}
+
+fn built(norms: bool) -> Graph {
     let mut b = Builder { graph: Graph::new("every-op"), random: Random(13) };
     let x = b.graph.input("x", &[1, 3, 9, 8]);
     // The first reader of x comes later, so the copy cannot be in place.
     let copied = b.add("relu copied", Op::Relu, &[x]);
     let y = b.windows(x);
+    let y = if norms { b.norm(y) } else { y };
     let y = b.elements(y);
     let joined = b.moves(y);
     let scores = b.scores(joined);

@@ -55,7 +55,7 @@ fn random_networks() {
 
 #[test]
 fn every_operator() {
-    let [float, int8] = verified(&every_op::graph(), &mut Random(3)).map(|v| v.expect("tract runs it"));
+    let [float, int8] = verified(&every_op::graph_of_tract(), &mut Random(3)).map(|v| v.expect("tract runs it"));
     assert!(float.ok, "{float:#?}");
     // Indices of the highest are another number where two are about as high; that no ratio of signal and noise describes.
     assert!(int8.first_bad_layer.is_none(), "{int8:#?}");
