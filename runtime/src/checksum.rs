@@ -4,7 +4,7 @@ use crate::bytes::u32_at;
 use crate::kernels::arch::{self, add_word};
 
 /// The checksum: a sum of little-endian 32-bit words for each of four lanes, modulo 2^32. Word `i` belongs to lane `i % 4`, whose sum
-/// begins at 1, and is [`arch::FACTOR`] times what it was plus the word. A last word of fewer than four bytes is filled with zeros. The low
+/// begins at 1, and is `0x9E37_79B1` times what it was plus the word. A last word of fewer than four bytes is filled with zeros. The low
 /// half of the checksum joins the lanes' sums in the same way, the high half is their exclusive or, lane `i`'s turned left by `8 i` bits.
 ///
 /// The factor being odd, a change within one word always shows, and two exchanged words nearly always. Where the bytes begin at a multiple
