@@ -24,6 +24,7 @@ fn of_step(artifact: &Artifact, i: usize) -> Option<u64> {
         Op::Linear => x.elements(),
         Op::MaxPool(pool) => taps(&pool.window),
         Op::AveragePool(pool) => taps(&pool.window),
+        Op::LpPool(pool) => taps(&pool.window),
         Op::Lrn(_) | Op::Softmax | Op::ArgMax { .. } => x.channels as u64,
         Op::Relu | Op::Unary(_) | Op::PRelu | Op::Binary(_) | Op::Constant | Op::Convert(_) => 1,
         Op::Rearrange(_) | Op::Pad(_) | Op::Place(_) | Op::Resize => 1,
