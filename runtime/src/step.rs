@@ -32,9 +32,15 @@ impl Typed {
     /// Rows `[first, end)` of the first input that output rows `[r0, r1)` read; none for an operator that is not in `OPS`.
     // Called from several places: a firmware has it once.
     #[inline(never)]
-    pub const fn input_rows<const OPS: u128>(&self, (r0, r1): (u32, u32)) -> (u32, u32) {
+    pub const fn input_rows<const OPS: u128>(&self, rows: (u32, u32)) -> (u32, u32) {
+        self.input_rows_by::<OPS>(self.layer.op.facts().rows, rows)
+    }
+
+    /// [`Typed::input_rows`] by the operator's fact, for who has it already: while compiling a firmware each asking costs.
+    #[inline(always)]
+    pub(crate) const fn input_rows_by<const OPS: u128>(&self, read: RowsRead<'_>, (r0, r1): (u32, u32)) -> (u32, u32) {
         let x = &self.x;
-        match self.layer.op.facts().rows {
+        match read {
             RowsRead::None => (0, 0),
             RowsRead::Same => (r0, r1),
             RowsRead::Window(window) => window.input_rows(r0, r1, x.height),
@@ -56,7 +62,13 @@ impl Typed {
 
     /// Rows and channels `[first, end)` of its output that the layer makes: all of them, or a concatenation's part.
     pub const fn made(&self) -> ((u32, u32), (u32, u32)) {
-        match self.layer.op.facts().part_from() {
+        self.made_by(self.layer.op.facts().part_from())
+    }
+
+    /// [`Typed::made`] by the operator's fact.
+    #[inline(always)]
+    pub(crate) const fn made_by(&self, part_from: Option<[u16; 3]>) -> ((u32, u32), (u32, u32)) {
+        match part_from {
             Some([top, _, front]) => {
                 let (top, front) = (top as u32, front as u32);
                 ((top, top + self.x.height), (front, front + self.x.channels))
@@ -67,7 +79,13 @@ impl Typed {
 
     /// Bytes of scratch that a step over so many output channels uses.
     pub const fn scratch_bytes<const OPS: u128>(&self, channels: u64) -> u64 {
-        match self.layer.op.facts().weights {
+        self.scratch_bytes_by::<OPS>(self.layer.op.facts().weights, channels)
+    }
+
+    /// [`Typed::scratch_bytes`] by the operator's fact.
+    #[inline(always)]
+    pub(crate) const fn scratch_bytes_by<const OPS: u128>(&self, weights: Weights<'_>, channels: u64) -> u64 {
+        match weights {
             Weights::Filters(_) if !compiled::<OPS>(OpCode::Conv2d) => 0,
             Weights::Filters(conv) => conv::scratch_len(conv, self.x.channels, channels, self.x.dtype.bytes()),
             Weights::None | Weights::Dense | Weights::Factors(_) | Weights::Table | Weights::Exponentials => 0,
@@ -78,10 +96,16 @@ impl Typed {
     /// Bytes of weights that a step over so many output rows and channels needs, in the order that [`crate::engine`] and
     /// [`Op`](crate::op::Op) give.
     pub const fn chunk_bytes<const OPS: u128>(&self, rows: u64, channels: u64) -> u64 {
+        self.chunk_bytes_by::<OPS>(self.layer.op.facts().weights, rows, channels)
+    }
+
+    /// [`Typed::chunk_bytes`] by the operator's fact.
+    #[inline(always)]
+    pub(crate) const fn chunk_bytes_by<const OPS: u128>(&self, weights: Weights<'_>, rows: u64, channels: u64) -> u64 {
         let (x, y) = (&self.x, &self.y);
         // A bias, and in int8 a multiplier.
         let ends = if x.dtype.is_i8() { 8 } else { 4 };
-        match self.layer.op.facts().weights {
+        match weights {
             Weights::None => 0,
             Weights::Filters(_) if !compiled::<OPS>(OpCode::Conv2d) => 0,
             Weights::Filters(_) | Weights::Dense => channels * (ends + self.taps() * x.dtype.bytes()),

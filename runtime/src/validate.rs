@@ -89,8 +89,10 @@ const fn judged(a: &Artifact) -> Result<u128, ArtifactError> {
         i += 1;
     }
     let mut i = 0;
+    // Steps of a layer mostly follow each other: it is looked up once for all of them.
+    let mut known = None;
     while i < a.step_count() {
-        check!(step::step(a, i));
+        check!(step::step(a, i, &mut known));
         i += 1;
     }
     check!(inputs_and_outputs(a));
