@@ -90,7 +90,9 @@ impl Train {
         let result = training.callback(&mut interrupt).run();
         progress.finish();
         let summary = serde_json::to_string(&result?).map_err(CliError::failed)?;
-        if let (true, Err(error)) = (ranks.is_first(), line(summary)) {
+        if ranks.is_first()
+            && let Err(error) = line(summary)
+        {
             // The product is the RUN folder, and that is whole.
             note(error);
         }
