@@ -102,7 +102,7 @@ impl CudaBackend {
         }
         let device = |error: CudaError| match error {
             CudaError::Driver(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => CudaSetupError::Memory(number),
-            error => CudaSetupError::Device(error),
+            error @ (CudaError::Blas(_) | CudaError::Driver(_) | CudaError::Cpu(_)) => CudaSetupError::Device(error),
         };
         let driver = || format!("{}.{}", version / 1000, version % 1000 / 10);
         let (dfdx, gpu) = raw::open(number as usize, PTX).map_err(|fault| match fault {
