@@ -45,13 +45,13 @@ impl Call<'_> {
             Op::AveragePool(attrs) => {
                 has(OpCode::AveragePool)?;
                 let (multiplier, zeros, range) = (layer.multiplier, [zero_x, zero_y], layer.range_i8);
-                let quant = average_pool::AverageQuant { multiplier, zeros, range };
+                let quant = average_pool::PoolQuant { multiplier, zeros, range };
                 average_pool::average_pool_i8(attrs, &self.rows(&o)?, &mut self.rows_mut(o.y)?, block, quant);
             }
             Op::LpPool(attrs) => {
                 has(OpCode::LpPool)?;
                 let (multiplier, zeros, range) = (layer.multiplier, [zero_x, zero_y], layer.range_i8);
-                let quant = lp_pool::LpQuant { multiplier, zeros, range };
+                let quant = average_pool::PoolQuant { multiplier, zeros, range };
                 lp_pool::lp_pool_i8(attrs, &self.rows(&o)?, &mut self.rows_mut(o.y)?, block, quant);
             }
             Op::Unary(_) => {

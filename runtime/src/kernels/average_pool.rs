@@ -53,9 +53,9 @@ pub fn average_pool_f32(attrs: &AveragePool, x: &Rows<f32>, y: &mut RowsMut<f32>
     pool(attrs, x, y, block, |sum: f32, v| sum + v, |sum, n| clamp_f32(sum / n, lo, hi));
 }
 
-/// How the int8 mean leaves the integer domain.
+/// How an int8 mean, or a norm, leaves the integer domain.
 #[derive(Clone, Copy, Debug)]
-pub struct AverageQuant {
+pub struct PoolQuant {
     /// Input scale / output scale.
     pub multiplier: f32,
     /// Zero points of input and output.
@@ -65,7 +65,7 @@ pub struct AverageQuant {
 }
 
 /// Rows x channels in int8.
-pub fn average_pool_i8(attrs: &AveragePool, x: &Rows<i8>, y: &mut RowsMut<i8>, block: Block, quant: AverageQuant) {
+pub fn average_pool_i8(attrs: &AveragePool, x: &Rows<i8>, y: &mut RowsMut<i8>, block: Block, quant: PoolQuant) {
     let ([zero_x, zero_y], [lo, hi]) = (quant.zeros, quant.range);
     let add = |sum: i32, q: i8| sum.wrapping_add(q as i32 - zero_x as i32);
     pool(attrs, x, y, block, add, |sum, n| requantize(sum, quant.multiplier / n, zero_y, lo, hi));
@@ -102,12 +102,12 @@ mod tests {
         let x = Rows::new(&x, 2, 2, 3, 1);
         let attrs = AveragePool { window: WINDOW, counted: [0; 4] };
         let mut y = [0; 4];
-        let quant = AverageQuant { multiplier: 1.0, zeros: [-10, 4], range: [-128, 10] };
+        let quant = PoolQuant { multiplier: 1.0, zeros: [-10, 4], range: [-128, 10] };
         average_pool_i8(&attrs, &x, &mut RowsMut::new(&mut y, 1, 4, 1), BLOCK, quant);
         // 3, 3.5 to 4, 5.25 to 5, 6.5 to 6; each plus 4.
         assert_eq!(y, [7, 8, 9, 10]);
         for multiplier in [f32::NAN, f32::INFINITY, 0.0] {
-            let quant = AverageQuant { multiplier, zeros: [-128, 127], range: [7, 7] };
+            let quant = PoolQuant { multiplier, zeros: [-128, 127], range: [7, 7] };
             average_pool_i8(&attrs, &x, &mut RowsMut::new(&mut y, 1, 4, 1), BLOCK, quant);
             assert_eq!(y, [7; 4]);
         }

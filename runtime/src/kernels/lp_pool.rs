@@ -6,7 +6,7 @@
 //!
 //! Sums wrap at 32 bits, which takes more than 66,000 taps. The root is IEEE 754's: rounded to nearest, the same on every target.
 
-use super::average_pool::pool;
+use super::average_pool::{PoolQuant, pool};
 use crate::op::{AveragePool, LpPool, Norm};
 use crate::quant::{clamp_f32, requantize, round_onto};
 use crate::view::{Block, Rows, RowsMut};
@@ -26,19 +26,8 @@ pub fn lp_pool_f32(attrs: &LpPool, x: &Rows<f32>, y: &mut RowsMut<f32>, block: B
     }
 }
 
-/// How the int8 norm leaves the integer domain.
-#[derive(Clone, Copy, Debug)]
-pub struct LpQuant {
-    /// Input scale / output scale.
-    pub multiplier: f32,
-    /// Zero points of input and output.
-    pub zeros: [i8; 2],
-    /// Smallest and largest output.
-    pub range: [i8; 2],
-}
-
 /// Rows x channels in int8.
-pub fn lp_pool_i8(attrs: &LpPool, x: &Rows<i8>, y: &mut RowsMut<i8>, block: Block, quant: LpQuant) {
+pub fn lp_pool_i8(attrs: &LpPool, x: &Rows<i8>, y: &mut RowsMut<i8>, block: Block, quant: PoolQuant) {
     let ([zero_x, zero_y], [lo, hi]) = (quant.zeros, quant.range);
     let distance = |q: i8| q as i32 - zero_x as i32;
     match attrs.norm {
@@ -83,7 +72,7 @@ mod tests {
         let x = Rows::new(&x, 2, 2, 3, 1);
         let run = |norm, multiplier| {
             let mut y = [0; 3];
-            let quant = LpQuant { multiplier, zeros: [10, -1], range: [-128, 20] };
+            let quant = PoolQuant { multiplier, zeros: [10, -1], range: [-128, 20] };
             lp_pool_i8(&LpPool { window: WINDOW, norm }, &x, &mut RowsMut::new(&mut y, 1, 3, 1), BLOCK, quant);
             y
         };

@@ -2,8 +2,8 @@
 
 use super::*;
 use staticnet::kernels::arch::PIXELS;
-use staticnet::kernels::average_pool::{AverageQuant, average_pool_f32, average_pool_i8};
-use staticnet::kernels::lp_pool::{LpQuant, lp_pool_f32, lp_pool_i8};
+use staticnet::kernels::average_pool::{PoolQuant, average_pool_f32, average_pool_i8};
+use staticnet::kernels::lp_pool::{lp_pool_f32, lp_pool_i8};
 use staticnet::kernels::lrn::{FACTOR_BITS, LrnQuant, lrn_f32, lrn_i8, table_len};
 use staticnet::kernels::{BiasClamp, Requantize, conv, linear, max_pool};
 use staticnet::op::{AveragePool, Conv2d, LpPool, Lrn, MaxPool, Norm, Window};
@@ -199,7 +199,7 @@ impl Kernel<i8> for Pool<AveragePool, i8> {
     both_in_windows!();
 
     fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
-        let quant = AverageQuant { multiplier: 1.7, zeros: [self.floor, -9], range: [-100, 127] };
+        let quant = PoolQuant { multiplier: 1.7, zeros: [self.floor, -9], range: [-100, 127] };
         average_pool_i8(&self.attrs, &x[0], y, block, quant);
     }
 }
@@ -278,7 +278,7 @@ impl Kernel<i8> for Pool<LpPool, i8> {
     both_in_windows!();
 
     fn run(&self, x: &[Rows<i8>], y: &mut RowsMut<i8>, block: Block) {
-        let quant = LpQuant { multiplier: 0.2, zeros: [self.floor, -60], range: [-50, 120] };
+        let quant = PoolQuant { multiplier: 0.2, zeros: [self.floor, -60], range: [-50, 120] };
         lp_pool_i8(&self.attrs, &x[0], y, block, quant);
     }
 }
